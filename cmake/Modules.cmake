@@ -1,0 +1,37 @@
+# claa_module(NAME [DEPENDS module...] [LIBRARIES target...] [EXTRA file...])
+# One module is one folder of src/: a static library claa_NAME of all its .cc files. Its objects also go into the
+# installed shared library.
+function(claa_module name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES;EXTRA" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  add_library(claa_${name}_objects OBJECT ${sources} ${ARG_EXTRA})
+  target_include_directories(claa_${name}_objects PUBLIC
+    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated)
+  target_link_libraries(claa_${name}_objects PUBLIC ${ARG_LIBRARIES} PRIVATE claa_flags)
+  add_library(claa_${name} STATIC)
+  target_sources(claa_${name} PRIVATE $<TARGET_OBJECTS:claa_${name}_objects>)
+  target_include_directories(claa_${name} PUBLIC
+    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated)
+  target_link_libraries(claa_${name} PUBLIC ${ARG_LIBRARIES} claa_flags)
+  foreach(dep ${ARG_DEPENDS})
+    target_link_libraries(claa_${name} PUBLIC claa_${dep})
+  endforeach()
+endfunction()
+
+# claa_test(NAME SOURCES... [LINK module...]): a GoogleTest program; its cases are single CTest tests.
+function(claa_test name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources})
+  target_include_directories(test_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_definitions(test_${name} PRIVATE CLAA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data"
+                                                  CLAA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  foreach(dep ${ARG_LINK})
+    target_link_libraries(test_${name} PRIVATE claa_${dep})
+  endforeach()
+  target_link_libraries(test_${name} PRIVATE GTest::gtest_main GTest::gmock claa_flags)
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${name} TIMEOUT 600)
+endfunction()

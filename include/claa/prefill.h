@@ -1,0 +1,189 @@
+// The extension point: what decides which prompt tokens are computed and kept. A method never touches hidden states,
+// the cache or a device; it asks for scores and answers with sets. See docs/architecture.md and methods/_template.cc.
+//
+// Words: a *live* token is still in the residual stream; a *kept* entry is a K/V row stored in the cache; the *window*
+// are the last prompt queries that observe; a *budget* is how many to keep.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "claa/error.h"
+#include "claa/params.h"
+
+namespace claa {
+
+// Scores on the device of the model: f32 [rows, tokens], one row per score head. Cheap to copy (shared).
+class Scores {
+ public:
+  struct Impl;
+  Scores() = default;
+  explicit Scores(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  bool empty() const { return impl_ == nullptr; }
+  int64_t rows() const;
+  int64_t tokens() const;
+  std::vector<float> to_host() const;  // row-major [rows, tokens]
+  const Impl* impl() const { return impl_.get(); }
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+// A set of tokens: "all", or ascending indices into the live tokens of a layer, on the device, with a count that the
+// host knows. rows() is 1 for a set shared by all KV heads, else the number of KV heads (equal counts).
+class KeepSet {
+ public:
+  struct Impl;
+  KeepSet() = default;  // all
+  explicit KeepSet(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  bool all() const { return impl_ == nullptr; }
+  int64_t rows() const;
+  int64_t count() const;
+  std::vector<int32_t> to_host() const;  // row-major [rows, count]
+  const Impl* impl() const { return impl_.get(); }
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+enum class Reduce { kKeep, kSum, kMax };
+enum class PoolKind { kNone, kAverage, kMax };
+
+// One query head and its weight in a weighed sum of heads.
+struct HeadWeight {
+  int head = 0;
+  float weight = 1;
+};
+
+// Attention of some query rows to all live keys, reduced in this order: softmax per row, drop the window's own columns,
+// rows, pooling, (weights), query heads of a KV group, heads.
+struct ScoreSpec {
+  int64_t window = 8;              // observers: the last `window` live queries
+  bool softmax = true;             // false: raw q.k
+  bool scale = true;               // divide q.k by sqrt(head size)
+  bool drop_window = true;         // the window's own columns take part in the softmax, then are dropped
+  Reduce rows = Reduce::kSum;
+  PoolKind pool = PoolKind::kAverage;
+  int64_t kernel = 7;              // pooling width; zero padding counts (edges are attenuated)
+  Reduce group = Reduce::kSum;     // over the query heads that share a KV head
+  Reduce heads = Reduce::kKeep;    // over what remains
+  std::vector<HeadWeight> only;    // when not empty: only these query heads, weighed; group must be kKeep
+  bool normalize_heads = false;    // divide each head's scores by their sum over the prompt (before weights)
+};
+
+// Cross-layer aggregation of score rows [kv_heads, tokens] of several layers, oldest first (methods.md 2.4, 2.6).
+enum class Aggregator { kRawMax, kZscoreMax, kRankSum, kSum, kSumSingle };
+
+struct PromptInfo {
+  int64_t tokens = 0;
+  int layers = 0;
+  int heads = 0;
+  int kv_heads = 0;
+  int head_size = 0;
+};
+
+// What a run sees at one layer, valid for one call of decide(). The hook sits after Q, K, V and RoPE, before attention.
+class LayerView {
+ public:
+  virtual ~LayerView() = default;
+  virtual int layer() const = 0;
+  virtual const PromptInfo& prompt() const = 0;
+  virtual int64_t live() const = 0;  // tokens that entered this layer
+  // [rows, tokens], tokens = live - window when drop_window is set. Throws when window exceeds live.
+  virtual Scores scores(const ScoreSpec& spec) = 0;
+  // [1, tokens] of several [heads, tokens]; `base` is the weight ratio of rank_sum.
+  virtual Scores aggregate(std::span<const Scores> layers, Aggregator aggregator, double base = 1.3) = 0;
+  // Per score row the best `budget - forced_tail` tokens plus the last `forced_tail` live tokens, ascending.
+  // Ties: higher score first, then lower index. budget >= live gives "all".
+  virtual KeepSet top_k(const Scores& scores, int64_t budget, int64_t forced_tail) = 0;
+  // A set from host indices (ascending, unique, inside live); for methods that choose without scores.
+  virtual KeepSet keep(std::vector<int32_t> indices) = 0;
+};
+
+struct Decision {
+  KeepSet live;  // tokens that go on after this layer; one row
+  KeepSet kept;  // K/V rows stored for decode: one row or one per KV head
+};
+
+// What a method reports about one prompt: nothing is silent.
+struct RunReport {
+  bool active = false;                 // did anything get dropped
+  std::string reason;                  // why not, in words, when inactive
+  std::optional<int> selection_layer;  // where tokens stop being live
+  Scores scores;                       // [1, tokens] that chose the live tokens; may be empty
+};
+
+// A partial pass over the prompt before the real one, for methods that choose the tokens that enter layer 0.
+class Passes {
+ public:
+  virtual ~Passes() = default;
+  // Full prefill of layers 0..last_layer; `observe` is called at each; what it keeps is its own affair.
+  virtual void run_layers(int last_layer, const std::function<void(LayerView&)>& observe) = 0;
+};
+
+// Which prompt tokens start layer 0. An empty list means all.
+struct Entry {
+  std::vector<int32_t> tokens;  // ascending prompt positions, the last prompt token included
+  bool renumber = false;        // true: new positions 0..k-1; false: the original ones
+};
+
+// All state of one prompt. Two prompts never share a Run.
+class Run {
+ public:
+  virtual ~Run() = default;
+  virtual Entry entry(Passes& passes);  // default: all
+  virtual Decision decide(LayerView& view) = 0;
+  // True when decide() at this layer may drop live tokens; the runner then delays the queries until it has answered.
+  virtual bool may_drop(int layer) const = 0;
+  virtual RunReport report() const = 0;
+};
+
+// Immutable: a name and parameters.
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual const std::string& name() const = 0;
+  virtual std::vector<std::pair<std::string, std::string>> params() const = 0;  // effective values
+  virtual std::unique_ptr<Run> start(const PromptInfo& prompt) const = 0;
+};
+
+// Selection that every method with a budget shares: a rate or a count, and the window that is always kept.
+struct Budget {
+  double keep = 0.2;        // rate of the prompt
+  int64_t keep_tokens = 0;  // when positive: a count instead of the rate
+
+  // min(max(floor(tokens * keep), window), tokens), the product in double (methods.md 2.1).
+  int64_t of(int64_t tokens, int64_t window) const;
+};
+
+struct MethodInfo {
+  std::string name;
+  std::string summary;                // one line
+  std::string paper;                  // where it comes from
+  std::vector<ParamSpec> params;
+  std::function<std::unique_ptr<Method>(const ParamValues&)> create;
+};
+
+class MethodRegistry {
+ public:
+  // Throws Error{kInternal} when the name is taken.
+  void add(MethodInfo info);
+  std::span<const MethodInfo> all() const { return methods_; }
+  // Throws Error{kInvalidArgument} offering the names there are.
+  const MethodInfo& find(std::string_view name) const;
+  std::unique_ptr<Method> create(std::string_view name, const ParamValues& values) const;
+
+ private:
+  std::vector<MethodInfo> methods_;
+};
+
+// Every method of src/prefill/methods, in alphabetical order.
+MethodRegistry builtin_methods();
+
+}  // namespace claa

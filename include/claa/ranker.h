@@ -1,0 +1,104 @@
+// Ranker: the short way to a new method. A ranker turns a layer into scores; the schedule, budgets, forced window and
+// top-k come from make_ranked_run(). See src/prefill/methods/_template.cc for a whole method.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "claa/prefill.h"
+
+namespace claa {
+
+// Parameters that every method with a budget shares; a method's struct derives from it and adds its own.
+struct SelectionParams {
+  double keep = 0.2;
+  int64_t keep_tokens = 0;
+  double kv_keep = 0;
+  int64_t kv_keep_tokens = 0;
+  int64_t window = 8;
+  int64_t kernel = 7;
+  std::string pooling = "avg";
+  int64_t first_layer = 0;
+  int64_t selection_layer = -1;
+
+  template <class Visitor>
+  void visit_budget(Visitor& v) {
+    v.number("keep", keep, 0.0001, 1, "rate of the prompt's tokens to keep");
+    v.integer("keep_tokens", keep_tokens, 0, int64_t{1} << 40, "tokens to keep, instead of a rate; 0: use keep");
+  }
+  template <class Visitor>
+  void visit_kv(Visitor& v) {
+    v.number("kv_keep", kv_keep, 0, 1, "rate of cache entries to keep; 0: as keep");
+    v.integer("kv_keep_tokens", kv_keep_tokens, 0, int64_t{1} << 40, "cache entries to keep; 0: use kv_keep");
+    v.integer("first_layer", first_layer, 0, 4096, "layers below it keep their whole cache (the paper's m)");
+  }
+  template <class Visitor>
+  void visit_scores(Visitor& v) {
+    static constexpr std::string_view kPooling[] = {"avg", "max", "none"};
+    v.integer("window", window, 1, 4096, "last prompt queries that observe; always kept (W)");
+    v.integer("kernel", kernel, 1, 4095, "width of the pooling along the prompt");
+    v.choice("pooling", pooling, kPooling, "how neighbours share scores");
+  }
+  template <class Visitor>
+  void visit_selection(Visitor& v) {
+    v.integer("selection_layer", selection_layer, -1, 4096,
+              "layer after which only the kept tokens live on, from 0; -1: the layer at half depth");
+  }
+
+  Budget live_budget() const { return {keep, keep_tokens}; }
+  // The cache follows the live budget unless it has one of its own.
+  Budget kept_budget() const;
+  ScoreSpec score_spec() const;  // per KV head [kv_heads, live - window] (methods.md 2.2)
+  // Resolves -1 and refuses a layer that the model lacks or that is its last (nothing would be saved).
+  int selection_layer_of(const PromptInfo& prompt) const;
+};
+
+// When a ranked run scores and drops.
+struct RankSchedule {
+  int selection_layer = -1;  // -1: tokens never stop being live
+  int first_layer = 0;       // cache entries are dropped from this layer on
+  int history = 1;           // layers up to the selection layer whose scores choose the live tokens
+  int64_t window = 8;
+  Budget live;
+  Budget kept;
+};
+
+class Ranker {
+ public:
+  virtual ~Ranker() = default;
+  // Scores of this layer, [rows, live - window]: one row per KV head, or one for all.
+  virtual Scores rank(LayerView& view) = 0;
+  // [1, live - window] from the last `history` layers' scores, oldest first.
+  virtual Scores combine(LayerView& view, std::span<const Scores> layers) = 0;
+};
+
+std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
+                                     std::unique_ptr<Ranker> ranker);
+
+// A Method from a parameter struct and a function that starts its runs.
+template <class Params>
+class SimpleMethod : public Method {
+ public:
+  using Start = std::unique_ptr<Run> (*)(const Params&, const PromptInfo&);
+  SimpleMethod(std::string name, Params params, Start start)
+      : name_(std::move(name)), params_(std::move(params)), start_(start) {}
+  const std::string& name() const override { return name_; }
+  std::vector<std::pair<std::string, std::string>> params() const override { return show_params(params_); }
+  std::unique_ptr<Run> start(const PromptInfo& prompt) const override { return start_(params_, prompt); }
+
+ private:
+  std::string name_;
+  Params params_;
+  Start start_;
+};
+
+// Registers a SimpleMethod.
+template <class Params>
+void add_method(MethodRegistry& registry, const std::string& name, const std::string& summary, const std::string& paper,
+                typename SimpleMethod<Params>::Start start) {
+  registry.add({name, summary, paper, list_params<Params>(), [name, start](const ParamValues& values) {
+                  return std::make_unique<SimpleMethod<Params>>(name, read_params<Params>(name, values), start);
+                }});
+}
+
+}  // namespace claa

@@ -1,0 +1,132 @@
+// The contract of a device: about twenty coarse operations on tensor views. Models and methods are written against it
+// and name no device. `reference` is the naive oracle of the tests; `cpu` is oneDNN and SIMD.
+//
+// Numerics: the residual stream, scores and logits are f32; the inputs of linear layers, Q, K and V have the
+// activation type (f32 or bf16). All sums accumulate in f32.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "claa/prefill.h"
+#include "core/tensor.h"
+
+namespace claa {
+
+struct BackendOptions {
+  std::string name = "cpu";
+  DType dtype = DType::kBF16;  // activation type
+  int threads = 0;             // 0: physical cores
+  std::string isa;             // cap: "avx2", "avx512" or "" for the best the CPU has
+};
+
+// A weight in the form its backend multiplies with. Shape [outputs, inputs].
+class PackedWeight {
+ public:
+  virtual ~PackedWeight() = default;
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  size_t bytes = 0;
+};
+
+// Where a weight comes from: fills f32 rows [first, first + count) of [outputs, inputs], row-major.
+struct WeightSource {
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  bool table = false;  // also read by embed(): rows must stay addressable
+  std::function<void(int64_t first, int64_t count, float* rows)> fill;
+};
+
+// cos and sin of every (position, pair): f32 [tokens, head_size / 2] each. `rotated` dimensions may be fewer than the
+// head's; the rest passes unchanged.
+struct RopeTable {
+  Tensor cos;
+  Tensor sin;
+  bool interleaved = true;  // pairs (2i, 2i+1); false: (i, i + rotated/2)
+};
+
+// K and V of one layer: [kv_heads, slots, head_size]; the first `length` slots are valid.
+struct KvView {
+  Tensor k;
+  Tensor v;
+  int64_t length = 0;
+};
+
+// K and V rearranged for many queries; memory is reused from layer to layer.
+class PackedKv {
+ public:
+  virtual ~PackedKv() = default;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;
+  virtual std::string description() const = 0;  // instruction set, threads
+  virtual DType dtype() const = 0;
+  // Rows of a chunk that keeps the device busy and its caches warm.
+  virtual int64_t chunk_rows() const = 0;
+
+  virtual Buffer allocate(size_t bytes) = 0;
+  virtual void upload(const void* host, size_t bytes, void* device) = 0;
+  virtual void download(const void* device, size_t bytes, void* host) = 0;
+
+  virtual std::unique_ptr<PackedWeight> prepare(const WeightSource& source) = 0;
+
+  // out[r] = rows ids[r] of the table [vocabulary, hidden]; out f32.
+  virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) = 0;
+  // out = x W^T (+ out when accumulate); x [rows, inputs] activation type, out [rows, outputs] f32.
+  virtual void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) = 0;
+  // out = x / sqrt(mean(x^2) + eps) * weight; x f32, out activation type, weight f32 [1, columns].
+  virtual void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
+  // x[r] += bias; f32.
+  virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
+  // q [rows, heads * head_size] f32 rotated at table rows `positions` -> out, activation type, same shape.
+  virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
+                    const Tensor& out) = 0;
+  // kv [rows, 2 * kv_heads * head_size] f32 (all K, then all V): rotated K and V go to slots [slot, slot + rows).
+  virtual void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                          const KvView& cache, int64_t slot) = 0;
+  // out = silu(gate) * up; gate_up [rows, 2 * columns] f32 (gate first), out activation type.
+  virtual void swiglu(const Tensor& gate_up, const Tensor& out) = 0;
+
+  // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
+  virtual void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) = 0;
+  // Causal attention by position: row r sees slots [0, visible[r]). q, out [rows, heads * head_size], activation type.
+  // `packed` may be null (few rows). visible is ascending.
+  virtual void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
+                         const Tensor& out) = 0;
+  // Scores of the window queries q [window, heads * head_size] (the last `window` of kv.length tokens).
+  // out f32 [score_rows(spec), tokens]; see ScoreSpec for the order of the reductions.
+  virtual void window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed, const ScoreSpec& spec,
+                             const Tensor& out) = 0;
+  // [heads, tokens] of several layers -> [1, tokens].
+  virtual void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base, const Tensor& out) = 0;
+  // Per row of scores [rows, tokens] the `count` best by (score desc, index asc), ascending by index, then the indices
+  // tokens .. tokens + forced_tail - 1. out i32 [rows, count + forced_tail].
+  virtual void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) = 0;
+
+  // out[r] = x[indices[r]]; indices i32 [1, rows] on the device; x f32. Not in place.
+  virtual void gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) = 0;
+  // Per KV head the rows `indices` (one row for all heads, or one per head); "all" when indices has no data.
+  virtual void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) = 0;
+};
+
+// Rows of the result of window_scores().
+int64_t score_rows(const ScoreSpec& spec, int64_t heads, int64_t kv_heads);
+// Columns of the result of window_scores().
+int64_t score_tokens(const ScoreSpec& spec, int64_t length);
+// Throws Error{kInvalidArgument} for a spec that makes no sense for this shape.
+void check_score_spec(const ScoreSpec& spec, int64_t heads, int64_t kv_heads, int64_t length);
+
+// The fastest activation type of a device: bf16 where it is multiplied natively, else f32.
+DType best_dtype(const BackendOptions& options);
+
+// Throws Error{kInvalidArgument} (unknown name) or kUnsupported (this CPU cannot).
+std::unique_ptr<Backend> make_backend(const BackendOptions& options);
+
+}  // namespace claa

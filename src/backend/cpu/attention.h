@@ -1,0 +1,41 @@
+// Tiled attention with an online softmax, and window scores, over packed K and V.
+#pragma once
+
+#include <span>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+
+namespace claa::cpu {
+
+// K as transposed panels and V as padded rows, in the units of the kernels: f32, or pairs of bf16.
+class CpuPackedKv : public PackedKv {
+ public:
+  void pack(const Kernels& kernels, const KvView& kv, int threads);
+
+  int64_t length = 0;
+  int64_t depth = 0;         // units of one key: head_size, or half of it for pairs
+  int64_t padded_head = 0;   // head_size rounded up to the panel
+  int64_t panels = 0;        // key panels a head
+  bool pairs = false;
+  // K unit (head, panel, unit, column) at k(head) + panel * depth * width + unit * width + column
+  const uint32_t* k(int64_t head) const { return k_.data() + head * k_stride_; }
+  const uint32_t* v(int64_t head) const { return v_.data() + head * v_stride_; }
+
+ private:
+  void pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel);
+  void pack_values(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel);
+  std::vector<uint32_t> k_, v_;
+  int64_t k_stride_ = 0, v_stride_ = 0;
+};
+
+void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
+               std::span<const int32_t> visible, const Tensor& out, int threads);
+// For few query rows: reads K and V where they lie.
+void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv, std::span<const int32_t> visible,
+                        const Tensor& out, int threads);
+
+void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
+                   const ScoreSpec& spec, const Tensor& out, int threads);
+
+}  // namespace claa::cpu

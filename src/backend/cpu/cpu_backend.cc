@@ -1,0 +1,148 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <omp.h>
+
+#include <cstring>
+
+#include "core/cpu_count.h"
+
+namespace claa::cpu {
+
+const Kernels& select_kernels(const std::string& cap) {
+  if (!cap.empty() && cap != "avx2" && cap != "avx512") {
+    fail(ErrorCode::kInvalidArgument, "unknown instruction set cap '{}'; choose avx2 or avx512", cap);
+  }
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    fail(ErrorCode::kUnsupported, "this CPU has no AVX2 and FMA; the cpu backend needs both (try --device reference)");
+  }
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (cap == "avx2" || !avx512) return kKernelsAvx2;
+  return __builtin_cpu_supports("avx512bf16") ? kKernelsAvx512Bf16 : kKernelsAvx512;
+}
+
+CpuBackend::CpuBackend(const BackendOptions& options)
+    : dtype_(options.dtype),
+      threads_(options.threads > 0 ? options.threads : physical_cores()),
+      kernels_(select_kernels(options.isa)),
+      linear_(kernels_, options.dtype, threads_, options.isa) {
+  omp_set_num_threads(threads_);  // oneDNN takes its thread count from here
+}
+
+std::string CpuBackend::description() const {
+  return fmt::format("cpu, {}, {} ({}), {} thread{}", kernels_.name, dtype_name(dtype_),
+                     dtype_ == DType::kF32 || linear_.native_bf16() ? "native" : "multiplied as f32", threads_,
+                     threads_ == 1 ? "" : "s");
+}
+
+std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) { return linear_.prepare(source); }
+
+void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+  const auto& weight = static_cast<const CpuWeight&>(table);
+  require(weight.row_major, "embed: the table was not prepared as one");
+  const int64_t n = weight.inputs;
+  for (size_t r = 0; r < ids.size(); ++r) {
+    float* to = out.ptr<float>(0, static_cast<int64_t>(r));
+    if (weight.dtype == DType::kBF16) {
+      kernels_.to_f32(static_cast<const uint16_t*>(weight.rows()) + ids[r] * n, n, to);
+    } else {
+      std::memcpy(to, static_cast<const float*>(weight.rows()) + ids[r] * n, static_cast<size_t>(n) * sizeof(float));
+    }
+  }
+}
+
+void CpuBackend::linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) {
+  linear_.run(x, static_cast<const CpuWeight&>(weight), out, accumulate);
+}
+
+void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1]) * dtype_bytes(out.dtype);
+    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, to, out.dtype == DType::kBF16);
+  }
+}
+
+void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& table, int64_t position,
+                          void* out) const {
+  const int64_t half = table.cos.columns();
+  const bool bf16 = dtype_ == DType::kBF16;
+  kernels_.rope_head(x, table.cos.ptr<float>(0, position), table.sin.ptr<float>(0, position), half, table.interleaved,
+                     out, bf16);
+  const int64_t rest = head_size - 2 * half;
+  if (rest == 0) return;
+  if (bf16) {
+    kernels_.to_bf16(x + 2 * half, rest, static_cast<uint16_t*>(out) + 2 * half);
+  } else {
+    std::memcpy(static_cast<float*>(out) + 2 * half, x + 2 * half, static_cast<size_t>(rest) * sizeof(float));
+  }
+}
+
+void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
+                      const Tensor& out) {
+  const int64_t heads = q.columns() / head_size;
+  const size_t bytes = dtype_bytes(out.dtype);
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (int64_t r = 0; r < q.rows(); ++r) {
+    for (int64_t h = 0; h < heads; ++h) {
+      void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1] + h * head_size) * bytes;
+      rope_one(q.ptr<float>(0, r) + h * head_size, head_size, table, positions[static_cast<size_t>(r)], to);
+    }
+  }
+}
+
+void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                            const KvView& cache, int64_t slot) {
+  const int64_t head_size = cache.k.columns();
+  const int64_t heads = cache.k.planes();
+  const size_t bytes = dtype_bytes(cache.k.dtype);
+  const auto place = [bytes](const Tensor& t, int64_t plane, int64_t row) {
+    return static_cast<char*>(t.data) + static_cast<size_t>(plane * t.stride[0] + row * t.stride[1]) * bytes;
+  };
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (int64_t r = 0; r < kv.rows(); ++r) {
+    const float* row = kv.ptr<float>(0, r);
+    for (int64_t h = 0; h < heads; ++h) {
+      rope_one(row + h * head_size, head_size, table, positions[static_cast<size_t>(r)], place(cache.k, h, slot + r));
+      const float* value = row + (heads + h) * head_size;
+      if (cache.v.dtype == DType::kBF16) {
+        kernels_.to_bf16(value, head_size, cache.v.ptr<uint16_t>(h, slot + r));
+      } else {
+        std::memcpy(cache.v.ptr<float>(h, slot + r), value, static_cast<size_t>(head_size) * sizeof(float));
+      }
+    }
+  }
+}
+
+void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+  const int64_t n = out.columns();
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (int64_t r = 0; r < out.rows(); ++r) {
+    void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1]) * dtype_bytes(out.dtype);
+    const float* gate = gate_up.ptr<float>(0, r);
+    kernels_.swiglu(gate, gate + n, n, to, out.dtype == DType::kBF16);
+  }
+}
+
+void CpuBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
+  if (reuse == nullptr) reuse = std::make_unique<CpuPackedKv>();
+  static_cast<CpuPackedKv&>(*reuse).pack(kernels_, kv, threads_);
+}
+
+void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
+                           std::span<const int32_t> visible, const Tensor& out) {
+  constexpr int64_t kFewRows = 4;
+  if (packed == nullptr || q.rows() <= kFewRows) {
+    attention_few_rows(kernels_, q, kv, visible, out, threads_);
+  } else {
+    cpu::attention(kernels_, q, kv, static_cast<const CpuPackedKv&>(*packed), visible, out, threads_);
+  }
+}
+
+void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed, const ScoreSpec& spec,
+                               const Tensor& out) {
+  check_score_spec(spec, q.columns() / kv.k.columns(), kv.k.planes(), kv.length);
+  cpu::window_scores(kernels_, q, kv, static_cast<const CpuPackedKv&>(packed), spec, out, threads_);
+}
+
+}  // namespace claa::cpu

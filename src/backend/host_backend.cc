@@ -1,0 +1,68 @@
+#include "backend/host_backend.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "backend/host_ops.h"
+
+namespace claa {
+
+Buffer HostBackend::allocate(size_t bytes) {
+  constexpr size_t kAlignment = 64;  // a cache line, and the widest vector
+  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  void* data = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
+  if (data == nullptr) fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes; use a shorter prompt or a smaller model", bytes);
+  return Buffer(data, bytes, [](void* p) { std::free(p); });
+}
+
+void HostBackend::upload(const void* host, size_t bytes, void* device) {
+  if (bytes > 0) std::memcpy(device, host, bytes);
+}
+void HostBackend::download(const void* device, size_t bytes, void* host) {
+  if (bytes > 0) std::memcpy(host, device, bytes);
+}
+
+void HostBackend::add_bias(const Tensor& x, const Tensor& bias) {
+  const float* b = bias.ptr<float>();
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    float* row = x.ptr<float>(0, r);
+    for (int64_t c = 0; c < x.columns(); ++c) row[c] += b[c];
+  }
+}
+
+void HostBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base, const Tensor& out) {
+  host::aggregate(layers, aggregator, base, out);
+}
+
+void HostBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) {
+  host::top_k(scores, count, forced_tail, out);
+}
+
+void HostBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
+  const int32_t* index = indices.ptr<int32_t>();
+  for (int64_t r = 0; r < out.rows(); ++r) {
+    std::memcpy(out.ptr<float>(0, r), x.ptr<float>(0, index[r]), static_cast<size_t>(x.columns()) * sizeof(float));
+  }
+}
+
+void HostBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
+  const size_t row_bytes = static_cast<size_t>(from.k.columns()) * dtype_bytes(from.k.dtype);
+  const auto row = [](const Tensor& t, int64_t plane, int64_t r) {
+    return static_cast<char*>(t.data) + static_cast<size_t>(plane * t.stride[0] + r * t.stride[1]) * dtype_bytes(t.dtype);
+  };
+  for (int64_t head = 0; head < from.k.planes(); ++head) {
+    const int32_t* index =
+        indices.data == nullptr ? nullptr : indices.ptr<int32_t>(0, indices.rows() == 1 ? 0 : head);
+    if (index == nullptr) {
+      std::memcpy(row(to.k, head, 0), row(from.k, head, 0), row_bytes * static_cast<size_t>(to.length));
+      std::memcpy(row(to.v, head, 0), row(from.v, head, 0), row_bytes * static_cast<size_t>(to.length));
+      continue;
+    }
+    for (int64_t slot = 0; slot < to.length; ++slot) {
+      std::memcpy(row(to.k, head, slot), row(from.k, head, index[slot]), row_bytes);
+      std::memcpy(row(to.v, head, slot), row(from.v, head, index[slot]), row_bytes);
+    }
+  }
+}
+
+}  // namespace claa

@@ -1,0 +1,188 @@
+#include "backend/reference/reference_backend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/host_ops.h"
+
+namespace claa::reference {
+namespace {
+
+struct ReferenceWeight : PackedWeight {
+  std::vector<float> rows;  // [outputs, inputs], rounded to the activation type
+};
+
+struct ReferencePackedKv : PackedKv {};
+
+float get(const Tensor& t, int64_t plane, int64_t row, int64_t column) {
+  return t.dtype == DType::kBF16 ? to_float(t.ptr<Bf16>(plane, row)[column]) : t.ptr<float>(plane, row)[column];
+}
+void put(const Tensor& t, int64_t plane, int64_t row, int64_t column, float value) {
+  if (t.dtype == DType::kBF16) {
+    t.ptr<Bf16>(plane, row)[column] = to_bf16(value);
+  } else {
+    t.ptr<float>(plane, row)[column] = value;
+  }
+}
+
+// Rotated value `i` of a head whose first value is x[0].
+float rotated(const float* x, int64_t i, const RopeTable& table, int64_t position) {
+  const int64_t half = table.cos.columns();
+  if (i >= 2 * half) return x[i];
+  const int64_t pair = table.interleaved ? i / 2 : i % half;
+  const bool first = table.interleaved ? i % 2 == 0 : i < half;
+  const int64_t other = table.interleaved ? i ^ 1 : (first ? i + half : i - half);
+  const float c = table.cos.ptr<float>(0, position)[pair], s = table.sin.ptr<float>(0, position)[pair];
+  return first ? x[i] * c - x[other] * s : x[other] * s + x[i] * c;
+}
+
+double dot(const Tensor& q, int64_t row, int64_t column, const Tensor& k, int64_t plane, int64_t slot) {
+  double sum = 0;
+  for (int64_t i = 0; i < k.columns(); ++i) {
+    sum += static_cast<double>(get(q, 0, row, column + i)) * get(k, plane, slot, i);
+  }
+  return sum;
+}
+
+// Softmax of s[0, seen) in place.
+void softmax(std::vector<double>& s, int64_t seen) {
+  const double top = *std::max_element(s.begin(), s.begin() + seen);
+  double sum = 0;
+  for (int64_t j = 0; j < seen; ++j) sum += s[static_cast<size_t>(j)] = std::exp(s[static_cast<size_t>(j)] - top);
+  for (int64_t j = 0; j < seen; ++j) s[static_cast<size_t>(j)] /= sum;
+}
+
+}  // namespace
+
+std::unique_ptr<PackedWeight> ReferenceBackend::prepare(const WeightSource& source) {
+  auto weight = std::make_unique<ReferenceWeight>();
+  weight->outputs = source.outputs;
+  weight->inputs = source.inputs;
+  weight->rows.resize(static_cast<size_t>(source.outputs * source.inputs));
+  source.fill(0, source.outputs, weight->rows.data());
+  if (dtype_ == DType::kBF16) {
+    for (float& value : weight->rows) value = to_float(to_bf16(value));
+  }
+  weight->bytes = weight->rows.size() * sizeof(float);
+  return weight;
+}
+
+void ReferenceBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+  const auto& weight = static_cast<const ReferenceWeight&>(table);
+  for (size_t r = 0; r < ids.size(); ++r) {
+    const float* from = weight.rows.data() + ids[r] * weight.inputs;
+    std::copy(from, from + weight.inputs, out.ptr<float>(0, static_cast<int64_t>(r)));
+  }
+}
+
+void ReferenceBackend::linear(const Tensor& x, const PackedWeight& packed, const Tensor& out, bool accumulate) {
+  const auto& weight = static_cast<const ReferenceWeight&>(packed);
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    for (int64_t o = 0; o < weight.outputs; ++o) {
+      const float* row = weight.rows.data() + o * weight.inputs;
+      double sum = accumulate ? out.ptr<float>(0, r)[o] : 0.0;
+      for (int64_t i = 0; i < weight.inputs; ++i) sum += static_cast<double>(get(x, 0, r, i)) * row[i];
+      out.ptr<float>(0, r)[o] = static_cast<float>(sum);
+    }
+  }
+}
+
+void ReferenceBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    double squares = 0;
+    for (int64_t c = 0; c < x.columns(); ++c) squares += static_cast<double>(get(x, 0, r, c)) * get(x, 0, r, c);
+    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.columns()) + eps);
+    for (int64_t c = 0; c < x.columns(); ++c) {
+      put(out, 0, r, c, static_cast<float>(get(x, 0, r, c) * scale * get(weight, 0, 0, c)));
+    }
+  }
+}
+
+void ReferenceBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table,
+                            std::span<const int32_t> positions, const Tensor& out) {
+  for (int64_t r = 0; r < q.rows(); ++r) {
+    for (int64_t c = 0; c < q.columns(); ++c) {
+      const float* head = q.ptr<float>(0, r) + c / head_size * head_size;
+      put(out, 0, r, c, rotated(head, c % head_size, table, positions[static_cast<size_t>(r)]));
+    }
+  }
+}
+
+void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                                  const KvView& cache, int64_t slot) {
+  const int64_t head_size = cache.k.columns(), heads = cache.k.planes();
+  for (int64_t r = 0; r < kv.rows(); ++r) {
+    for (int64_t h = 0; h < heads; ++h) {
+      const float* k = kv.ptr<float>(0, r) + h * head_size;
+      for (int64_t i = 0; i < head_size; ++i) {
+        put(cache.k, h, slot + r, i, rotated(k, i, table, positions[static_cast<size_t>(r)]));
+        put(cache.v, h, slot + r, i, k[heads * head_size + i]);
+      }
+    }
+  }
+}
+
+void ReferenceBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+  for (int64_t r = 0; r < out.rows(); ++r) {
+    for (int64_t c = 0; c < out.columns(); ++c) {
+      const double gate = get(gate_up, 0, r, c);
+      put(out, 0, r, c, static_cast<float>(gate / (1.0 + std::exp(-gate)) * get(gate_up, 0, r, out.columns() + c)));
+    }
+  }
+}
+
+void ReferenceBackend::pack_kv(const KvView& /*kv*/, std::unique_ptr<PackedKv>& reuse) {
+  if (reuse == nullptr) reuse = std::make_unique<ReferencePackedKv>();
+}
+
+void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
+                                 std::span<const int32_t> visible, const Tensor& out) {
+  const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
+  std::vector<double> s(static_cast<size_t>(kv.length));
+  for (int64_t r = 0; r < q.rows(); ++r) {
+    const int64_t seen = visible[static_cast<size_t>(r)];
+    for (int64_t h = 0; h < heads; ++h) {
+      for (int64_t j = 0; j < seen; ++j) {
+        s[static_cast<size_t>(j)] =
+            dot(q, r, h * head_size, kv.k, h / group, j) / std::sqrt(static_cast<double>(head_size));
+      }
+      softmax(s, seen);
+      for (int64_t i = 0; i < head_size; ++i) {
+        double sum = 0;
+        for (int64_t j = 0; j < seen; ++j) sum += s[static_cast<size_t>(j)] * get(kv.v, h / group, j, i);
+        put(out, 0, r, h * head_size + i, static_cast<float>(sum));
+      }
+    }
+  }
+}
+
+void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv& /*packed*/,
+                                     const ScoreSpec& spec, const Tensor& out) {
+  const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
+  check_score_spec(spec, heads, kv.k.planes(), kv.length);
+  const int64_t tokens = score_tokens(spec, kv.length);
+  const int64_t rows = spec.rows == Reduce::kKeep ? spec.window : 1;
+  const int64_t listed = spec.only.empty() ? heads : static_cast<int64_t>(spec.only.size());
+  std::vector<float> per_head(static_cast<size_t>(listed * rows * tokens));
+  std::vector<double> s(static_cast<size_t>(kv.length));
+  for (int64_t n = 0; n < listed; ++n) {
+    const int64_t head = spec.only.empty() ? n : spec.only[static_cast<size_t>(n)].head;
+    for (int64_t i = 0; i < spec.window; ++i) {
+      const int64_t seen = kv.length - spec.window + i + 1;
+      std::fill(s.begin(), s.end(), spec.softmax ? 0.0 : -INFINITY);
+      for (int64_t j = 0; j < seen; ++j) {
+        s[static_cast<size_t>(j)] = dot(q, i, head * head_size, kv.k, head / group, j) /
+                                    (spec.scale ? std::sqrt(static_cast<double>(head_size)) : 1.0);
+      }
+      if (spec.softmax) softmax(s, seen);
+      for (int64_t t = 0; t < tokens; ++t) {
+        const float value = static_cast<float>(s[static_cast<size_t>(t)]);
+        float& to = per_head[static_cast<size_t>((n * rows + (rows > 1 ? i : 0)) * tokens + t)];
+        to = spec.rows == Reduce::kKeep || i == 0 ? value : spec.rows == Reduce::kSum ? to + value : std::max(to, value);
+      }
+    }
+  }
+  host::reduce_scores(per_head, heads, kv.k.planes(), rows, tokens, spec, out);
+}
+
+}  // namespace claa::reference

@@ -1,0 +1,153 @@
+#include "cli/common.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cmath>
+#include <iostream>
+#include <iterator>
+
+#include "core/check.h"
+#include "core/file_map.h"
+
+namespace claa::cli {
+
+void ModelOptions::add_to(CLI::App& app) {
+  app.add_option("-m,--model", path, "GGUF model file")->required();
+  app.add_option("--device", engine.device, "cpu, or reference (slow, for tests)")->capture_default_str();
+  app.add_option("--dtype", engine.dtype, "auto, f32 or bf16")->capture_default_str();
+  app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
+  app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512");
+}
+
+void MethodOptions::add_to(CLI::App& app) {
+  app.add_option("--method", method, "how prompt tokens are chosen; see 'claa methods'")->capture_default_str();
+  app.add_option("--keep", keep, "rate of prompt tokens to keep, above 0 and at most 1");
+  app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
+  app.add_option("--set", assignments, "a parameter of the method, name=value; may be repeated")->take_all();
+}
+
+ParamValues MethodOptions::values() const {
+  ParamValues values;
+  if (!keep.empty()) values["keep"] = keep;
+  if (!keep_tokens.empty()) values["keep_tokens"] = keep_tokens;
+  for (const std::string& assignment : assignments) {
+    const size_t equals = assignment.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      fail(ErrorCode::kInvalidArgument, "--set takes name=value, not '{}'", assignment);
+    }
+    values[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  }
+  return values;
+}
+
+void PromptOptions::add_to(CLI::App& app) {
+  app.add_option("-f,--file", file, "a document to put before the prompt; - for standard input");
+  app.add_option("prompt", prompt, "the question or instruction");
+  app.add_option("--system", system, "a system message");
+  app.add_option("--ids", ids_file, "a file of token ids instead of text");
+  app.add_flag("--raw", raw, "no chat template: the text as it is");
+}
+
+void PromptOptions::fill(Request& request) const {
+  request.system = system;
+  request.raw = raw;
+  if (!ids_file.empty()) {
+    request.ids = parse_ids(read_text(ids_file), ids_file);
+    if (request.ids.empty()) fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids", ids_file);
+    return;
+  }
+  std::string document;
+  if (!file.empty()) {
+    document = read_text(file);
+  } else if (prompt.empty() && isatty(STDIN_FILENO) == 0) {
+    document = read_text("-");
+  }
+  request.prompt = document;
+  if (!document.empty() && !prompt.empty()) request.prompt += "\n\n";
+  request.prompt += prompt;
+}
+
+std::string read_text(const std::string& path) {
+  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  const FileMap map(path);
+  return {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()};
+}
+
+std::vector<int32_t> parse_ids(const std::string& text, const std::string& source) {
+  constexpr std::string_view kSeparators = " \t\r\n,[]";
+  std::vector<int32_t> ids;
+  size_t at = text.find_first_not_of(kSeparators);
+  while (at != std::string::npos) {
+    const size_t end = std::min(text.find_first_of(kSeparators, at), text.size());
+    int32_t id = 0;
+    const auto [last, error] = std::from_chars(text.data() + at, text.data() + end, id);
+    if (error != std::errc() || last != text.data() + end) {
+      fail(ErrorCode::kInvalidArgument, "'{}' at byte {}: '{}' is not a token id", source, at,
+           text.substr(at, std::min<size_t>(end - at, 32)));
+    }
+    ids.push_back(id);
+    at = text.find_first_not_of(kSeparators, end);
+  }
+  return ids;
+}
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+extern "C" void on_interrupt(int /*signal*/) {
+  if (interrupted.exchange(true)) _exit(130);
+}
+
+}  // namespace
+
+const std::atomic<bool>& interrupt_flag() { return interrupted; }
+
+void install_interrupt_handler() {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);
+}
+
+double rounded(double milliseconds) { return std::round(milliseconds * 1000) / 1000; }
+
+std::string group_digits(int64_t value) {
+  std::string digits = std::to_string(value);
+  for (int64_t i = static_cast<int64_t>(digits.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3) {
+    digits.insert(static_cast<size_t>(i), ",");
+  }
+  return digits;
+}
+
+boost::json::object summary_json(const PrefillSummary& summary) {
+  boost::json::object json;
+  json["method"] = summary.method;
+  boost::json::object params;
+  for (const auto& [name, value] : summary.params) {
+    params[name] = value;
+    if (name == "keep") json["keep"] = std::stod(value);
+  }
+  if (!json.contains("keep")) json["keep"] = 1.0;
+  json["active"] = summary.active;
+  json["reason"] = summary.reason;
+  json["selection_layer"] = nullptr;
+  if (summary.selection_layer) json["selection_layer"] = *summary.selection_layer;
+  json["params"] = std::move(params);
+  return json;
+}
+
+boost::json::object timings_json(const Timings& timings) {
+  boost::json::object json;
+  json["load"] = rounded(timings.load);
+  json["tokenize"] = rounded(timings.tokenize);
+  json["prefill"] = rounded(timings.prefill);
+  json["select"] = rounded(timings.select);
+  json["first_token"] = rounded(timings.first_token);
+  json["decode"] = rounded(timings.decode);
+  return json;
+}
+
+}  // namespace claa::cli

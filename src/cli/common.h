@@ -1,0 +1,63 @@
+// What the subcommands share: options, reading of inputs, interruption, and the shape of JSON output.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <boost/json.hpp>
+#include <string>
+#include <vector>
+
+#include "claa/engine.h"
+
+namespace claa::cli {
+
+struct ModelOptions {
+  std::string path;
+  EngineOptions engine;
+  void add_to(CLI::App& app);
+};
+
+struct MethodOptions {
+  std::string method = "full";
+  std::string keep;                      // text, so that the method itself judges it
+  std::string keep_tokens;
+  std::vector<std::string> assignments;  // name=value
+  void add_to(CLI::App& app);
+  ParamValues values() const;
+};
+
+struct PromptOptions {
+  std::string file;                 // "-": standard input
+  std::string prompt;
+  std::string system;
+  std::string ids_file;
+  bool raw = false;
+  void add_to(CLI::App& app);
+  // The text of a request: file, blank line, prompt; standard input when neither is given and it is not a terminal.
+  void fill(Request& request) const;
+};
+
+// Whole content of a regular file, or of standard input for "-".
+std::string read_text(const std::string& path);
+// Token ids separated by white space, commas or brackets (a JSON array is fine).
+std::vector<int32_t> parse_ids(const std::string& text, const std::string& source);
+
+// Set by Ctrl-C; a second Ctrl-C ends the process at once.
+const std::atomic<bool>& interrupt_flag();
+void install_interrupt_handler();
+
+boost::json::object summary_json(const PrefillSummary& summary);
+boost::json::object timings_json(const Timings& timings);
+// Timings are shown to a microsecond; more digits are noise.
+double rounded(double milliseconds);
+std::string group_digits(int64_t value);  // 12,345
+
+// Subcommands: each adds itself and its options; the callback runs it.
+void add_run(CLI::App& app);
+void add_bench(CLI::App& app);
+void add_trace(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_methods(CLI::App& app);
+
+}  // namespace claa::cli

@@ -1,0 +1,54 @@
+// claa methods: every method and its parameters, generated from their declarations.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <iostream>
+
+#include "claa/prefill.h"
+#include "cli/common.h"
+
+namespace claa::cli {
+namespace {
+
+std::string range_text(const ParamSpec& spec) {
+  if (spec.type == ParamType::kChoice) return fmt::format("{}", fmt::join(spec.choices, "|"));
+  return fmt::format("{:g}..{:g}", spec.minimum, spec.maximum);
+}
+
+void print_text(const MethodRegistry& registry) {
+  for (const MethodInfo& method : registry.all()) {
+    std::cout << fmt::format("{}  {} ({})\n", method.name, method.summary, method.paper);
+    for (const ParamSpec& spec : method.params) {
+      std::cout << fmt::format("    {:<16} {:<10} {}\n", spec.name, spec.default_value, spec.help);
+      std::cout << fmt::format("    {:<16} {:<10} {}\n", "", "", range_text(spec));
+    }
+  }
+}
+
+void print_json(const MethodRegistry& registry) {
+  boost::json::array methods;
+  for (const MethodInfo& method : registry.all()) {
+    boost::json::array params;
+    for (const ParamSpec& spec : method.params) {
+      params.push_back(boost::json::object{{"name", spec.name}, {"default", spec.default_value},
+                                           {"range", range_text(spec)}, {"help", spec.help}});
+    }
+    methods.push_back(boost::json::object{{"name", method.name}, {"summary", method.summary},
+                                          {"paper", method.paper}, {"params", std::move(params)}});
+  }
+  std::cout << boost::json::serialize(methods) << "\n";
+}
+
+}  // namespace
+
+void add_methods(CLI::App& app) {
+  auto as_json = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("methods", "the methods and their parameters");
+  command->add_flag("--json", *as_json, "as JSON");
+  command->callback([as_json] {
+    const MethodRegistry registry = builtin_methods();
+    *as_json ? print_json(registry) : print_text(registry);
+  });
+}
+
+}  // namespace claa::cli

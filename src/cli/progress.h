@@ -1,0 +1,27 @@
+// Progress on a terminal: one line on stderr, redrawn at most ten times a second, erased at the end.
+#pragma once
+
+#include <string>
+
+#include "claa/engine.h"
+#include "core/clock.h"
+
+namespace claa::cli {
+
+class ProgressBar {
+ public:
+  // Silent when stderr is not a terminal or `enabled` is false.
+  explicit ProgressBar(bool enabled = true);
+  ~ProgressBar() { clear(); }
+  void load(int64_t done, int64_t layers);
+  void prefill(const PrefillProgress& progress);
+  void clear();
+
+ private:
+  void draw(double fraction, const std::string& text);
+  bool active_;
+  bool drawn_ = false;
+  Stopwatch since_draw_;
+};
+
+}  // namespace claa::cli

@@ -1,0 +1,95 @@
+// claa trace: everything one prefill decided, as one JSON object (the contract is in docs/architecture.md).
+#include <iostream>
+
+#include "cli/common.h"
+
+namespace claa::cli {
+namespace {
+
+namespace json = boost::json;
+
+struct TraceOptions {
+  ModelOptions model;
+  MethodOptions method;
+  PromptOptions prompt;
+  int64_t top = 10;
+  int64_t predict = 24;
+  bool scores = false;
+};
+
+json::array ids_json(const std::vector<int32_t>& ids) { return json::array(ids.begin(), ids.end()); }
+
+json::array layers_json(const Trace& trace) {
+  json::array layers;
+  for (size_t i = 0; i < trace.layers.size(); ++i) {
+    const LayerTrace& layer = trace.layers[i];
+    json::object entry;
+    entry["layer"] = i;
+    entry["live"] = layer.live;
+    const size_t heads = layer.kept.size() > 1 ? layer.kept.size() : 1;
+    entry["cache"] = json::array(heads, json::value(layer.cache));
+    if (layer.kept_all) {
+      entry["kept"] = "all";
+    } else {
+      json::array kept;
+      for (const std::vector<int32_t>& positions : layer.kept) kept.push_back(ids_json(positions));
+      entry["kept"] = std::move(kept);
+    }
+    layers.push_back(std::move(entry));
+  }
+  return layers;
+}
+
+json::object trace_json(const Trace& trace, const ModelSummary& model, bool scores) {
+  const Answer& answer = trace.answer;
+  json::object summary = summary_json(answer.prefill);
+  json::object result;
+  result["model"] = model.name;
+  result["device"] = model.device;
+  result["method"] = answer.prefill.method;
+  result["params"] = summary["params"];
+  result["prompt_tokens"] = ids_json(trace.prompt_tokens);
+  result["selection_layer"] = summary["selection_layer"];
+  result["selected"] = nullptr;
+  if (trace.selected) result["selected"] = ids_json(*trace.selected);
+  result["active"] = answer.prefill.active;
+  result["reason"] = answer.prefill.reason;
+  result["next_position"] = trace.next_position;
+  result["layers"] = layers_json(trace);
+  json::array top;
+  for (const auto& [id, logit] : trace.top) top.push_back(json::object{{"id", id}, {"logit", logit}});
+  result["logits_top"] = std::move(top);
+  result["continuation"] = ids_json(answer.tokens);
+  result["text"] = answer.text;
+  result["timings_ms"] = timings_json(answer.timings);
+  if (scores) result["scores"] = json::array(trace.scores.begin(), trace.scores.end());
+  return result;
+}
+
+void run(TraceOptions& options) {
+  Request request;
+  options.prompt.fill(request);
+  request.method = options.method.method;
+  request.params = options.method.values();
+  request.max_tokens = options.predict;
+  request.cancel = &interrupt_flag();
+  Engine engine = Engine::load(options.model.path, options.model.engine);
+  const Trace trace = engine.trace(request, options.top);
+  std::cout << json::serialize(trace_json(trace, engine.model(), options.scores)) << "\n";
+}
+
+}  // namespace
+
+void add_trace(CLI::App& app) {
+  auto options = std::make_shared<TraceOptions>();
+  CLI::App* command = app.add_subcommand("trace", "everything one prefill decided, as JSON");
+  options->model.add_to(*command);
+  options->method.add_to(*command);
+  options->prompt.add_to(*command);
+  command->add_option("--top", options->top, "first logits to show")->check(CLI::Range(0, 1000000))->capture_default_str();
+  command->add_option("--predict", options->predict, "greedy tokens to continue with")->capture_default_str();
+  command->add_flag("--scores", options->scores, "add the score of every prompt token");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace claa::cli

@@ -1,0 +1,36 @@
+#include "decode/decoder.h"
+
+namespace claa {
+
+Decoder::Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache)
+    : model_(model),
+      rope_(rope),
+      cache_(cache),
+      work_(model.config(), model.backend(), 1),
+      hidden_memory_(model.backend().allocate(static_cast<size_t>(model.config().hidden) * sizeof(float))),
+      logits_memory_(model.backend().allocate(static_cast<size_t>(model.config().vocabulary) * sizeof(float))),
+      logits_(static_cast<size_t>(model.config().vocabulary)) {}
+
+const std::vector<float>& Decoder::step(int32_t token) {
+  const ModelConfig& config = model_.config();
+  require(token >= 0 && token < config.vocabulary, "decode: token outside the vocabulary");
+  require(cache_.next_position < rope_.positions, "decode: position outside the rope table");
+  const Tensor hidden = Tensor::matrix(hidden_memory_.data(), DType::kF32, 1, config.hidden);
+  const int32_t position = static_cast<int32_t>(cache_.next_position);
+  model_.embed({&token, 1}, hidden);
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    KvView kv = cache_.view(layer);
+    model_.project_kv(layer, hidden, {&position, 1}, rope_.table, kv, kv.length, work_);
+    cache_.appended(layer);
+    kv.length = cache_.length(layer);
+    const int32_t visible = static_cast<int32_t>(kv.length);
+    model_.project_q(layer, hidden, {&position, 1}, rope_.table, work_.q, work_);
+    model_.finish(layer, work_.q, kv, nullptr, {&visible, 1}, hidden, work_);
+  }
+  ++cache_.next_position;
+  model_.logits(hidden, Tensor::matrix(logits_memory_.data(), DType::kF32, 1, config.vocabulary), work_);
+  model_.backend().download(logits_memory_.data(), logits_.size() * sizeof(float), logits_.data());
+  return logits_;
+}
+
+}  // namespace claa

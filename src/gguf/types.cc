@@ -1,0 +1,92 @@
+// The table of tensor types.
+#include <array>
+#include <utility>
+
+#include "core/check.h"
+#include "gguf/quants.h"
+
+namespace claa::gguf {
+namespace {
+
+struct TypeTraits {
+  TensorType type;
+  std::string_view name;
+  uint32_t elements;  // of a block
+  uint32_t bytes;     // of a block
+};
+
+constexpr std::array kSupported{
+    TypeTraits{TensorType::kF32, "F32", 1, 4},       TypeTraits{TensorType::kF16, "F16", 1, 2},
+    TypeTraits{TensorType::kBF16, "BF16", 1, 2},     TypeTraits{TensorType::kQ8_0, "Q8_0", 32, 34},
+    TypeTraits{TensorType::kQ4_0, "Q4_0", 32, 18},   TypeTraits{TensorType::kQ4_1, "Q4_1", 32, 20},
+    TypeTraits{TensorType::kQ5_0, "Q5_0", 32, 22},   TypeTraits{TensorType::kQ5_1, "Q5_1", 32, 24},
+    TypeTraits{TensorType::kQ2_K, "Q2_K", 256, 84},  TypeTraits{TensorType::kQ3_K, "Q3_K", 256, 110},
+    TypeTraits{TensorType::kQ4_K, "Q4_K", 256, 144}, TypeTraits{TensorType::kQ5_K, "Q5_K", 256, 176},
+    TypeTraits{TensorType::kQ6_K, "Q6_K", 256, 210},
+};
+
+constexpr auto kTypes = [] {
+  std::array<TensorType, kSupported.size()> types{};
+  for (size_t i = 0; i < types.size(); ++i) types[i] = kSupported[i].type;
+  return types;
+}();
+
+// Only to say what a refused tensor is.
+constexpr std::array<std::pair<uint32_t, std::string_view>, 29> kRefused{{
+    {4, "Q4_2"},        {5, "Q4_3"},     {9, "Q8_1"},   {15, "Q8_K"},       {16, "IQ2_XXS"},
+    {17, "IQ2_XS"},     {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"},     {21, "IQ3_S"},
+    {22, "IQ2_S"},      {23, "IQ4_XS"},  {24, "I8"},    {25, "I16"},        {26, "I32"},
+    {27, "I64"},        {28, "F64"},     {29, "IQ1_M"}, {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},
+    {33, "Q4_0_8_8"},   {34, "TQ1_0"},   {35, "TQ2_0"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"},
+    {38, "IQ4_NL_8_8"}, {39, "MXFP4"},   {40, "NVFP4"}, {41, "Q1_0"},
+}};
+
+const TypeTraits* find_traits(uint32_t raw_type) {
+  for (const TypeTraits& traits : kSupported) {
+    if (static_cast<uint32_t>(traits.type) == raw_type) return &traits;
+  }
+  return nullptr;
+}
+
+const TypeTraits& traits_of(TensorType type) {
+  const TypeTraits* traits = find_traits(static_cast<uint32_t>(type));
+  require(traits != nullptr, "a tensor type outside the table");
+  return *traits;
+}
+
+}  // namespace
+
+bool is_supported(uint32_t raw_type) {
+  return find_traits(raw_type) != nullptr;
+}
+std::string_view type_name(TensorType type) {
+  return traits_of(type).name;
+}
+uint32_t block_elements(TensorType type) {
+  return traits_of(type).elements;
+}
+uint32_t block_bytes(TensorType type) {
+  return traits_of(type).bytes;
+}
+std::span<const TensorType> all_types() {
+  return kTypes;
+}
+
+std::string_view raw_type_name(uint32_t raw_type) {
+  if (const TypeTraits* traits = find_traits(raw_type)) return traits->name;
+  for (const auto& [number, name] : kRefused) {
+    if (number == raw_type) return name;
+  }
+  return "unknown";
+}
+
+std::string supported_types() {
+  std::string list;
+  for (const TypeTraits& traits : kSupported) {
+    if (!list.empty()) list += ", ";
+    list += traits.name;
+  }
+  return list;
+}
+
+}  // namespace claa::gguf

@@ -1,0 +1,73 @@
+#include "kv/cache.h"
+
+#include <algorithm>
+
+#include "kv/keep_set.h"
+
+namespace claa {
+
+KvCache::KvCache(const ModelConfig& config, Backend& backend)
+    : kv_heads_(config.kv_heads),
+      head_size_(config.head_size),
+      backend_(backend),
+      layers_(static_cast<size_t>(config.layers)) {}
+
+KvView KvCache::view_of(const Layer& layer) const {
+  return {Tensor::cube(layer.k.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_),
+          Tensor::cube(layer.v.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_), layer.length};
+}
+
+void KvCache::allocate(Layer& layer, int64_t capacity) {
+  const size_t bytes = static_cast<size_t>(kv_heads_ * capacity * head_size_) * dtype_bytes(backend_.dtype());
+  layer.k = backend_.allocate(bytes);
+  layer.v = backend_.allocate(bytes);
+  layer.capacity = capacity;
+}
+
+void KvCache::store(int64_t index, const KvView& live, const KeepSet& kept,
+                    std::shared_ptr<const std::vector<int32_t>> positions, int64_t reserve) {
+  Layer& layer = layers_[static_cast<size_t>(index)];
+  const int64_t count = kept.all() ? live.length : kept.count();
+  allocate(layer, count + reserve);
+  layer.length = count;
+  layer.kept = kept;
+  layer.positions = std::move(positions);
+  backend_.gather_kv(live, keep_set_tensor(kept), view_of(layer));
+}
+
+KvView KvCache::view(int64_t index) {
+  Layer& layer = layers_[static_cast<size_t>(index)];
+  if (layer.length == layer.capacity) {
+    constexpr int64_t kGrowth = 64;  // at least; doubling would waste most for long prompts
+    Layer larger;
+    allocate(larger, layer.capacity + std::max(kGrowth, layer.capacity / 8));
+    larger.length = layer.length;
+    backend_.gather_kv(view_of(layer), Tensor{}, view_of(larger));
+    layer.k = std::move(larger.k);
+    layer.v = std::move(larger.v);
+    layer.capacity = larger.capacity;
+  }
+  return view_of(layer);
+}
+
+void KvCache::appended(int64_t index) { ++layers_[static_cast<size_t>(index)].length; }
+
+std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
+  require(layer.positions != nullptr, "prompt_positions: the layer stores nothing");
+  if (layer.kept.all()) return {*layer.positions};
+  const std::vector<int32_t> kept = layer.kept.to_host();
+  std::vector<std::vector<int32_t>> heads(static_cast<size_t>(layer.kept.rows()));
+  for (size_t i = 0; i < kept.size(); ++i) {
+    heads[i / static_cast<size_t>(layer.kept.count())].push_back((*layer.positions)[static_cast<size_t>(kept[i])]);
+  }
+  return heads;
+}
+
+size_t KvCache::bytes() const {
+  size_t total = 0;
+  for (const Layer& layer : layers_) total += layer.k.bytes() + layer.v.bytes();
+  return total;
+}
+
+}  // namespace claa

@@ -1,0 +1,54 @@
+// The KV cache of one prompt: every layer has its own length, every KV head its own rows, every row knows its position.
+// The next position is stored, never inferred from a length. Heads of one layer have equal lengths.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/config.h"
+
+namespace claa {
+
+class KvCache {
+ public:
+  KvCache(const ModelConfig& config, Backend& backend);
+
+  // Stores the kept rows of a layer's K and V; `positions` are those of the live tokens, shared between layers.
+  // Room for `reserve` further tokens is kept free.
+  void store(int64_t layer, const KvView& live, const KeepSet& kept,
+             std::shared_ptr<const std::vector<int32_t>> positions, int64_t reserve);
+
+  // A view for one appended row: slot length() of the view is free. Grows the layer when it is full.
+  KvView view(int64_t layer);
+  // Counts the row written to slot length(layer) by the caller, at next_position().
+  void appended(int64_t layer);
+
+  int64_t length(int64_t layer) const { return layers_[static_cast<size_t>(layer)].length; }
+  int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
+  // Prompt positions of the rows stored by store(), ascending; one list when all heads share it.
+  std::vector<std::vector<int32_t>> prompt_positions(int64_t layer) const;
+  bool kept_all(int64_t layer) const { return layers_[static_cast<size_t>(layer)].kept.all(); }
+
+  int64_t next_position = 0;
+  // False when tokens were dropped: such a cache answers only the question it was made for, never another prompt.
+  bool reusable = true;
+  size_t bytes() const;
+
+ private:
+  struct Layer {
+    Buffer k, v;
+    int64_t capacity = 0;
+    int64_t length = 0;
+    KeepSet kept;
+    std::shared_ptr<const std::vector<int32_t>> positions;
+  };
+  KvView view_of(const Layer& layer) const;
+  void allocate(Layer& layer, int64_t capacity);
+
+  int64_t kv_heads_, head_size_;
+  Backend& backend_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace claa

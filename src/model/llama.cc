@@ -1,0 +1,90 @@
+#include "model/llama.h"
+
+#include <algorithm>
+
+namespace claa {
+namespace {
+
+// The first `rows` rows of a scratch tensor, `columns` wide.
+Tensor head(const Tensor& tensor, int64_t rows, int64_t columns) {
+  return Tensor::matrix(tensor.data, tensor.dtype, rows, columns);
+}
+
+}  // namespace
+
+Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) : rows_(rows) {
+  const int64_t q_size = config.heads * config.head_size;
+  const int64_t wide_size = std::max(q_size, 2 * config.kv_heads * config.head_size);
+  struct Part {
+    Tensor* tensor;
+    DType dtype;
+    int64_t columns;
+  };
+  const DType activation = backend.dtype();
+  const Part parts[] = {{&normed, activation, config.hidden}, {&wide, DType::kF32, wide_size},
+                        {&q, activation, q_size},             {&attention, activation, q_size},
+                        {&gate_up, DType::kF32, 2 * config.ffn}, {&gated, activation, config.ffn}};
+  const auto size = [rows](const Part& part) {
+    const size_t bytes = static_cast<size_t>(rows * part.columns) * dtype_bytes(part.dtype);
+    return (bytes + 63) / 64 * 64;  // every part starts on a cache line
+  };
+  size_t total = 0;
+  for (const Part& part : parts) total += size(part);
+  memory_ = backend.allocate(total);
+  char* next = static_cast<char*>(memory_.data());
+  for (const Part& part : parts) {
+    *part.tensor = Tensor::matrix(next, part.dtype, rows, part.columns);
+    next += size(part);
+  }
+}
+
+void LlamaModel::embed(std::span<const int32_t> ids, const Tensor& hidden) const {
+  backend_.embed(*weights_.embedding, ids, hidden);
+}
+
+void LlamaModel::project_kv(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+                            const RopeTable& rope, const KvView& kv, int64_t slot, Workspace& work) const {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
+  const Tensor projected = head(work.wide, hidden.rows(), w.kv->outputs);
+  backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps, normed);
+  backend_.linear(normed, *w.kv, projected, false);
+  if (config_.qkv_bias) backend_.add_bias(projected, w.kv_bias.tensor);
+  backend_.rope_store(projected, rope, positions, kv, slot);
+}
+
+void LlamaModel::project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+                           const RopeTable& rope, const Tensor& out, Workspace& work) const {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
+  const Tensor projected = head(work.wide, hidden.rows(), w.q->outputs);
+  backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps, normed);
+  backend_.linear(normed, *w.q, projected, false);
+  if (config_.qkv_bias) backend_.add_bias(projected, w.q_bias.tensor);
+  backend_.rope(projected, config_.head_size, rope, positions, out);
+}
+
+void LlamaModel::finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
+                        std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const int64_t rows = hidden.rows();
+  const Tensor attention = head(work.attention, rows, q.columns());
+  backend_.attention(q, kv, packed, visible, attention);
+  backend_.linear(attention, *w.output, hidden, true);
+
+  const Tensor normed = head(work.normed, rows, config_.hidden);
+  const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
+  const Tensor gated = head(work.gated, rows, config_.ffn);
+  backend_.rms_norm(hidden, w.ffn_norm.tensor, config_.norm_eps, normed);
+  backend_.linear(normed, *w.gate_up, gate_up, false);
+  backend_.swiglu(gate_up, gated);
+  backend_.linear(gated, *w.down, hidden, true);
+}
+
+void LlamaModel::logits(const Tensor& hidden, const Tensor& out, Workspace& work) const {
+  const Tensor normed = head(work.normed, 1, config_.hidden);
+  backend_.rms_norm(hidden, weights_.final_norm.tensor, config_.norm_eps, normed);
+  backend_.linear(normed, *weights_.output, out, false);
+}
+
+}  // namespace claa

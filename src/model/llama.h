@@ -1,0 +1,62 @@
+// A Llama-like model as two halves of a layer. It names no device and holds no state of a prompt: the loop over layers
+// is the runner's (prefill/runner.h), and decode calls the same halves with one row.
+#pragma once
+
+#include <span>
+
+#include "backend/backend.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace claa {
+
+// Scratch for one chunk of rows; allocated once per prompt.
+class Workspace {
+ public:
+  Workspace(const ModelConfig& config, Backend& backend, int64_t rows);
+  int64_t rows() const { return rows_; }
+  size_t bytes() const { return memory_.bytes(); }
+
+  Tensor normed;     // [rows, hidden] activation type
+  Tensor wide;       // [rows, max(q, 2 kv)] f32
+  Tensor q;          // [rows, heads * head_size] activation type
+  Tensor attention;  // [rows, heads * head_size] activation type
+  Tensor gate_up;    // [rows, 2 * ffn] f32
+  Tensor gated;      // [rows, ffn] activation type
+
+ private:
+  int64_t rows_;
+  Buffer memory_;
+};
+
+class LlamaModel {
+ public:
+  LlamaModel(ModelConfig config, ModelWeights weights, Backend& backend)
+      : config_(std::move(config)), weights_(std::move(weights)), backend_(backend) {}
+
+  const ModelConfig& config() const { return config_; }
+  const ModelWeights& weights() const { return weights_; }
+  Backend& backend() const { return backend_; }
+
+  // hidden [rows, hidden] f32 = embeddings of ids. Ids must be inside the vocabulary.
+  void embed(std::span<const int32_t> ids, const Tensor& hidden) const;
+
+  // First half, keys and values of `hidden` [rows <= workspace, hidden] into slots [slot, slot + rows) of `kv`.
+  void project_kv(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions, const RopeTable& rope,
+                  const KvView& kv, int64_t slot, Workspace& work) const;
+  // First half, queries: out [rows, heads * head_size], activation type.
+  void project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions, const RopeTable& rope,
+                 const Tensor& out, Workspace& work) const;
+  // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
+  void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
+              std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;
+  // logits [1, vocabulary] f32 of one row.
+  void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
+
+ private:
+  ModelConfig config_;
+  ModelWeights weights_;
+  Backend& backend_;
+};
+
+}  // namespace claa

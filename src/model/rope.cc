@@ -1,0 +1,67 @@
+#include "model/rope.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace claa {
+namespace {
+
+// The pair index whose wavelength makes `rotations` turns within the original context.
+double yarn_dimension(const RopeConfig& rope, double rotations) {
+  return static_cast<double>(rope.rotated) * std::log(rope.original_context / (rotations * 2 * std::numbers::pi)) /
+         (2 * std::log(rope.base));
+}
+
+}  // namespace
+
+std::vector<double> rope_frequencies(const RopeConfig& rope) {
+  std::vector<double> frequencies(static_cast<size_t>(rope.rotated / 2));
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    frequencies[i] = std::pow(rope.base, -2.0 * static_cast<double>(i) / static_cast<double>(rope.rotated));
+    if (!rope.frequency_factors.empty()) frequencies[i] /= static_cast<double>(rope.frequency_factors[i]);
+  }
+  if (rope.scaling == RopeScaling::kLinear) {
+    for (double& frequency : frequencies) frequency /= rope.factor;
+  } else if (rope.scaling == RopeScaling::kYarn) {
+    const double low = std::max(0.0, std::floor(yarn_dimension(rope, rope.beta_fast)));
+    const double high =
+        std::min(static_cast<double>(rope.rotated - 1), std::ceil(yarn_dimension(rope, rope.beta_slow)));
+    for (size_t i = 0; i < frequencies.size(); ++i) {
+      const double ramp = std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
+      frequencies[i] = frequencies[i] * (1 - ramp) + frequencies[i] / rope.factor * ramp;
+    }
+  }
+  return frequencies;
+}
+
+double rope_magnitude(const RopeConfig& rope) {
+  if (rope.scaling != RopeScaling::kYarn) return 1;
+  return rope.attention_factor > 0 ? rope.attention_factor : 0.1 * std::log(rope.factor) + 1.0;
+}
+
+RopeTables make_rope_tables(const RopeConfig& rope, int64_t positions, Backend& backend) {
+  const std::vector<double> frequencies = rope_frequencies(rope);
+  const double magnitude = rope_magnitude(rope);
+  const int64_t half = rope.rotated / 2;
+  std::vector<float> values(static_cast<size_t>(2 * positions * half));  // all cos, then all sin
+  const size_t sines = static_cast<size_t>(positions * half);
+  for (int64_t p = 0; p < positions; ++p) {
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
+      values[static_cast<size_t>(p * half + i)] = static_cast<float>(std::cos(angle) * magnitude);
+      values[sines + static_cast<size_t>(p * half + i)] = static_cast<float>(std::sin(angle) * magnitude);
+    }
+  }
+  RopeTables tables;
+  tables.memory = backend.allocate(values.size() * sizeof(float));
+  backend.upload(values.data(), values.size() * sizeof(float), tables.memory.data());
+  auto* data = static_cast<float*>(tables.memory.data());
+  tables.table.cos = Tensor::matrix(data, DType::kF32, positions, half);
+  tables.table.sin = Tensor::matrix(data + sines, DType::kF32, positions, half);
+  tables.table.interleaved = rope.interleaved;
+  tables.positions = positions;
+  return tables;
+}
+
+}  // namespace claa

@@ -1,0 +1,119 @@
+#include "model/weights.h"
+
+#include <fmt/ranges.h>
+
+#include "gguf/quants.h"
+
+namespace claa {
+namespace {
+
+class Loader {
+ public:
+  Loader(const gguf::File& file, const ModelConfig& config, Backend& backend)
+      : file_(file), config_(config), backend_(backend) {}
+
+  Vector vector(const std::string& name, int64_t size) const {
+    const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(size)});
+    std::vector<float> values(static_cast<size_t>(size));
+    gguf::dequantize(info.type, info.data, values);
+    return upload(values);
+  }
+
+  Vector joined_vector(const std::string& first, const std::string& second, int64_t size) const {
+    std::vector<float> values(static_cast<size_t>(2 * size));
+    for (int part = 0; part < 2; ++part) {
+      const gguf::TensorInfo& info = find(part == 0 ? first : second, {static_cast<uint64_t>(size)});
+      gguf::dequantize(info.type, info.data, std::span(values).subspan(static_cast<size_t>(part * size), static_cast<size_t>(size)));
+    }
+    return upload(values);
+  }
+
+  // One matrix from the rows of one or two tensors of `outputs` rows each.
+  std::unique_ptr<PackedWeight> matrix(std::vector<std::string> names, int64_t outputs, int64_t inputs,
+                                       bool table = false) {
+    std::vector<const gguf::TensorInfo*> parts;
+    for (const std::string& name : names) {
+      parts.push_back(&find(name, {static_cast<uint64_t>(inputs), static_cast<uint64_t>(outputs)}));
+    }
+    WeightSource source;
+    source.outputs = outputs * static_cast<int64_t>(parts.size());
+    source.inputs = inputs;
+    source.table = table;
+    source.fill = [&parts, outputs, inputs](int64_t first, int64_t count, float* rows) {
+      for (int64_t r = 0; r < count; ++r) {
+        const gguf::TensorInfo& part = *parts[static_cast<size_t>((first + r) / outputs)];
+        const size_t row_bytes = static_cast<size_t>(inputs) / gguf::block_elements(part.type) * gguf::block_bytes(part.type);
+        const size_t row = static_cast<size_t>((first + r) % outputs);
+        gguf::dequantize(part.type, part.data.subspan(row * row_bytes, row_bytes),
+                         std::span(rows + r * inputs, static_cast<size_t>(inputs)));
+      }
+    };
+    auto weight = backend_.prepare(source);
+    bytes_ += weight->bytes;
+    return weight;
+  }
+
+  LayerWeights layer(int64_t index) {
+    const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
+    const int64_t q_size = config_.heads * config_.head_size, kv_size = config_.kv_heads * config_.head_size;
+    LayerWeights w;
+    w.attention_norm = vector(name("attn_norm.weight"), config_.hidden);
+    w.ffn_norm = vector(name("ffn_norm.weight"), config_.hidden);
+    w.q = matrix({name("attn_q.weight")}, q_size, config_.hidden);
+    w.kv = matrix({name("attn_k.weight"), name("attn_v.weight")}, kv_size, config_.hidden);
+    w.output = matrix({name("attn_output.weight")}, config_.hidden, q_size);
+    w.gate_up = matrix({name("ffn_gate.weight"), name("ffn_up.weight")}, config_.ffn, config_.hidden);
+    w.down = matrix({name("ffn_down.weight")}, config_.hidden, config_.ffn);
+    if (config_.qkv_bias) {
+      w.q_bias = vector(name("attn_q.bias"), q_size);
+      w.kv_bias = joined_vector(name("attn_k.bias"), name("attn_v.bias"), kv_size);
+    }
+    return w;
+  }
+
+  size_t bytes() const { return bytes_; }
+
+ private:
+  const gguf::TensorInfo& find(const std::string& name, const std::vector<uint64_t>& shape) const {
+    const gguf::TensorInfo* info = file_.find_tensor(name);
+    if (info == nullptr) fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is missing", file_.name(), name);
+    if (info->shape != shape) {
+      fail(ErrorCode::kCorruptFile, "{}: tensor '{}' has shape [{}], the metadata asks for [{}]", file_.name(), name,
+           fmt::join(info->shape, ", "), fmt::join(shape, ", "));
+    }
+    return *info;
+  }
+  Vector upload(const std::vector<float>& values) const {
+    Vector result;
+    result.memory = backend_.allocate(values.size() * sizeof(float));
+    backend_.upload(values.data(), values.size() * sizeof(float), result.memory.data());
+    result.tensor = Tensor::matrix(result.memory.data(), DType::kF32, 1, static_cast<int64_t>(values.size()));
+    return result;
+  }
+
+  const gguf::File& file_;
+  const ModelConfig& config_;
+  Backend& backend_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace
+
+ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Backend& backend,
+                          const LoadProgress& progress) {
+  Loader loader(file, config, backend);
+  ModelWeights weights;
+  weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, true);
+  weights.output = config.tied_output ? weights.embedding
+                                      : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, true);
+  weights.final_norm = loader.vector("output_norm.weight", config.hidden);
+  weights.layers.reserve(static_cast<size_t>(config.layers));
+  for (int64_t i = 0; i < config.layers; ++i) {
+    weights.layers.push_back(loader.layer(i));
+    if (progress) progress(i + 1, config.layers);
+  }
+  weights.bytes = loader.bytes();
+  return weights;
+}
+
+}  // namespace claa

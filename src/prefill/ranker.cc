@@ -1,0 +1,97 @@
+#include "claa/ranker.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace claa {
+
+Budget SelectionParams::kept_budget() const {
+  if (kv_keep_tokens > 0 || kv_keep > 0) return {kv_keep > 0 ? kv_keep : keep, kv_keep_tokens};
+  return live_budget();
+}
+
+ScoreSpec SelectionParams::score_spec() const {
+  ScoreSpec spec;
+  spec.window = window;
+  spec.kernel = kernel;
+  spec.pool = pooling == "max" ? PoolKind::kMax : pooling == "none" ? PoolKind::kNone : PoolKind::kAverage;
+  return spec;
+}
+
+int SelectionParams::selection_layer_of(const PromptInfo& prompt) const {
+  if (selection_layer >= prompt.layers - 1) {
+    fail(ErrorCode::kInvalidArgument, "selection_layer {} does not fit a model of {} layers; choose 0..{} or -1",
+         selection_layer, prompt.layers, prompt.layers - 2);
+  }
+  return selection_layer >= 0 ? static_cast<int>(selection_layer) : std::max(0, prompt.layers / 2 - 1);
+}
+
+namespace {
+
+class RankedRun : public Run {
+ public:
+  RankedRun(const PromptInfo& prompt, const RankSchedule& schedule, std::unique_ptr<Ranker> ranker)
+      : schedule_(schedule),
+        ranker_(std::move(ranker)),
+        live_budget_(schedule.live.of(prompt.tokens, schedule.window)),
+        kept_budget_(schedule.kept.of(prompt.tokens, schedule.window)),
+        prompt_tokens_(prompt.tokens) {
+    drops_live_ = schedule.selection_layer >= 0 && live_budget_ < prompt.tokens;
+    drops_kept_ = kept_budget_ < prompt.tokens;
+  }
+
+  bool may_drop(int layer) const override { return drops_live_ && layer == schedule_.selection_layer; }
+
+  Decision decide(LayerView& view) override {
+    const int layer = view.layer();
+    const bool compress = drops_kept_ && layer >= schedule_.first_layer && view.live() > kept_budget_;
+    // No scoring where nobody reads it: neither this layer's cache nor the history of the selection layer.
+    const bool remember = drops_live_ && layer <= schedule_.selection_layer &&
+                          layer > schedule_.selection_layer - schedule_.history;
+    Decision decision;
+    const bool observable = view.live() > schedule_.window;  // else everything is window, and is kept
+    if ((!compress && !remember) || !observable) return decision;
+    Scores scores = ranker_->rank(view);
+    if (compress) decision.kept = view.top_k(scores, kept_budget_, schedule_.window);
+    if (remember) {
+      history_.push_back(std::move(scores));
+      if (layer == schedule_.selection_layer) {
+        chosen_by_ = ranker_->combine(view, history_);
+        history_.clear();
+        decision.live = view.top_k(chosen_by_, live_budget_, schedule_.window);
+      }
+    }
+    return decision;
+  }
+
+  RunReport report() const override {
+    RunReport report;
+    report.active = drops_live_ || drops_kept_;
+    if (drops_live_) report.selection_layer = schedule_.selection_layer;
+    report.scores = chosen_by_;
+    if (!report.active) {
+      report.reason = prompt_tokens_ <= schedule_.window
+                          ? fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window)
+                          : fmt::format("the budget of {} tokens keeps the whole prompt", live_budget_);
+    }
+    return report;
+  }
+
+ private:
+  RankSchedule schedule_;
+  std::unique_ptr<Ranker> ranker_;
+  int64_t live_budget_, kept_budget_, prompt_tokens_;
+  bool drops_live_ = false, drops_kept_ = false;
+  std::vector<Scores> history_;
+  Scores chosen_by_;
+};
+
+}  // namespace
+
+std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
+                                     std::unique_ptr<Ranker> ranker) {
+  return std::make_unique<RankedRun>(prompt, schedule, std::move(ranker));
+}
+
+}  // namespace claa

@@ -1,0 +1,226 @@
+#include "prefill/runner.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/clock.h"
+#include "kv/keep_set.h"
+#include "prefill/layer_view.h"
+
+namespace claa {
+namespace {
+
+using Positions = std::shared_ptr<const std::vector<int32_t>>;
+
+// One pass over (some of) the layers for (some of) the prompt's tokens.
+class Pass {
+ public:
+  Pass(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options, int64_t prompt_tokens,
+       std::vector<int32_t> ids, std::vector<int32_t> positions)
+      : model_(model),
+        backend_(model.backend()),
+        config_(model.config()),
+        rope_(rope.table),
+        options_(options),
+        info_(prompt_info(config_, prompt_tokens)),
+        live_(static_cast<int64_t>(ids.size())),
+        positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
+        work_(config_, backend_, std::min(live_, backend_.chunk_rows())) {
+    allocate();
+    for (int64_t row = 0; row < live_; row += work_.rows()) {
+      const int64_t rows = std::min(work_.rows(), live_ - row);
+      model_.embed(std::span(ids).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+                   hidden_.slice_rows(row, rows));
+    }
+  }
+
+  // Layers [0, last_layer]; without a cache K and V are forgotten.
+  void run(int64_t last_layer, Run* run, KvCache* cache, PrefillResult* result,
+           const std::function<void(LayerView&)>* observe) {
+    for (int64_t layer = 0; layer <= last_layer; ++layer) {
+      const KvView kv = project_keys(layer);
+      backend_.pack_kv(kv, packed_);
+      if (result != nullptr) result->layers.push_back({live_});
+      const Decision decision = decide(layer, kv, run, result, observe);
+      if (cache != nullptr) {
+        ScopedTimer timer(kept_all(decision) ? ignored_ms_ : result->select_ms);
+        cache->store(layer, kv, decision.kept, positions_, options_.reserve);
+      }
+      if (observe != nullptr && layer == last_layer) return;  // its keys and window queries were all that was wanted
+      finish_layer(layer, kv, decision, result);
+    }
+  }
+
+  int64_t live() const { return live_; }
+  const Positions& positions() const { return positions_; }
+  // Logits of the only row left after the last layer.
+  std::vector<float> logits() {
+    Buffer memory = backend_.allocate(static_cast<size_t>(config_.vocabulary) * sizeof(float));
+    model_.logits(hidden_.slice_rows(0, 1), Tensor::matrix(memory.data(), DType::kF32, 1, config_.vocabulary), work_);
+    std::vector<float> values(static_cast<size_t>(config_.vocabulary));
+    backend_.download(memory.data(), values.size() * sizeof(float), values.data());
+    return values;
+  }
+
+ private:
+  static bool kept_all(const Decision& decision) { return decision.kept.all(); }
+
+  void allocate() {
+    const size_t hidden_bytes = static_cast<size_t>(live_ * config_.hidden) * sizeof(float);
+    const size_t kv_bytes =
+        static_cast<size_t>(config_.kv_heads * live_ * config_.head_size) * dtype_bytes(backend_.dtype());
+    hidden_memory_ = backend_.allocate(hidden_bytes);
+    k_memory_ = backend_.allocate(kv_bytes);
+    v_memory_ = backend_.allocate(kv_bytes);
+    hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config_.hidden);
+    visible_.resize(static_cast<size_t>(live_));
+  }
+
+  // First half of the layer for all live tokens: keys and values, chunk by chunk.
+  KvView project_keys(int64_t layer) {
+    const auto cube = [this](const Buffer& memory) {
+      return Tensor::cube(memory.data(), backend_.dtype(), config_.kv_heads, live_, config_.head_size);
+    };
+    const KvView kv{cube(k_memory_), cube(v_memory_), live_};
+    for (int64_t row = 0; row < live_; row += work_.rows()) {
+      check_cancelled(options_.cancel);
+      const int64_t rows = std::min(work_.rows(), live_ - row);
+      model_.project_kv(layer, hidden_.slice_rows(row, rows), span_of(row, rows), rope_, kv, row, work_);
+    }
+    return kv;
+  }
+
+  Decision decide(int64_t layer, const KvView& kv, Run* run, PrefillResult* result,
+                  const std::function<void(LayerView&)>* observe) {
+    RunnerLayerView view(model_, rope_, info_, layer, hidden_, *positions_, kv, *packed_, work_);
+    if (observe != nullptr) (*observe)(view);
+    if (run == nullptr) return {};
+    ScopedTimer timer(result->select_ms);
+    return run->decide(view);
+  }
+
+  // Second half: queries, attention, projection and feed-forward for the rows that go on. In the last layer that is the
+  // last token alone. Rows that stop here are never computed.
+  void finish_layer(int64_t layer, const KvView& kv, const Decision& decision, PrefillResult* result) {
+    std::iota(visible_.begin(), visible_.begin() + live_, 1);
+    if (layer == config_.layers - 1) {
+      keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{}, result, layer);
+    } else if (!decision.live.all()) {
+      ScopedTimer timer(result->select_ms);
+      keep_rows(decision.live.to_host(), keep_set_tensor(decision.live), result, layer);
+    }
+    for (int64_t row = 0; row < live_; row += work_.rows()) {
+      check_cancelled(options_.cancel);
+      const int64_t rows = std::min(work_.rows(), live_ - row);
+      const Tensor hidden = hidden_.slice_rows(row, rows);
+      const Tensor q = work_.q.slice_rows(0, rows);
+      model_.project_q(layer, hidden, span_of(row, rows), rope_, q, work_);
+      model_.finish(layer, q, kv, packed_.get(), std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+                    hidden, work_);
+      if (options_.progress) options_.progress(layer, config_.layers, row + rows, live_);
+    }
+  }
+
+  // Compacts the residual stream to the given live rows; visible_ then counts the keys each surviving query sees.
+  void keep_rows(const std::vector<int32_t>& rows, Tensor indices, PrefillResult* result, int64_t layer) {
+    require(!rows.empty() && rows.back() == live_ - 1, "a selection must keep the last token");
+    const int64_t count = static_cast<int64_t>(rows.size());
+    Buffer memory = backend_.allocate(static_cast<size_t>(count * config_.hidden) * sizeof(float));
+    const Tensor compact = Tensor::matrix(memory.data(), DType::kF32, count, config_.hidden);
+    Buffer uploaded;
+    if (indices.data == nullptr) {
+      uploaded = backend_.allocate(rows.size() * sizeof(int32_t));
+      backend_.upload(rows.data(), rows.size() * sizeof(int32_t), uploaded.data());
+      indices = Tensor::matrix(uploaded.data(), DType::kI32, 1, count);
+    }
+    backend_.gather_rows(hidden_, indices, compact);
+    std::vector<int32_t> positions(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      positions[i] = (*positions_)[static_cast<size_t>(rows[i])];
+      visible_[i] = rows[i] + 1;
+    }
+    positions_ = std::make_shared<const std::vector<int32_t>>(std::move(positions));
+    if (result != nullptr && layer != config_.layers - 1) result->selected = *positions_;
+    hidden_memory_ = std::move(memory);
+    hidden_ = compact;
+    live_ = count;
+  }
+
+  std::span<const int32_t> span_of(int64_t row, int64_t rows) const {
+    return std::span(*positions_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+  }
+
+  const LlamaModel& model_;
+  Backend& backend_;
+  const ModelConfig& config_;
+  const RopeTable& rope_;
+  const PrefillOptions& options_;
+  PromptInfo info_;
+  int64_t live_;
+  Positions positions_;                // of the live tokens
+  Workspace work_;
+  Buffer hidden_memory_, k_memory_, v_memory_;
+  Tensor hidden_;                      // [live, hidden] f32, the residual stream
+  std::unique_ptr<PackedKv> packed_;
+  std::vector<int32_t> visible_;       // keys that each query row sees
+  double ignored_ms_ = 0;
+};
+
+class RunnerPasses : public Passes {
+ public:
+  RunnerPasses(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options,
+               std::span<const int32_t> ids)
+      : model_(model), rope_(rope), options_(options), ids_(ids) {}
+  void run_layers(int last_layer, const std::function<void(LayerView&)>& observe) override {
+    require(last_layer >= 0 && last_layer < model_.config().layers, "run_layers: no such layer");
+    std::vector<int32_t> positions(ids_.size());
+    std::iota(positions.begin(), positions.end(), 0);
+    Pass pass(model_, rope_, options_, static_cast<int64_t>(ids_.size()), {ids_.begin(), ids_.end()}, positions);
+    pass.run(last_layer, nullptr, nullptr, nullptr, &observe);
+  }
+
+ private:
+  const LlamaModel& model_;
+  const RopeTables& rope_;
+  const PrefillOptions& options_;
+  std::span<const int32_t> ids_;
+};
+
+}  // namespace
+
+PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
+  return {tokens, static_cast<int>(config.layers), static_cast<int>(config.heads), static_cast<int>(config.kv_heads),
+          static_cast<int>(config.head_size)};
+}
+
+PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::span<const int32_t> ids,
+                          const Method& method, const PrefillOptions& options) {
+  const int64_t tokens = static_cast<int64_t>(ids.size());
+  require(tokens > 0 && tokens <= rope.positions, "run_prefill: prompt length outside the rope table");
+  const std::unique_ptr<Run> run = method.start(prompt_info(model.config(), tokens));
+  RunnerPasses passes(model, rope, options, ids);
+  const Entry entry = run->entry(passes);
+
+  std::vector<int32_t> entering(ids.begin(), ids.end()), positions(ids.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  if (!entry.tokens.empty()) {
+    entering.clear();
+    for (const int32_t position : entry.tokens) entering.push_back(ids[static_cast<size_t>(position)]);
+    positions = entry.tokens;
+    if (entry.renumber) std::iota(positions.begin(), positions.end(), 0), positions.resize(entering.size());
+  }
+
+  PrefillResult result;
+  if (!entry.tokens.empty()) result.selected = entry.tokens;
+  result.cache = std::make_unique<KvCache>(model.config(), model.backend());
+  Pass pass(model, rope, options, tokens, std::move(entering), std::move(positions));
+  pass.run(model.config().layers - 1, run.get(), result.cache.get(), &result, nullptr);
+  result.kept_tokens = result.layers.back().live;
+  result.logits = pass.logits();
+  result.report = run->report();
+  result.cache->next_position = entry.renumber ? static_cast<int64_t>(entry.tokens.size()) : tokens;
+  result.cache->reusable = !result.report.active;
+  return result;
+}
+
+}  // namespace claa

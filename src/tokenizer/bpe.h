@@ -1,0 +1,91 @@
+// Byte-pair encoding of one word: starting from single bytes, the adjacent pair with the lowest merge rank
+// (the leftmost one of equal rank) is joined until no pair can be.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/flat_index.h"
+
+namespace claa {
+
+// What may become of a token.
+enum class TokenRole : uint8_t {
+  kNormal,       // spelled in the byte-level alphabet; the result of merging
+  kUserDefined,  // written out in the text as it is; merging may give it too
+  kControl,      // never comes out of merging: text that a user writes must not become one, whatever the file
+                 // says
+};
+
+class BpeModel {
+ public:
+  struct Options {
+    // A word that is a token as a whole becomes that token, whatever the merges say (Llama 3).
+    bool ignore_merges = false;
+  };
+
+  // `tokens` and `roles` by id; `merges`: "left right" in order of rank. Throws kCorruptFile for duplicate
+  // tokens and malformed merges.
+  BpeModel(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
+           const std::vector<std::string>& merges, Options options);
+
+  // Memory that one thread uses again from word to word.
+  struct Scratch {
+    struct Symbol {
+      int32_t id;
+      uint32_t next;  // index of the neighbours; kNone at the ends
+      uint32_t previous;
+    };
+    struct Candidate {
+      uint32_t rank;
+      uint32_t position;  // of the left symbol
+      int32_t left;
+      int32_t right;
+      int32_t result;
+    };
+    std::vector<int32_t> ids;
+    std::vector<Merge> merges;
+    std::vector<Symbol> symbols;
+    std::vector<Candidate> heap;
+  };
+
+  // Appends the tokens of a word. A byte that has no token is left out before merging, as the `tokenizers`
+  // package does for a model without an unknown token (SmolLM2 has none for some control characters).
+  void encode_word(std::string_view word, std::vector<int32_t>& out, Scratch& scratch) const;
+
+  // Bytes of each token after decoding the alphabet; for other tokens their text.
+  const std::vector<std::string>& bytes() const { return bytes_; }
+  // Id by vocabulary text; -1 when absent.
+  int32_t find(const std::vector<std::string>& tokens, std::string_view text) const {
+    return by_text_.find(tokens, text);
+  }
+  int32_t byte_token(uint8_t byte) const { return byte_ids_[byte]; }
+
+ private:
+  enum WordState : uint8_t { kUnknown, kOneToken, kSeveralTokens };
+
+  void index_tokens(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles);
+  void index_merges(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
+                    const std::vector<std::string>& merges);
+  void merge_all(Scratch& scratch) const;
+  void merge_short(Scratch& scratch) const;
+  void merge_long(Scratch& scratch) const;
+  void push_candidate(Scratch& scratch, uint32_t position) const;
+
+  Options options_;
+  std::vector<std::string> bytes_;
+  std::array<int32_t, 256> byte_ids_;
+  StringIndex by_text_;
+  StringIndex by_bytes_;  // normal tokens only
+  MergeIndex merges_;
+  // Whether merging the bytes of a token gives that very token; found out when the word first occurs. Most
+  // words of real text are one token, and this makes them one lookup.
+  std::unique_ptr<std::atomic<uint8_t>[]> word_states_;
+};
+
+}  // namespace claa

@@ -1,0 +1,76 @@
+// ChatTemplate: turns a conversation into the prompt text a model was trained on, by running the Jinja template stored
+// in the model file. A template is untrusted code, so it runs in an interpreter of our own with hard limits, and every
+// byte of the result is marked: text of the template itself, or text a caller supplied. Only the former may hold control
+// tokens.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace claa {
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+};
+
+// A stretch of rendered text of one origin.
+struct TemplateSpan {
+  std::string text;
+  bool special;  // text of the template (or bos/eos): control tokens may be recognised; false: a caller's data
+};
+
+struct TemplateLimits {
+  uint64_t max_steps = 10'000'000;   // one a node evaluated, and one for about 16 bytes handled: bounds time and memory
+  int max_depth = 256;               // nesting of the source, of calls while rendering and of values; at most 1000
+  uint64_t max_output = 64ull << 20;  // bytes of the rendered text and of any string on the way
+};
+
+// The date strftime_now() reports. Fixed unless the caller sets it, so that one prompt gives one result.
+struct TemplateDate {
+  int year = 2024;
+  int month = 7;
+  int day = 26;
+  int hour = 0;
+  int minute = 0;
+  int second = 0;
+};
+
+// A JSON-like value handed to a template. Strings in it are a caller's data.
+struct TemplateValue {
+  using Array = std::vector<TemplateValue>;
+  using Object = std::vector<std::pair<std::string, TemplateValue>>;
+  std::variant<std::nullptr_t, bool, int64_t, double, std::string, Array, Object> data = nullptr;
+};
+
+struct TemplateVariables {
+  bool add_generation_prompt = false;
+  std::string bos_token;
+  std::string eos_token;
+  TemplateDate date;
+  // More variables by name, e.g. enable_thinking. `tools` and `documents` are none unless given here.
+  std::vector<std::pair<std::string, TemplateValue>> extra;
+};
+
+// Immutable after construction: one object may render in several threads at once.
+class ChatTemplate {
+ public:
+  // Parses `source`. Throws Error{kTemplate} with the line number.
+  explicit ChatTemplate(std::string_view source, TemplateLimits limits = {});
+
+  // Renders a conversation; neighbouring spans differ in `special`. Throws Error{kTemplate} with the line number: the
+  // template's own raise_exception text, a limit that was exceeded, or an operation on the wrong type.
+  std::vector<TemplateSpan> render(std::span<const ChatMessage> messages, const TemplateVariables& variables) const;
+
+ private:
+  struct Program;
+  std::shared_ptr<const Program> program_;
+};
+
+}  // namespace claa

@@ -1,0 +1,20 @@
+// Methods of strings, mappings and lists. Those that would change a value do not exist: they fail when called.
+#pragma once
+
+#include <string_view>
+
+#include "tokenizer/jinja_context.h"
+
+namespace claa::jinja {
+
+// The method `name` of the type of `object`, or null.
+FunctionPtr find_method(const Value& object, std::string_view name);
+
+// One table a type; each row is the method's name and its function.
+struct NamedFunction {
+  std::string_view name;
+  FunctionPtr function;
+};
+FunctionPtr find_string_method(std::string_view name);
+
+}  // namespace claa::jinja

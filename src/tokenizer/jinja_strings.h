@@ -1,0 +1,29 @@
+// Operations on strings that methods and filters share. All keep the marks of the bytes they copy.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/jinja_context.h"
+#include "tokenizer/jinja_unicode.h"
+
+namespace claa::jinja {
+
+enum class Side { kBoth, kLeft, kRight };
+
+// Takes whitespace, or the characters of `chars`, from the ends.
+Value strip(Context& context, const Text& text, const Text* chars, Side side);
+// Replaces up to `count` occurrences, all when negative. The new text keeps its own marks.
+Value replace(Context& context, const Text& text, const Text& old_text, const Text& new_text, int64_t count);
+Value change_case(Context& context, const Text& text, Case mapping);
+Value capitalize(Context& context, const Text& text);
+// The first letter of each word upper; words begin as str.title() or as the filter `title` sees them.
+enum class WordRule { kLetters, kSpaces };
+Value title(Context& context, const Text& text, WordRule rule);
+// At most `limit` splits when not negative; at whitespace when `separator` is null.
+std::vector<Value> split(Context& context, const Text& text, const Text* separator, int64_t limit);
+std::vector<Value> split_from_right(Context& context, const Text& text, const Text* separator, int64_t limit);
+std::vector<Value> split_lines(Context& context, const Text& text, bool keep_ends);
+Value join(Context& context, const std::vector<Value>& items, const Text& separator);
+
+}  // namespace claa::jinja

@@ -1,0 +1,60 @@
+// Text: a string that knows, byte by byte, whether it came from a caller's data. Every string of a template is one, so
+// that control tokens in a user's message never pass for the template's own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace claa::jinja {
+
+class Text {
+ public:
+  // Bytes [previous run's end, end) have one origin.
+  struct Run {
+    size_t end;
+    bool user;
+  };
+
+  Text() = default;
+  Text(std::string bytes, bool user);
+
+  std::string_view view() const { return bytes_; }
+  size_t size() const { return bytes_.size(); }
+  bool empty() const { return bytes_.empty(); }
+  const std::vector<Run>& runs() const { return runs_; }
+  // Origin of the byte at `offset`; of the last byte when `offset` is past the end; false for an empty text.
+  bool user_at(size_t offset) const;
+
+  void append(std::string_view bytes, bool user);
+  void append(const Text& other, size_t begin, size_t end);  // `other` must not be this text
+  void append(const Text& other) { append(other, 0, other.size()); }
+  Text slice(size_t begin, size_t end) const;
+
+ private:
+  std::string bytes_;
+  std::vector<Run> runs_;
+};
+
+// One character of a text; `code` is -1 for a byte that is not valid UTF-8 (it then stands for itself).
+struct Char {
+  std::string_view bytes;
+  int32_t code = -1;
+  size_t offset = 0;
+  bool user = false;
+};
+
+// Walks the characters of a text in order.
+class CharReader {
+ public:
+  explicit CharReader(const Text& text) : text_(text) {}
+  bool next(Char& out);
+
+ private:
+  const Text& text_;
+  size_t offset_ = 0;
+  size_t run_ = 0;
+};
+
+}  // namespace claa::jinja

@@ -1,0 +1,200 @@
+#include "tokenizer/pretokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "core/check.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+namespace claa {
+namespace {
+
+struct PreName {
+  std::string_view name;
+  PreKind kind;
+};
+
+// The names converters write. "default" and a missing name come from files older than the key, when GPT-2's
+// pattern was the only one. StarCoder and Refact share the pattern of SmolLM.
+constexpr std::array kPreNames = {
+    PreName{"gpt-2", PreKind::kGpt2},
+    PreName{"gpt2", PreKind::kGpt2},
+    PreName{"default", PreKind::kGpt2},
+    PreName{"smollm", PreKind::kSmolLm},
+    PreName{"starcoder", PreKind::kSmolLm},
+    PreName{"refact", PreKind::kSmolLm},
+    PreName{"llama-bpe", PreKind::kLlama3},
+    PreName{"llama3", PreKind::kLlama3},
+    PreName{"llama-v3", PreKind::kLlama3},
+    PreName{"qwen2", PreKind::kQwen2},
+    PreName{"deepseek-r1-qwen", PreKind::kQwen2},
+};
+
+// The patterns as the tokenizer.json files of the models have them.
+constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// SmolLM first cuts out every numeric character (Digits), then GPT-2's pattern sees each piece alone, so that
+// a digit ends the text for its look-ahead. This is both in one.
+constexpr std::string_view kSmolLmPattern =
+    R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+)";
+
+constexpr std::string_view kLlama3Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+)"
+    R"(|\s+(?!\S)|\s+)";
+
+constexpr std::string_view kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+)"
+    R"(|\s+(?!\S)|\s+)";
+
+std::string_view pattern_of(PreKind kind) {
+  if (kind == PreKind::kGpt2) return kGpt2Pattern;
+  if (kind == PreKind::kSmolLm) return kSmolLmPattern;
+  if (kind == PreKind::kLlama3) return kLlama3Pattern;
+  require(kind == PreKind::kQwen2, "a pre-tokenizer kind without a pattern");
+  return kQwen2Pattern;
+}
+
+// White space as Unicode defines it, the inside of a character class. PCRE2's own \s also takes U+180E, which
+// stopped being white space in Unicode 6.3.
+constexpr std::string_view kSpace =
+    R"(\t-\r\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
+
+// The pattern with \s and \S spelled out.
+std::string with_unicode_space(std::string_view pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c != '\\') {
+      in_class = c == '[' || (in_class && c != ']');
+      out.push_back(c);
+      continue;
+    }
+    const char escaped = pattern[++i];
+    if (escaped != 's' && escaped != 'S') {
+      out.append({c, escaped});
+    } else if (in_class) {
+      require(escaped == 's', "\\S inside a character class");
+      out.append(kSpace);
+    } else {
+      out.append(escaped == 's' ? "[" : "[^").append(kSpace).append("]");
+    }
+  }
+  return out;
+}
+
+// Backtracking is bounded by the length of one run of white space; the limits are a multiple of that, so that
+// they never stop honest text and stop a pattern that misbehaves.
+constexpr uint32_t kMatchLimitFloor = 1u << 20;
+constexpr uint32_t kHeapLimitKib = 64 * 1024;
+
+uint32_t match_limit_for(size_t text_size) {
+  return static_cast<uint32_t>(std::min<uint64_t>(kMatchLimitFloor + 8 * uint64_t{text_size}, UINT32_MAX));
+}
+
+[[noreturn]] void fail_pcre2(const char* what, int code) {
+  PCRE2_UCHAR message[128] = {};
+  pcre2_get_error_message(code, message, sizeof(message));
+  fail(ErrorCode::kInternal, "pre-tokenizer: {}: {} (PCRE2 error {})", what, reinterpret_cast<char*>(message),
+       code);
+}
+
+}  // namespace
+
+std::optional<PreKind> pre_kind_from_name(std::string_view name) {
+  const auto* found =
+      std::find_if(kPreNames.begin(), kPreNames.end(), [&](const auto& n) { return n.name == name; });
+  if (found == kPreNames.end()) return std::nullopt;
+  return found->kind;
+}
+
+std::string known_pre_names() {
+  std::string names;
+  for (const auto& [name, kind] : kPreNames) names.append(names.empty() ? "" : ", ").append(name);
+  return names;
+}
+
+struct PreTokenizer::Impl {
+  struct Free {
+    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  };
+  std::unique_ptr<pcre2_code, Free> code;
+  bool jit = false;
+};
+
+PreTokenizer::PreTokenizer(PreKind kind, bool use_jit) : impl_(std::make_unique<Impl>()) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  // Anchored: words follow each other without gaps, so a match that starts later is never wanted.
+  const std::string pattern = with_unicode_space(pattern_of(kind));
+  impl_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                  PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &offset, nullptr));
+  if (!impl_->code) fail_pcre2("the pattern does not compile", error);
+  // No JIT (another architecture, or executable memory forbidden): the interpreter gives the same words,
+  // slower.
+  impl_->jit = use_jit && pcre2_jit_compile(impl_->code.get(), PCRE2_JIT_COMPLETE) == 0;
+}
+
+PreTokenizer::~PreTokenizer() = default;
+
+bool PreTokenizer::has_jit() const {
+  return impl_->jit;
+}
+
+std::vector<std::string_view> PreTokenizer::split(std::string_view valid_utf8) const {
+  std::vector<std::string_view> words;
+  Words source(*this, valid_utf8);
+  for (std::string_view word = source.next(); !word.empty(); word = source.next()) words.push_back(word);
+  return words;
+}
+
+struct PreTokenizer::Words::Match {
+  struct Free {
+    void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  };
+  const pcre2_code* code;
+  bool jit;
+  std::unique_ptr<pcre2_match_data, Free> data;
+  std::unique_ptr<pcre2_match_context, Free> context;
+
+  int run(std::string_view text) const {
+    const auto* bytes = reinterpret_cast<PCRE2_SPTR>(text.data());
+    if (jit) {
+      const int result = pcre2_jit_match(code, bytes, text.size(), 0, 0, data.get(), context.get());
+      if (result != PCRE2_ERROR_JIT_STACKLIMIT) return result;
+    }
+    constexpr uint32_t kOptions = PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT;
+    return pcre2_match(code, bytes, text.size(), 0, kOptions, data.get(), context.get());
+  }
+};
+
+PreTokenizer::Words::Words(const PreTokenizer& pattern, std::string_view valid_utf8)
+    : rest_(valid_utf8), match_(std::make_unique<Match>()) {
+  match_->code = pattern.impl_->code.get();
+  match_->jit = pattern.impl_->jit;
+  match_->data.reset(pcre2_match_data_create(1, nullptr));
+  match_->context.reset(pcre2_match_context_create(nullptr));
+  if (!match_->data || !match_->context) fail(ErrorCode::kOutOfMemory, "pre-tokenizer: no memory to match");
+  pcre2_set_match_limit(match_->context.get(), match_limit_for(valid_utf8.size()));
+  pcre2_set_heap_limit(match_->context.get(), kHeapLimitKib);
+}
+
+PreTokenizer::Words::~Words() = default;
+
+std::string_view PreTokenizer::Words::next() {
+  if (rest_.empty()) return {};
+  const int result = match_->run(rest_);
+  if (result < 0) fail_pcre2("matching failed", result);
+  const size_t size = pcre2_get_ovector_pointer(match_->data.get())[1];
+  require(size > 0 && size <= rest_.size(), "pre-tokenizer: a word is at least one character");
+  const std::string_view word = rest_.substr(0, size);
+  rest_.remove_prefix(size);
+  return word;
+}
+
+}  // namespace claa

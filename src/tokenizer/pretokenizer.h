@@ -1,0 +1,55 @@
+// Pre-tokenisation: cuts text into the words inside which byte pairs are merged.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace claa {
+
+enum class PreKind { kGpt2, kSmolLm, kLlama3, kQwen2 };
+
+// By tokenizer.ggml.pre. nullopt when the name is unknown.
+std::optional<PreKind> pre_kind_from_name(std::string_view name);
+// The names pre_kind_from_name() knows, for messages.
+std::string known_pre_names();
+
+// A compiled word pattern; immutable, shared by all threads.
+//
+// Character classes are those of the installed PCRE2 (10.42: Unicode 14). The Python tokenizers know later
+// versions, so letters and digits added to Unicode since (9,272 letters, 133 numbers in `tokenizers` 0.23.3)
+// may be cut differently. No character of Unicode 14 is.
+class PreTokenizer {
+ public:
+  explicit PreTokenizer(PreKind kind, bool use_jit = true);
+  ~PreTokenizer();
+  PreTokenizer(const PreTokenizer&) = delete;
+  PreTokenizer& operator=(const PreTokenizer&) = delete;
+
+  // The words of one text, in order; together they are the whole text. Holds the text, does not copy it.
+  class Words {
+   public:
+    Words(const PreTokenizer& pattern, std::string_view valid_utf8);
+    ~Words();
+    Words(const Words&) = delete;
+    Words& operator=(const Words&) = delete;
+    // Empty at the end.
+    std::string_view next();
+
+   private:
+    struct Match;
+    std::string_view rest_;
+    std::unique_ptr<Match> match_;
+  };
+
+  std::vector<std::string_view> split(std::string_view valid_utf8) const;
+  bool has_jit() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace claa

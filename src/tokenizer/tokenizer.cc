@@ -1,0 +1,231 @@
+#include "tokenizer/tokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "core/check.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/normalize.h"
+#include "tokenizer/pretokenizer.h"
+#include "tokenizer/tokenizer_data.h"
+
+namespace claa {
+namespace {
+
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+// Control tokens that end an answer in the models that have them, also when the file's own ids do not say so.
+constexpr std::array<std::string_view, 7> kEndNames = {
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "</s>"};
+
+TokenType type_of(const TokenizerData& data, size_t id) {
+  if (!data.token_types.empty()) return static_cast<TokenType>(data.token_types[id]);
+  const auto i = static_cast<int32_t>(id);
+  const bool named = i == data.bos || i == data.eos || i == data.eot || i == data.eom || i == data.padding;
+  return named ? TokenType::kControl : TokenType::kNormal;
+}
+
+TokenRole role_of(TokenType type) {
+  switch (type) {
+    case TokenType::kUndefined:
+    case TokenType::kNormal:
+    case TokenType::kByte:
+      return TokenRole::kNormal;
+    case TokenType::kUserDefined:
+      return TokenRole::kUserDefined;
+    case TokenType::kUnknown:
+    case TokenType::kControl:
+    case TokenType::kUnused:
+      return TokenRole::kControl;
+  }
+  return TokenRole::kControl;
+}
+
+std::vector<TokenType> types_of(const TokenizerData& data) {
+  std::vector<TokenType> types;
+  types.reserve(data.tokens.size());
+  for (size_t i = 0; i < data.tokens.size(); ++i) types.push_back(type_of(data, i));
+  return types;
+}
+
+std::vector<TokenRole> roles_of(const std::vector<TokenType>& types) {
+  std::vector<TokenRole> roles(types.size());
+  std::transform(types.begin(), types.end(), roles.begin(), role_of);
+  return roles;
+}
+
+AddedTokens added_tokens(const TokenizerData& data, const std::vector<TokenType>& types) {
+  std::vector<AddedTokens::Token> added;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const bool control = types[i] == TokenType::kControl || types[i] == TokenType::kUnknown;
+    if (!control && types[i] != TokenType::kUserDefined) continue;
+    added.push_back({data.tokens[i], static_cast<int32_t>(i), control});
+  }
+  return AddedTokens(std::move(added));
+}
+
+std::vector<bool> end_tokens(const TokenizerData& data, const std::vector<TokenType>& types,
+                             const BpeModel& bpe) {
+  std::vector<bool> ends(types.size(), false);
+  for (const int32_t id : {data.eos, data.eot, data.eom}) {
+    if (id >= 0) ends[static_cast<size_t>(id)] = true;
+  }
+  for (const std::string_view name : kEndNames) {
+    const int32_t id = bpe.find(data.tokens, name);
+    if (id >= 0 && types[static_cast<size_t>(id)] == TokenType::kControl)
+      ends[static_cast<size_t>(id)] = true;
+  }
+  return ends;
+}
+
+TokenizerData checked(TokenizerData data) {
+  check_tokenizer_data(data, "tokenizer");
+  return data;
+}
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  TokenizerData data;
+  std::vector<TokenType> types;
+  PreKind kind;
+  BpeModel bpe;
+  AddedTokens added;  // views into data
+  std::vector<bool> ends;
+  PreTokenizer pre;
+
+  explicit Impl(TokenizerData given)
+      : data(checked(std::move(given))),
+        types(types_of(data)),
+        kind(*pre_kind_from_name(data.pre)),
+        bpe(data.tokens, roles_of(types), data.merges, {.ignore_merges = kind == PreKind::kLlama3}),
+        added(added_tokens(data, types)),
+        ends(end_tokens(data, types, bpe)),
+        pre(kind) {}
+
+  size_t checked_id(int32_t id) const {
+    if (id < 0 || static_cast<size_t>(id) >= data.tokens.size()) {
+      fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {} tokens", id,
+           data.tokens.size());
+    }
+    return static_cast<size_t>(id);
+  }
+
+  std::vector<int32_t> encode(std::string_view text,
+                              const std::vector<AddedTokens::Range>& control_ranges) const;
+  void encode_stretch(std::string_view text, BpeModel::Scratch& scratch, std::vector<int32_t>& ids) const;
+};
+
+// Text between added tokens: made valid, normalised, cut into words, merged.
+void Tokenizer::Impl::encode_stretch(std::string_view text, BpeModel::Scratch& scratch,
+                                     std::vector<int32_t>& ids) const {
+  std::string valid;
+  if (valid_utf8_prefix(text) != text.size()) {
+    valid = replace_invalid_utf8(text);
+    text = valid;
+  }
+  std::string normal;
+  if (kind == PreKind::kQwen2 && may_need_nfc(text)) {
+    normal = normalize_nfc(text);
+    text = normal;
+  }
+  PreTokenizer::Words words(pre, text);
+  for (std::string_view word = words.next(); !word.empty(); word = words.next()) {
+    bpe.encode_word(word, ids, scratch);
+  }
+}
+
+std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
+                                             const std::vector<AddedTokens::Range>& control_ranges) const {
+  if (text.size() > kMaxTextBytes) {
+    fail(ErrorCode::kInvalidArgument, "a text of {} bytes is too long to tokenize; at most {} bytes",
+         text.size(), kMaxTextBytes);
+  }
+  std::vector<int32_t> ids;
+  ids.reserve(text.size() / 4 + 8);
+  BpeModel::Scratch scratch;
+  size_t pos = 0;
+  size_t range_hint = 0;
+  while (pos < text.size()) {
+    const auto hit = added.find(text, pos, control_ranges, range_hint);
+    const size_t end = hit ? hit->begin : text.size();
+    if (end > pos) encode_stretch(text.substr(pos, end - pos), scratch, ids);
+    if (!hit) break;
+    ids.push_back(hit->id);
+    pos = hit->end;
+  }
+  return ids;
+}
+
+Tokenizer::Tokenizer(TokenizerData data) : impl_(std::make_unique<const Impl>(std::move(data))) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+  return impl_->encode(text, {});
+}
+
+std::vector<int32_t> Tokenizer::encode(std::span<const Span> spans) const {
+  std::string joined;
+  std::vector<AddedTokens::Range> ranges;
+  for (const Span& span : spans) {
+    const size_t begin = joined.size();
+    joined.append(span.text);
+    if (!span.special || span.text.empty()) continue;
+    if (!ranges.empty() && ranges.back().end == begin) {
+      ranges.back().end = joined.size();
+    } else {
+      ranges.push_back({begin, joined.size()});
+    }
+  }
+  return impl_->encode(joined, ranges);
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool keep_special) const {
+  std::string out;
+  for (const int32_t id : ids) {
+    const std::string_view bytes = token_bytes(id);
+    if (keep_special || !is_special(id)) out.append(bytes);
+  }
+  return out;
+}
+
+std::string_view Tokenizer::token_bytes(int32_t id) const {
+  return impl_->bpe.bytes()[impl_->checked_id(id)];
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  return role_of(impl_->types[impl_->checked_id(id)]) == TokenRole::kControl;
+}
+
+bool Tokenizer::is_end_of_generation(int32_t id) const {
+  return impl_->ends[impl_->checked_id(id)];
+}
+
+int32_t Tokenizer::vocab_size() const {
+  return static_cast<int32_t>(impl_->data.tokens.size());
+}
+
+std::optional<int32_t> Tokenizer::find(std::string_view token) const {
+  const int32_t id = impl_->bpe.find(impl_->data.tokens, token);
+  if (id < 0) return std::nullopt;
+  return id;
+}
+
+std::vector<uint8_t> Tokenizer::missing_bytes() const {
+  std::vector<uint8_t> missing;
+  for (int b = 0; b < 256; ++b) {
+    const auto byte = static_cast<uint8_t>(b);
+    if (impl_->bpe.byte_token(byte) < 0) missing.push_back(byte);
+  }
+  return missing;
+}
+
+const TokenizerData& Tokenizer::data() const {
+  return impl_->data;
+}
+
+}  // namespace claa

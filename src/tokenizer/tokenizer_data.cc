@@ -1,0 +1,121 @@
+#include "tokenizer/tokenizer_data.h"
+
+#include <limits>
+
+#include "core/check.h"
+#include "gguf/file.h"
+#include "tokenizer/pretokenizer.h"
+
+namespace claa {
+namespace {
+
+// Id of an optional key. Some converters write 2^32 - 1 for "none".
+int32_t read_id(const gguf::File& file, std::string_view key, size_t vocab_size) {
+  const auto value = file.get_uint(key);
+  if (!value || *value == std::numeric_limits<uint32_t>::max()) return -1;
+  if (*value >= vocab_size) {
+    fail(ErrorCode::kCorruptFile, "{}: {} is {}, but the vocabulary has {} tokens", file.name(), key, *value,
+         vocab_size);
+  }
+  return static_cast<int32_t>(*value);
+}
+
+std::vector<std::string> read_strings(const gguf::File& file, std::string_view key) {
+  const auto views = file.get_strings(key);
+  if (!views)
+    fail(ErrorCode::kCorruptFile, "{}: {} is missing: the file has no complete tokenizer", file.name(), key);
+  return {views->begin(), views->end()};
+}
+
+std::vector<int32_t> read_types(const gguf::File& file) {
+  std::vector<int32_t> types;
+  const auto values = file.get_ints("tokenizer.ggml.token_type");
+  if (!values) return types;
+  types.reserve(values->size());
+  for (const int64_t value : *values) {
+    if (value < 0 || value > static_cast<int64_t>(TokenType::kByte)) {
+      fail(ErrorCode::kCorruptFile, "{}: tokenizer.ggml.token_type[{}] is {}; types are 0 to 6", file.name(),
+           types.size(), value);
+    }
+    types.push_back(static_cast<int32_t>(value));
+  }
+  return types;
+}
+
+// Names come from files: only the head of a long one is shown.
+std::string_view shown(std::string_view name) {
+  return name.substr(0, 60);
+}
+
+void check_model(const std::string& model, const std::string& pre, const std::string& source) {
+  if (model != "gpt2") {
+    fail(ErrorCode::kUnsupported,
+         "{}: the tokenizer model is '{}'; only byte-level BPE ('gpt2', as used by Llama 3, Qwen 2 and "
+         "SmolLM) can be "
+         "run",
+         source, shown(model));
+  }
+  if (!pre_kind_from_name(pre)) {
+    fail(ErrorCode::kUnsupported, "{}: the pre-tokenizer '{}' is not known; known are {}", source, shown(pre),
+         known_pre_names());
+  }
+}
+
+}  // namespace
+
+void check_tokenizer_data(const TokenizerData& data, const std::string& source) {
+  check_model(data.model, data.pre, source);
+  const size_t count = data.tokens.size();
+  if (count == 0 || count > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+    fail(ErrorCode::kCorruptFile, "{}: a vocabulary of {} tokens", source, count);
+  }
+  if (!data.token_types.empty() && data.token_types.size() != count) {
+    fail(ErrorCode::kCorruptFile, "{}: {} token types for {} tokens", source, data.token_types.size(), count);
+  }
+  for (size_t i = 0; i < data.token_types.size(); ++i) {
+    const int32_t type = data.token_types[i];
+    if (type < 0 || type > static_cast<int32_t>(TokenType::kByte)) {
+      fail(ErrorCode::kCorruptFile, "{}: token {} has type {}; types are 0 to 6", source, i, type);
+    }
+  }
+  const std::pair<const char*, int32_t> ids[] = {{"bos", data.bos},         {"eos", data.eos},
+                                                 {"eot", data.eot},         {"eom", data.eom},
+                                                 {"unknown", data.unknown}, {"padding", data.padding}};
+  for (const auto& [name, id] : ids) {
+    if (id < -1 || id >= static_cast<int64_t>(count)) {
+      fail(ErrorCode::kCorruptFile, "{}: the {} token is {}, but the vocabulary has {} tokens", source, name,
+           id, count);
+    }
+  }
+}
+
+TokenizerData read_tokenizer_data(const gguf::File& file) {
+  TokenizerData data;
+  const auto model = file.get_string("tokenizer.ggml.model");
+  if (!model) {
+    fail(ErrorCode::kCorruptFile, "{}: tokenizer.ggml.model is missing: the file has no tokenizer",
+         file.name());
+  }
+  data.model = *model;
+  data.pre = file.get_string("tokenizer.ggml.pre").value_or("default");
+  check_model(data.model, data.pre, file.name());  // before the lists: other models need not have merges
+  data.tokens = read_strings(file, "tokenizer.ggml.tokens");
+  data.token_types = read_types(file);
+  data.merges = read_strings(file, "tokenizer.ggml.merges");
+  const size_t count = data.tokens.size();
+  data.bos = read_id(file, "tokenizer.ggml.bos_token_id", count);
+  data.eos = read_id(file, "tokenizer.ggml.eos_token_id", count);
+  data.eot = read_id(file, "tokenizer.ggml.eot_token_id", count);
+  data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count);
+  data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count);
+  data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count);
+  // Files of Llama 3 often leave the flag out and mean yes.
+  const bool is_llama3 = pre_kind_from_name(data.pre) == PreKind::kLlama3;
+  data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(is_llama3) && data.bos >= 0;
+  data.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false) && data.eos >= 0;
+  data.chat_template = file.get_string("tokenizer.chat_template").value_or("");
+  check_tokenizer_data(data, file.name());
+  return data;
+}
+
+}  // namespace claa
