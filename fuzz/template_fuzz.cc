@@ -1,5 +1,6 @@
-// Any bytes as a chat template, parsed and rendered under small limits: an error or a result, never a crash, and what
-// the caller supplied is never marked as the template's. The limits are what keeps this fast, so they are tested too.
+// Any bytes as a chat template, parsed and rendered under small limits: an error or a result, never a crash,
+// and what the caller supplied is never marked as the template's. The limits are what keeps this fast, so
+// they are tested too.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

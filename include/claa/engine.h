@@ -8,7 +8,8 @@
 //   request.on_text = [](std::string_view piece) { std::cout << piece << std::flush; };
 //   claa::Answer answer = engine.answer(request);
 //
-// Everything may throw claa::Error (error.h). The library never prints, exits or aborts, and reads no environment.
+// Everything may throw claa::Error (error.h). The library never prints, exits or aborts, and reads no
+// environment.
 #pragma once
 
 #include <atomic>
@@ -27,58 +28,58 @@
 namespace claa {
 
 struct EngineOptions {
-  std::string device = "cpu";   // "cpu" or "reference"
-  std::string dtype = "auto";   // "f32", "bf16" or "auto": bf16 where the CPU multiplies it, else f32
-  int threads = 0;              // 0: physical cores
-  std::string isa;              // cap on the instruction set, for tests: "avx2", "avx512" or ""
+  std::string device = "cpu";  // "cpu" or "reference"
+  std::string dtype = "auto";  // "f32", "bf16" or "auto": bf16 where the CPU multiplies it, else f32
+  int threads = 0;             // 0: physical cores
+  std::string isa;             // cap on the instruction set, for tests: "avx2", "avx512" or ""
   std::function<void(int64_t layers_done, int64_t layers)> on_load;
 };
 
 struct SamplingParams {
-  double temperature = 0;       // 0: greedy
-  int64_t top_k = 0;            // 0: off
-  double top_p = 1;             // 1: off
-  double min_p = 0;             // 0: off
+  double temperature = 0;         // 0: greedy
+  int64_t top_k = 0;              // 0: off
+  double top_p = 1;               // 1: off
+  double min_p = 0;               // 0: off
   double repetition_penalty = 1;  // 1: off; over the tokens of the prompt and the answer
   uint64_t seed = 0;
 };
 
 struct PrefillProgress {
-  int64_t layer, layers;        // 0-based layer at work
-  int64_t rows, live;           // tokens done of those in this layer
+  int64_t layer, layers;  // 0-based layer at work
+  int64_t rows, live;     // tokens done of those in this layer
 };
 
 struct Request {
   std::string prompt;
-  std::string system;             // optional system message
-  bool raw = false;               // no chat template: the prompt as it is
-  std::vector<int32_t> ids;       // when not empty: these tokens instead of prompt and template
+  std::string system;        // optional system message
+  bool raw = false;          // no chat template: the prompt as it is
+  std::vector<int32_t> ids;  // when not empty: these tokens instead of prompt and template
   std::string method = "full";
-  ParamValues params;             // of the method, e.g. {"keep", "0.2"}
-  int64_t max_tokens = 256;       // 0: prefill only
+  ParamValues params;        // of the method, e.g. {"keep", "0.2"}
+  int64_t max_tokens = 256;  // 0: prefill only
   SamplingParams sampling;
-  std::vector<std::string> stop;  // strings that end the answer and are not part of it
-  std::function<void(std::string_view)> on_text;                 // whole UTF-8 characters only
+  std::vector<std::string> stop;                  // strings that end the answer and are not part of it
+  std::function<void(std::string_view)> on_text;  // whole UTF-8 characters only
   std::function<void(const PrefillProgress&)> on_progress;
-  const std::atomic<bool>* cancel = nullptr;                     // set it to stop within a layer
+  const std::atomic<bool>* cancel = nullptr;  // set it to stop within a layer
 };
 
 // What prefill did: nothing is silent.
 struct PrefillSummary {
   std::string method;
   std::vector<std::pair<std::string, std::string>> params;  // effective values
-  bool active = false;                  // whether anything was dropped
-  std::string reason;                   // why not, when inactive
-  std::optional<int> selection_layer;   // after which only the kept tokens were computed
+  bool active = false;                                      // whether anything was dropped
+  std::string reason;                                       // why not, when inactive
+  std::optional<int> selection_layer;                       // after which only the kept tokens were computed
 };
 
-struct Timings {                        // milliseconds
-  double load = 0;                      // of the model, once
-  double tokenize = 0;                  // template and tokenizer
-  double prefill = 0;                   // prompt to first logits, selection included
-  double select = 0;                    // scores, aggregation, top-k and gathers, inside prefill
-  double first_token = 0;               // request in to first token out
-  double decode = 0;                    // all further tokens
+struct Timings {           // milliseconds
+  double load = 0;         // of the model, once
+  double tokenize = 0;     // template and tokenizer
+  double prefill = 0;      // prompt to first logits, selection included
+  double select = 0;       // scores, aggregation, top-k and gathers, inside prefill
+  double first_token = 0;  // request in to first token out
+  double decode = 0;       // all further tokens
 };
 
 enum class FinishReason { kEnd, kLength, kStop };
@@ -88,17 +89,17 @@ struct Answer {
   std::string text;
   std::vector<int32_t> tokens;
   int64_t prompt_tokens = 0;
-  int64_t kept_tokens = 0;              // computed in the last layers
+  int64_t kept_tokens = 0;  // computed in the last layers
   FinishReason finish = FinishReason::kLength;
   PrefillSummary prefill;
   Timings timings;
 };
 
 struct LayerTrace {
-  int64_t live = 0;                              // tokens that entered the layer
-  bool kept_all = true;                          // every live token has a cache entry
-  std::vector<std::vector<int32_t>> kept;        // prompt positions per KV head (one list: shared), unless kept_all
-  int64_t cache = 0;                             // entries per KV head
+  int64_t live = 0;                        // tokens that entered the layer
+  bool kept_all = true;                    // every live token has a cache entry
+  std::vector<std::vector<int32_t>> kept;  // prompt positions per KV head (one list: shared), unless kept_all
+  int64_t cache = 0;                       // entries per KV head
 };
 
 // Everything one prefill decided.
@@ -106,8 +107,8 @@ struct Trace {
   std::vector<int32_t> prompt_tokens;
   std::optional<std::vector<int32_t>> selected;  // prompt positions live after the last drop
   std::vector<LayerTrace> layers;
-  std::vector<std::pair<int32_t, float>> top;    // best first logits
-  std::vector<float> scores;                     // that chose the live tokens, one a prompt token before the window
+  std::vector<std::pair<int32_t, float>> top;  // best first logits
+  std::vector<float> scores;  // that chose the live tokens, one a prompt token before the window
   int64_t next_position = 0;
   Answer answer;
 };
@@ -116,7 +117,7 @@ struct ModelSummary {
   std::string name, architecture, file;
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
   size_t weight_bytes = 0;
-  std::string device;                            // instruction set, type, threads
+  std::string device;  // instruction set, type, threads
 };
 
 class Engine {

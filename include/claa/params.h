@@ -1,9 +1,10 @@
-// Parameters, declared once. A struct lists its fields in one visit() function; the command line, JSON, help text and
-// documentation all come from that list.
+// Parameters, declared once. A struct lists its fields in one visit() function; the command line, JSON, help
+// text and documentation all come from that list.
 //
 //   struct MyParams {
 //     int64_t window = 8;
-//     template <class V> void visit(V& v) { v.integer("window", window, 1, 4096, "last prompt queries that observe"); }
+//     template <class V> void visit(V& v) { v.integer("window", window, 1, 4096, "last prompt queries that
+//     observe"); }
 //   };
 #pragma once
 
@@ -35,19 +36,21 @@ using ParamValues = std::map<std::string, std::string, std::less<>>;
 // Collects the specification of a struct.
 class ParamLister {
  public:
-  void integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum, std::string_view help);
+  void integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum,
+               std::string_view help);
   void number(std::string_view name, double& value, double minimum, double maximum, std::string_view help);
   void choice(std::string_view name, std::string& value, std::span<const std::string_view> choices,
               std::string_view help);
   std::vector<ParamSpec> specs;
 };
 
-// Reads a struct from text values. Throws Error{kInvalidArgument}: name, value seen, what is allowed. finish() refuses
-// names that no field took.
+// Reads a struct from text values. Throws Error{kInvalidArgument}: name, value seen, what is allowed.
+// finish() refuses names that no field took.
 class ParamReader {
  public:
   ParamReader(std::string owner, const ParamValues& values) : owner_(std::move(owner)), values_(values) {}
-  void integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum, std::string_view help);
+  void integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum,
+               std::string_view help);
   void number(std::string_view name, double& value, double minimum, double maximum, std::string_view help);
   void choice(std::string_view name, std::string& value, std::span<const std::string_view> choices,
               std::string_view help);

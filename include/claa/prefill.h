@@ -1,8 +1,9 @@
-// The extension point: what decides which prompt tokens are computed and kept. A method never touches hidden states,
-// the cache or a device; it asks for scores and answers with sets. See docs/architecture.md and methods/_template.cc.
+// The extension point: what decides which prompt tokens are computed and kept. A method never touches hidden
+// states, the cache or a device; it asks for scores and answers with sets. See docs/architecture.md and
+// methods/_template.cc.
 //
-// Words: a *live* token is still in the residual stream; a *kept* entry is a K/V row stored in the cache; the *window*
-// are the last prompt queries that observe; a *budget* is how many to keep.
+// Words: a *live* token is still in the residual stream; a *kept* entry is a K/V row stored in the cache; the
+// *window* are the last prompt queries that observe; a *budget* is how many to keep.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,9 @@ class Scores {
   std::shared_ptr<const Impl> impl_;
 };
 
-// A set of tokens: "all", or ascending indices into the live tokens of a layer, on the device, with a count that the
-// host knows. rows() is 1 for a set shared by all KV heads, else the number of KV heads (equal counts).
+// A set of tokens: "all", or ascending indices into the live tokens of a layer, on the device, with a count
+// that the host knows. rows() is 1 for a set shared by all KV heads, else the number of KV heads (equal
+// counts).
 class KeepSet {
  public:
   struct Impl;
@@ -61,23 +63,24 @@ struct HeadWeight {
   float weight = 1;
 };
 
-// Attention of some query rows to all live keys, reduced in this order: softmax per row, drop the window's own columns,
-// rows, pooling, (weights), query heads of a KV group, heads.
+// Attention of some query rows to all live keys, reduced in this order: softmax per row, drop the window's
+// own columns, rows, pooling, (weights), query heads of a KV group, heads.
 struct ScoreSpec {
-  int64_t window = 8;              // observers: the last `window` live queries
-  bool softmax = true;             // false: raw q.k
-  bool scale = true;               // divide q.k by sqrt(head size)
-  bool drop_window = true;         // the window's own columns take part in the softmax, then are dropped
+  int64_t window = 8;       // observers: the last `window` live queries
+  bool softmax = true;      // false: raw q.k
+  bool scale = true;        // divide q.k by sqrt(head size)
+  bool drop_window = true;  // the window's own columns take part in the softmax, then are dropped
   Reduce rows = Reduce::kSum;
   PoolKind pool = PoolKind::kAverage;
-  int64_t kernel = 7;              // pooling width; zero padding counts (edges are attenuated)
-  Reduce group = Reduce::kSum;     // over the query heads that share a KV head
-  Reduce heads = Reduce::kKeep;    // over what remains
-  std::vector<HeadWeight> only;    // when not empty: only these query heads, weighed; group must be kKeep
-  bool normalize_heads = false;    // divide each head's scores by their sum over the prompt (before weights)
+  int64_t kernel = 7;            // pooling width; zero padding counts (edges are attenuated)
+  Reduce group = Reduce::kSum;   // over the query heads that share a KV head
+  Reduce heads = Reduce::kKeep;  // over what remains
+  std::vector<HeadWeight> only;  // when not empty: only these query heads, weighed; group must be kKeep
+  bool normalize_heads = false;  // divide each head's scores by their sum over the prompt (before weights)
 };
 
-// Cross-layer aggregation of score rows [kv_heads, tokens] of several layers, oldest first (methods.md 2.4, 2.6).
+// Cross-layer aggregation of score rows [kv_heads, tokens] of several layers, oldest first
+// (methods.md 2.4, 2.6).
 enum class Aggregator { kRawMax, kZscoreMax, kRankSum, kSum, kSumSingle };
 
 struct PromptInfo {
@@ -88,7 +91,8 @@ struct PromptInfo {
   int head_size = 0;
 };
 
-// What a run sees at one layer, valid for one call of decide(). The hook sits after Q, K, V and RoPE, before attention.
+// What a run sees at one layer, valid for one call of decide(). The hook sits after Q, K, V and RoPE, before
+// attention.
 class LayerView {
  public:
   virtual ~LayerView() = default;
@@ -139,7 +143,8 @@ class Run {
   virtual ~Run() = default;
   virtual Entry entry(Passes& passes);  // default: all
   virtual Decision decide(LayerView& view) = 0;
-  // True when decide() at this layer may drop live tokens; the runner then delays the queries until it has answered.
+  // True when decide() at this layer may drop live tokens; the runner then delays the queries until it has
+  // answered.
   virtual bool may_drop(int layer) const = 0;
   virtual RunReport report() const = 0;
 };
@@ -164,8 +169,8 @@ struct Budget {
 
 struct MethodInfo {
   std::string name;
-  std::string summary;                // one line
-  std::string paper;                  // where it comes from
+  std::string summary;  // one line
+  std::string paper;    // where it comes from
   std::vector<ParamSpec> params;
   std::function<std::unique_ptr<Method>(const ParamValues&)> create;
 };

@@ -1,5 +1,5 @@
-// Ranker: the short way to a new method. A ranker turns a layer into scores; the schedule, budgets, forced window and
-// top-k come from make_ranked_run(). See src/prefill/methods/_template.cc for a whole method.
+// Ranker: the short way to a new method. A ranker turns a layer into scores; the schedule, budgets, forced
+// window and top-k come from make_ranked_run(). See src/prefill/methods/_template.cc for a whole method.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,8 @@ struct SelectionParams {
   template <class Visitor>
   void visit_budget(Visitor& v) {
     v.number("keep", keep, 0.0001, 1, "rate of the prompt's tokens to keep");
-    v.integer("keep_tokens", keep_tokens, 0, int64_t{1} << 40, "tokens to keep, instead of a rate; 0: use keep");
+    v.integer("keep_tokens", keep_tokens, 0, int64_t{1} << 40,
+              "tokens to keep, instead of a rate; 0: use keep");
   }
   template <class Visitor>
   void visit_kv(Visitor& v) {
@@ -94,10 +95,11 @@ class SimpleMethod : public Method {
 
 // Registers a SimpleMethod.
 template <class Params>
-void add_method(MethodRegistry& registry, const std::string& name, const std::string& summary, const std::string& paper,
-                typename SimpleMethod<Params>::Start start) {
+void add_method(MethodRegistry& registry, const std::string& name, const std::string& summary,
+                const std::string& paper, typename SimpleMethod<Params>::Start start) {
   registry.add({name, summary, paper, list_params<Params>(), [name, start](const ParamValues& values) {
-                  return std::make_unique<SimpleMethod<Params>>(name, read_params<Params>(name, values), start);
+                  return std::make_unique<SimpleMethod<Params>>(name, read_params<Params>(name, values),
+                                                                start);
                 }});
 }
 

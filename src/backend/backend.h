@@ -1,5 +1,5 @@
-// The contract of a device: about twenty coarse operations on tensor views. Models and methods are written against it
-// and name no device. `reference` is the naive oracle of the tests; `cpu` is oneDNN and SIMD.
+// The contract of a device: about twenty coarse operations on tensor views. Models and methods are written
+// against it and name no device. `reference` is the naive oracle of the tests; `cpu` is oneDNN and SIMD.
 //
 // Numerics: the residual stream, scores and logits are f32; the inputs of linear layers, Q, K and V have the
 // activation type (f32 or bf16). All sums accumulate in f32.
@@ -41,8 +41,8 @@ struct WeightSource {
   std::function<void(int64_t first, int64_t count, float* rows)> fill;
 };
 
-// cos and sin of every (position, pair): f32 [tokens, head_size / 2] each. `rotated` dimensions may be fewer than the
-// head's; the rest passes unchanged.
+// cos and sin of every (position, pair): f32 [tokens, head_size / 2] each. `rotated` dimensions may be fewer
+// than the head's; the rest passes unchanged.
 struct RopeTable {
   Tensor cos;
   Tensor sin;
@@ -86,9 +86,10 @@ class Backend {
   // x[r] += bias; f32.
   virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
   // q [rows, heads * head_size] f32 rotated at table rows `positions` -> out, activation type, same shape.
-  virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
-                    const Tensor& out) = 0;
-  // kv [rows, 2 * kv_heads * head_size] f32 (all K, then all V): rotated K and V go to slots [slot, slot + rows).
+  virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table,
+                    std::span<const int32_t> positions, const Tensor& out) = 0;
+  // kv [rows, 2 * kv_heads * head_size] f32 (all K, then all V): rotated K and V go to slots [slot, slot +
+  // rows).
   virtual void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                           const KvView& cache, int64_t slot) = 0;
   // out = silu(gate) * up; gate_up [rows, 2 * columns] f32 (gate first), out activation type.
@@ -96,18 +97,19 @@ class Backend {
 
   // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
   virtual void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) = 0;
-  // Causal attention by position: row r sees slots [0, visible[r]). q, out [rows, heads * head_size], activation type.
-  // `packed` may be null (few rows). visible is ascending.
-  virtual void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
-                         const Tensor& out) = 0;
+  // Causal attention by position: row r sees slots [0, visible[r]). q, out [rows, heads * head_size],
+  // activation type. `packed` may be null (few rows). visible is ascending.
+  virtual void attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
+                         std::span<const int32_t> visible, const Tensor& out) = 0;
   // Scores of the window queries q [window, heads * head_size] (the last `window` of kv.length tokens).
   // out f32 [score_rows(spec), tokens]; see ScoreSpec for the order of the reductions.
   virtual void window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed, const ScoreSpec& spec,
                              const Tensor& out) = 0;
   // [heads, tokens] of several layers -> [1, tokens].
-  virtual void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base, const Tensor& out) = 0;
-  // Per row of scores [rows, tokens] the `count` best by (score desc, index asc), ascending by index, then the indices
-  // tokens .. tokens + forced_tail - 1. out i32 [rows, count + forced_tail].
+  virtual void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                         const Tensor& out) = 0;
+  // Per row of scores [rows, tokens] the `count` best by (score desc, index asc), ascending by index, then
+  // the indices tokens .. tokens + forced_tail - 1. out i32 [rows, count + forced_tail].
   virtual void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) = 0;
 
   // out[r] = x[indices[r]]; indices i32 [1, rows] on the device; x f32. Not in place.

@@ -11,7 +11,8 @@ Buffer HostBackend::allocate(size_t bytes) {
   constexpr size_t kAlignment = 64;  // a cache line, and the widest vector
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   void* data = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
-  if (data == nullptr) fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes; use a shorter prompt or a smaller model", bytes);
+  if (data == nullptr)
+    fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes; use a shorter prompt or a smaller model", bytes);
   return Buffer(data, bytes, [](void* p) { std::free(p); });
 }
 
@@ -30,7 +31,8 @@ void HostBackend::add_bias(const Tensor& x, const Tensor& bias) {
   }
 }
 
-void HostBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base, const Tensor& out) {
+void HostBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                            const Tensor& out) {
   host::aggregate(layers, aggregator, base, out);
 }
 
@@ -41,14 +43,16 @@ void HostBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail
 void HostBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
   const int32_t* index = indices.ptr<int32_t>();
   for (int64_t r = 0; r < out.rows(); ++r) {
-    std::memcpy(out.ptr<float>(0, r), x.ptr<float>(0, index[r]), static_cast<size_t>(x.columns()) * sizeof(float));
+    std::memcpy(out.ptr<float>(0, r), x.ptr<float>(0, index[r]),
+                static_cast<size_t>(x.columns()) * sizeof(float));
   }
 }
 
 void HostBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
   const size_t row_bytes = static_cast<size_t>(from.k.columns()) * dtype_bytes(from.k.dtype);
   const auto row = [](const Tensor& t, int64_t plane, int64_t r) {
-    return static_cast<char*>(t.data) + static_cast<size_t>(plane * t.stride[0] + r * t.stride[1]) * dtype_bytes(t.dtype);
+    return static_cast<char*>(t.data) +
+           static_cast<size_t>(plane * t.stride[0] + r * t.stride[1]) * dtype_bytes(t.dtype);
   };
   for (int64_t head = 0; head < from.k.planes(); ++head) {
     const int32_t* index =

@@ -21,9 +21,11 @@ int64_t score_tokens(const ScoreSpec& spec, int64_t length) {
 void check_score_spec(const ScoreSpec& spec, int64_t heads, int64_t kv_heads, int64_t length) {
   require(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "query heads must be a multiple of KV heads");
   if (spec.window < 1 || spec.window > length || score_tokens(spec, length) < 1) {
-    fail(ErrorCode::kInvalidArgument, "a window of {} queries cannot score {} live tokens", spec.window, length);
+    fail(ErrorCode::kInvalidArgument, "a window of {} queries cannot score {} live tokens", spec.window,
+         length);
   }
-  if (spec.kernel < 1) fail(ErrorCode::kInvalidArgument, "pooling kernel must be positive, not {}", spec.kernel);
+  if (spec.kernel < 1)
+    fail(ErrorCode::kInvalidArgument, "pooling kernel must be positive, not {}", spec.kernel);
   for (const HeadWeight& entry : spec.only) {
     if (entry.head < 0 || entry.head >= heads) {
       fail(ErrorCode::kInvalidArgument, "query head {} is outside 0..{}", entry.head, heads - 1);
@@ -38,11 +40,13 @@ namespace host {
 namespace {
 
 void fold(Reduce reduce, const float* in, int64_t tokens, float* out) {
-  for (int64_t t = 0; t < tokens; ++t) out[t] = reduce == Reduce::kMax ? std::max(out[t], in[t]) : out[t] + in[t];
+  for (int64_t t = 0; t < tokens; ++t)
+    out[t] = reduce == Reduce::kMax ? std::max(out[t], in[t]) : out[t] + in[t];
 }
 
 // Pools, normalises and weighs one row in place.
-void finish_row(float* row, int64_t tokens, const ScoreSpec& spec, float weight, std::vector<float>& scratch) {
+void finish_row(float* row, int64_t tokens, const ScoreSpec& spec, float weight,
+                std::vector<float>& scratch) {
   if (spec.pool != PoolKind::kNone && spec.kernel > 1) {
     pool(row, tokens, spec.pool, spec.kernel, scratch.data());
     std::copy(scratch.begin(), scratch.end(), row);
@@ -59,11 +63,13 @@ void finish_row(float* row, int64_t tokens, const ScoreSpec& spec, float weight,
 // Sum over the heads of one layer; [tokens].
 std::vector<float> head_sum(const Tensor& layer) {
   std::vector<float> sum(static_cast<size_t>(layer.columns()), 0.0f);
-  for (int64_t h = 0; h < layer.rows(); ++h) fold(Reduce::kSum, layer.ptr<float>(0, h), layer.columns(), sum.data());
+  for (int64_t h = 0; h < layer.rows(); ++h)
+    fold(Reduce::kSum, layer.ptr<float>(0, h), layer.columns(), sum.data());
   return sum;
 }
 
-// (x - mean) / (std + 1e-6) with the unbiased std; eps 1e-6 because 1e-8 makes constant rows explode in low precision.
+// (x - mean) / (std + 1e-6) with the unbiased std; eps 1e-6 because 1e-8 makes constant rows explode in low
+// precision.
 void zscore(const float* in, int64_t tokens, float* out) {
   const double mean = std::accumulate(in, in + tokens, 0.0) / static_cast<double>(tokens);
   double squares = 0;
@@ -116,7 +122,8 @@ void reduce_scores(std::span<float> in, int64_t heads, int64_t kv_heads, int64_t
   std::vector<float> scratch(static_cast<size_t>(tokens));
   for (int64_t h = 0; h < listed; ++h) {
     const float weight = spec.only.empty() ? 1.0f : spec.only[static_cast<size_t>(h)].weight;
-    for (int64_t r = 0; r < rows; ++r) finish_row(&in[(h * rows + r) * tokens], tokens, spec, weight, scratch);
+    for (int64_t r = 0; r < rows; ++r)
+      finish_row(&in[(h * rows + r) * tokens], tokens, spec, weight, scratch);
   }
   const int64_t per_row = out.rows() / rows;  // score rows of one query row
   for (int64_t r = 0; r < rows; ++r) {
@@ -174,7 +181,8 @@ void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tenso
   for (int64_t r = 0; r < scores.rows(); ++r) {
     std::iota(order.begin(), order.end(), 0);
     if (count < tokens) {
-      std::nth_element(order.begin(), order.begin() + count, order.end(), ScoreOrder{scores.ptr<float>(0, r)});
+      std::nth_element(order.begin(), order.begin() + count, order.end(),
+                       ScoreOrder{scores.ptr<float>(0, r)});
     }
     std::sort(order.begin(), order.begin() + count);
     int32_t* to = out.ptr<int32_t>(0, r);

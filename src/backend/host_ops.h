@@ -9,12 +9,12 @@
 
 namespace claa::host {
 
-// Pooling with stride 1 and `kernel / 2` zeros on each side; the average divides by `kernel` at the edges too. Even
-// kernels look one further to the left. in and out [tokens], distinct.
+// Pooling with stride 1 and `kernel / 2` zeros on each side; the average divides by `kernel` at the edges
+// too. Even kernels look one further to the left. in and out [tokens], distinct.
 void pool(const float* in, int64_t tokens, PoolKind kind, int64_t kernel, float* out);
 
-// Pools, weighs and reduces per-head rows. in [listed heads, rows, tokens] where the heads are spec.only in order, or
-// all heads. Overwrites `in`.
+// Pools, weighs and reduces per-head rows. in [listed heads, rows, tokens] where the heads are spec.only in
+// order, or all heads. Overwrites `in`.
 void reduce_scores(std::span<float> in, int64_t heads, int64_t kv_heads, int64_t rows, int64_t tokens,
                    const ScoreSpec& spec, const Tensor& out);
 

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "claa/prefill.h"
 #include "core/check.h"
 #include "core/file_map.h"
 
@@ -22,11 +23,22 @@ void ModelOptions::add_to(CLI::App& app) {
   app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512");
 }
 
+Engine ModelOptions::load() const {
+  EngineOptions options = engine;
+  options.on_load = [this](int64_t done, int64_t layers) {
+    if (interrupt_flag()) throw Error(ErrorCode::kCancelled, "interrupted");
+    if (engine.on_load) engine.on_load(done, layers);
+  };
+  return Engine::load(path, options);
+}
+
 void MethodOptions::add_to(CLI::App& app) {
-  app.add_option("--method", method, "how prompt tokens are chosen; see 'claa methods'")->capture_default_str();
+  app.add_option("--method", method, "how prompt tokens are chosen; see 'claa methods'")
+      ->capture_default_str();
   app.add_option("--keep", keep, "rate of prompt tokens to keep, above 0 and at most 1");
   app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
-  app.add_option("--set", assignments, "a parameter of the method, name=value; may be repeated")->take_all();
+  app.add_option("--set", assignments, "a parameter of the method, name=value; may be repeated")
+      ->allow_extra_args(false);
 }
 
 ParamValues MethodOptions::values() const {
@@ -41,6 +53,12 @@ ParamValues MethodOptions::values() const {
     values[assignment.substr(0, equals)] = assignment.substr(equals + 1);
   }
   return values;
+}
+
+void MethodOptions::fill(Request& request) const {
+  request.method = method;
+  request.params = values();
+  builtin_methods().create(request.method, request.params);
 }
 
 void PromptOptions::add_to(CLI::App& app) {
@@ -62,6 +80,7 @@ void PromptOptions::fill(Request& request) const {
   std::string document;
   if (!file.empty()) {
     document = read_text(file);
+    if (document.empty()) fail(ErrorCode::kInvalidArgument, "the document '{}' is empty", file);
   } else if (prompt.empty() && isatty(STDIN_FILENO) == 0) {
     document = read_text("-");
   }
@@ -104,7 +123,9 @@ extern "C" void on_interrupt(int /*signal*/) {
 
 }  // namespace
 
-const std::atomic<bool>& interrupt_flag() { return interrupted; }
+const std::atomic<bool>& interrupt_flag() {
+  return interrupted;
+}
 
 void install_interrupt_handler() {
   struct sigaction action {};
@@ -112,7 +133,9 @@ void install_interrupt_handler() {
   sigaction(SIGINT, &action, nullptr);
 }
 
-double rounded(double milliseconds) { return std::round(milliseconds * 1000) / 1000; }
+double rounded(double milliseconds) {
+  return std::round(milliseconds * 1000) / 1000;
+}
 
 std::string group_digits(int64_t value) {
   std::string digits = std::to_string(value);

@@ -15,25 +15,30 @@ struct ModelOptions {
   std::string path;
   EngineOptions engine;
   void add_to(CLI::App& app);
+  // Loads the model; Ctrl-C stops it after the layer at work.
+  Engine load() const;
 };
 
 struct MethodOptions {
   std::string method = "full";
-  std::string keep;                      // text, so that the method itself judges it
+  std::string keep;  // text, so that the method itself judges it
   std::string keep_tokens;
   std::vector<std::string> assignments;  // name=value
   void add_to(CLI::App& app);
   ParamValues values() const;
+  // Fills method and parameters; refuses bad ones, which needs no model.
+  void fill(Request& request) const;
 };
 
 struct PromptOptions {
-  std::string file;                 // "-": standard input
+  std::string file;  // "-": standard input
   std::string prompt;
   std::string system;
   std::string ids_file;
   bool raw = false;
   void add_to(CLI::App& app);
-  // The text of a request: file, blank line, prompt; standard input when neither is given and it is not a terminal.
+  // The text of a request: file, blank line, prompt; standard input when neither is given and it is not a
+  // terminal.
   void fill(Request& request) const;
 };
 

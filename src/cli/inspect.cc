@@ -39,7 +39,8 @@ std::string types_text(const gguf::File& file, double& parameters) {
     parameters += static_cast<double>(tensor.elements());
   }
   std::string text;
-  for (const auto& [type, count] : types) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, type);
+  for (const auto& [type, count] : types)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, type);
   return text;
 }
 
@@ -51,12 +52,20 @@ void run(const InspectOptions& options) {
   const std::string types = types_text(file, parameters);
   const std::vector<int64_t> lengths = {2048, 8192, 32768, 131072};
   if (options.json) {
-    boost::json::object json{{"name", config.name}, {"architecture", config.architecture},
-                             {"parameters", parameters}, {"layers", config.layers}, {"hidden", config.hidden},
-                             {"ffn", config.ffn}, {"heads", config.heads}, {"kv_heads", config.kv_heads},
-                             {"head_size", config.head_size}, {"vocabulary", config.vocabulary},
-                             {"context", config.context}, {"tensor_types", types},
-                             {"pre_tokenizer", tokenizer.pre}, {"chat_template", !tokenizer.chat_template.empty()}};
+    boost::json::object json{{"name", config.name},
+                             {"architecture", config.architecture},
+                             {"parameters", parameters},
+                             {"layers", config.layers},
+                             {"hidden", config.hidden},
+                             {"ffn", config.ffn},
+                             {"heads", config.heads},
+                             {"kv_heads", config.kv_heads},
+                             {"head_size", config.head_size},
+                             {"vocabulary", config.vocabulary},
+                             {"context", config.context},
+                             {"tensor_types", types},
+                             {"pre_tokenizer", tokenizer.pre},
+                             {"chat_template", !tokenizer.chat_template.empty()}};
     boost::json::array memory;
     for (const int64_t tokens : lengths) {
       if (tokens > config.context) continue;
@@ -69,10 +78,11 @@ void run(const InspectOptions& options) {
     std::cout << boost::json::serialize(json) << "\n";
     return;
   }
-  std::cout << fmt::format("name           {}\narchitecture   {}\nparameters     {:.1f} M ({})\n", config.name,
-                           config.architecture, parameters / 1e6, types);
-  std::cout << fmt::format("shape          {} layers, hidden {}, ffn {}, {} query heads, {} KV heads, head size {}\n",
-                           config.layers, config.hidden, config.ffn, config.heads, config.kv_heads, config.head_size);
+  std::cout << fmt::format("name           {}\narchitecture   {}\nparameters     {:.1f} M ({})\n",
+                           config.name, config.architecture, parameters / 1e6, types);
+  std::cout << fmt::format(
+      "shape          {} layers, hidden {}, ffn {}, {} query heads, {} KV heads, head size {}\n",
+      config.layers, config.hidden, config.ffn, config.heads, config.kv_heads, config.head_size);
   std::cout << fmt::format("vocabulary     {} ({}, {})\ncontext        {} tokens\nchat template  {}\n",
                            config.vocabulary, tokenizer.model, tokenizer.pre, config.context,
                            tokenizer.chat_template.empty() ? "none" : "yes");

@@ -22,7 +22,8 @@ int report(const claa::Error& error) {
 
 int main(int argc, char** argv) {
   claa::cli::install_interrupt_handler();
-  CLI::App app{"Answers questions about long prompts fast: its prefill computes only the tokens that matter."};
+  CLI::App app{
+      "Answers questions about long prompts fast: its prefill computes only the tokens that matter."};
   app.set_version_flag("--version", claa::kVersion);
   app.require_subcommand(1);
   claa::cli::add_run(app);
@@ -46,6 +47,10 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     std::cerr << "claa: internal error: " << error.what() << "; please report it\n";
     return 1;
+  }
+  if (!std::cout.flush()) {
+    std::cerr << "claa: cannot write to standard output\n";
+    return kUserError;
   }
   return 0;
 }

@@ -30,11 +30,15 @@ void print_json(const MethodRegistry& registry) {
   for (const MethodInfo& method : registry.all()) {
     boost::json::array params;
     for (const ParamSpec& spec : method.params) {
-      params.push_back(boost::json::object{{"name", spec.name}, {"default", spec.default_value},
-                                           {"range", range_text(spec)}, {"help", spec.help}});
+      params.push_back(boost::json::object{{"name", spec.name},
+                                           {"default", spec.default_value},
+                                           {"range", range_text(spec)},
+                                           {"help", spec.help}});
     }
-    methods.push_back(boost::json::object{{"name", method.name}, {"summary", method.summary},
-                                          {"paper", method.paper}, {"params", std::move(params)}});
+    methods.push_back(boost::json::object{{"name", method.name},
+                                          {"summary", method.summary},
+                                          {"paper", method.paper},
+                                          {"params", std::move(params)}});
   }
   std::cout << boost::json::serialize(methods) << "\n";
 }

@@ -13,13 +13,15 @@ namespace claa::cli {
 ProgressBar::ProgressBar(bool enabled) : active_(enabled && isatty(STDERR_FILENO) != 0) {}
 
 void ProgressBar::load(int64_t done, int64_t layers) {
-  draw(static_cast<double>(done) / static_cast<double>(layers), fmt::format("loading, layer {}/{}", done, layers));
+  draw(static_cast<double>(done) / static_cast<double>(layers),
+       fmt::format("loading, layer {}/{}", done, layers));
 }
 
 void ProgressBar::prefill(const PrefillProgress& p) {
   const double layer = static_cast<double>(p.rows) / static_cast<double>(p.live);
   draw((static_cast<double>(p.layer) + layer) / static_cast<double>(p.layers),
-       fmt::format("prefill, layer {}/{}, {}/{} tokens", p.layer + 1, p.layers, group_digits(p.rows), group_digits(p.live)));
+       fmt::format("prefill, layer {}/{}, {}/{} tokens", p.layer + 1, p.layers, group_digits(p.rows),
+                   group_digits(p.live)));
 }
 
 void ProgressBar::draw(double fraction, const std::string& text) {

@@ -1,4 +1,5 @@
-// claa run: one question, one answer. The answer is all that goes to stdout; the summary is one line on stderr.
+// claa run: one question, one answer. The answer is all that goes to stdout; the summary is one line on
+// stderr.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -24,16 +25,18 @@ std::string seconds(double ms) {
 
 std::string summary_line(const Answer& answer) {
   const PrefillSummary& prefill = answer.prefill;
-  const std::string selection =
-      !prefill.active ? fmt::format("nothing dropped: {}", prefill.reason)
-      : prefill.selection_layer ? fmt::format("selection active after layer {}", *prefill.selection_layer)
-                                : std::string("selection active in the cache");
+  const std::string selection = !prefill.active ? fmt::format("nothing dropped: {}", prefill.reason)
+                                : prefill.selection_layer
+                                    ? fmt::format("selection active after layer {}", *prefill.selection_layer)
+                                    : std::string("selection active in the cache");
   std::string rate = "no decode";
   if (answer.tokens.size() > 1 && answer.timings.decode > 0) {
-    rate = fmt::format("decode {:.1f} tokens/s", 1000.0 * static_cast<double>(answer.tokens.size() - 1) / answer.timings.decode);
+    rate = fmt::format("decode {:.1f} tokens/s",
+                       1000.0 * static_cast<double>(answer.tokens.size() - 1) / answer.timings.decode);
   }
   return fmt::format(
-      "[{}: kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} (select {}) | load {} | {} tokens, {}]",
+      "[{}: kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} (select {}) | load {} | {} tokens, "
+      "{}]",
       prefill.method, group_digits(answer.kept_tokens), group_digits(answer.prompt_tokens), selection,
       seconds(answer.timings.first_token), seconds(answer.timings.tokenize), seconds(answer.timings.prefill),
       seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
@@ -54,8 +57,7 @@ void print_json(const Answer& answer) {
 void run(RunOptions& options) {
   // Whatever can be refused without the model is refused before loading it.
   options.prompt.fill(options.request);
-  options.request.method = options.method.method;
-  options.request.params = options.method.values();
+  options.method.fill(options.request);
   options.request.cancel = &interrupt_flag();
   check_sampling(options.request.sampling);
   if (options.request.prompt.empty() && options.request.ids.empty()) {
@@ -63,7 +65,7 @@ void run(RunOptions& options) {
   }
   ProgressBar bar(!options.json);
   options.model.engine.on_load = [&](int64_t done, int64_t layers) { bar.load(done, layers); };
-  Engine engine = Engine::load(options.model.path, options.model.engine);
+  Engine engine = options.model.load();
   options.request.on_progress = [&](const PrefillProgress& progress) { bar.prefill(progress); };
   if (!options.json) {
     options.request.on_text = [&](std::string_view text) {
@@ -90,14 +92,17 @@ void add_run(CLI::App& app) {
   options->method.add_to(*command);
   options->prompt.add_to(*command);
   Request& request = options->request;
-  command->add_option("-n,--max-tokens", request.max_tokens, "longest answer, in tokens")->capture_default_str();
+  command->add_option("-n,--max-tokens", request.max_tokens, "longest answer, in tokens")
+      ->capture_default_str();
   command->add_option("--temperature", request.sampling.temperature, "0: greedy")->capture_default_str();
   command->add_option("--top-k", request.sampling.top_k, "0: off")->capture_default_str();
   command->add_option("--top-p", request.sampling.top_p, "1: off")->capture_default_str();
   command->add_option("--min-p", request.sampling.min_p, "0: off")->capture_default_str();
-  command->add_option("--repetition-penalty", request.sampling.repetition_penalty, "1: off")->capture_default_str();
+  command->add_option("--repetition-penalty", request.sampling.repetition_penalty, "1: off")
+      ->capture_default_str();
   command->add_option("--seed", request.sampling.seed, "of the sampler")->capture_default_str();
-  command->add_option("--stop", request.stop, "a string that ends the answer; may be repeated")->take_all();
+  command->add_option("--stop", request.stop, "a string that ends the answer; may be repeated")
+      ->allow_extra_args(false);
   command->add_flag("--json", options->json, "one JSON object on stdout instead of text");
   command->callback([options] { run(*options); });
 }

@@ -22,8 +22,9 @@ struct TokenizeOptions {
 void run(const TokenizeOptions& options) {
   const gguf::File file = gguf::File::open(options.model);
   const Tokenizer tokenizer(read_tokenizer_data(file));
-  const std::string text =
-      !options.file.empty() ? read_text(options.file) : options.text.empty() ? read_text("-") : options.text;
+  const std::string text = !options.file.empty()  ? read_text(options.file)
+                           : options.text.empty() ? read_text("-")
+                                                  : options.text;
   const std::vector<int32_t> ids = tokenizer.encode(text);
   if (options.count) {
     std::cout << ids.size() << "\n";
@@ -31,8 +32,9 @@ void run(const TokenizeOptions& options) {
     std::cout << fmt::format("[{}]\n", fmt::join(ids, ", "));
   } else {
     for (const int32_t id : ids) {
-      std::cout << fmt::format("{:>7}  {}\n", id, boost::json::serialize(boost::json::string(
-                                                      replace_invalid_utf8(tokenizer.token_bytes(id)))));
+      std::cout << fmt::format(
+          "{:>7}  {}\n", id,
+          boost::json::serialize(boost::json::string(replace_invalid_utf8(tokenizer.token_bytes(id)))));
     }
   }
 }

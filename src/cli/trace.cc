@@ -17,7 +17,9 @@ struct TraceOptions {
   bool scores = false;
 };
 
-json::array ids_json(const std::vector<int32_t>& ids) { return json::array(ids.begin(), ids.end()); }
+json::array ids_json(const std::vector<int32_t>& ids) {
+  return json::array(ids.begin(), ids.end());
+}
 
 json::array layers_json(const Trace& trace) {
   json::array layers;
@@ -69,11 +71,10 @@ json::object trace_json(const Trace& trace, const ModelSummary& model, bool scor
 void run(TraceOptions& options) {
   Request request;
   options.prompt.fill(request);
-  request.method = options.method.method;
-  request.params = options.method.values();
+  options.method.fill(request);
   request.max_tokens = options.predict;
   request.cancel = &interrupt_flag();
-  Engine engine = Engine::load(options.model.path, options.model.engine);
+  Engine engine = options.model.load();
   const Trace trace = engine.trace(request, options.top);
   std::cout << json::serialize(trace_json(trace, engine.model(), options.scores)) << "\n";
 }
@@ -86,7 +87,9 @@ void add_trace(CLI::App& app) {
   options->model.add_to(*command);
   options->method.add_to(*command);
   options->prompt.add_to(*command);
-  command->add_option("--top", options->top, "first logits to show")->check(CLI::Range(0, 1000000))->capture_default_str();
+  command->add_option("--top", options->top, "first logits to show")
+      ->check(CLI::Range(0, 1000000))
+      ->capture_default_str();
   command->add_option("--predict", options->predict, "greedy tokens to continue with")->capture_default_str();
   command->add_flag("--scores", options->scores, "add the score of every prompt token");
   command->callback([options] { run(*options); });

@@ -4,16 +4,26 @@ namespace claa {
 
 const char* error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid_argument";
-    case ErrorCode::kNotFound: return "not_found";
-    case ErrorCode::kIo: return "io";
-    case ErrorCode::kCorruptFile: return "corrupt_file";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kContextExceeded: return "context_length_exceeded";
-    case ErrorCode::kTemplate: return "template";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kOutOfMemory: return "out_of_memory";
-    case ErrorCode::kInternal: return "internal";
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kNotFound:
+      return "not_found";
+    case ErrorCode::kIo:
+      return "io";
+    case ErrorCode::kCorruptFile:
+      return "corrupt_file";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kContextExceeded:
+      return "context_length_exceeded";
+    case ErrorCode::kTemplate:
+      return "template";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kOutOfMemory:
+      return "out_of_memory";
+    case ErrorCode::kInternal:
+      return "internal";
   }
   return "unknown";
 }

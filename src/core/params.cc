@@ -22,13 +22,23 @@ bool parse_all(const std::string& text, T& value) {
 
 void ParamLister::integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum,
                           std::string_view help) {
-  specs.push_back({std::string(name), ParamType::kInteger, std::to_string(value), static_cast<double>(minimum),
-                   static_cast<double>(maximum), {}, std::string(help)});
+  specs.push_back({std::string(name),
+                   ParamType::kInteger,
+                   std::to_string(value),
+                   static_cast<double>(minimum),
+                   static_cast<double>(maximum),
+                   {},
+                   std::string(help)});
 }
 
 void ParamLister::number(std::string_view name, double& value, double minimum, double maximum,
                          std::string_view help) {
-  specs.push_back({std::string(name), ParamType::kNumber, fmt::format("{}", value), minimum, maximum, {},
+  specs.push_back({std::string(name),
+                   ParamType::kNumber,
+                   fmt::format("{}", value),
+                   minimum,
+                   maximum,
+                   {},
                    std::string(help)});
 }
 
@@ -50,8 +60,8 @@ void ParamReader::integer(std::string_view name, int64_t& value, int64_t minimum
   if (text == nullptr) return;
   int64_t parsed = 0;
   if (!parse_all(*text, parsed) || parsed < minimum || parsed > maximum) {
-    fail(ErrorCode::kInvalidArgument, "{}: {} must be an integer from {} to {}, not '{}'", owner_, name, minimum,
-         maximum, *text);
+    fail(ErrorCode::kInvalidArgument, "{}: {} must be an integer from {} to {}, not '{}'", owner_, name,
+         minimum, maximum, *text);
   }
   value = parsed;
 }
@@ -62,8 +72,8 @@ void ParamReader::number(std::string_view name, double& value, double minimum, d
   if (text == nullptr) return;
   double parsed = 0;
   if (!parse_all(*text, parsed) || !std::isfinite(parsed) || parsed < minimum || parsed > maximum) {
-    fail(ErrorCode::kInvalidArgument, "{}: {} must be a number from {} to {}, not '{}'", owner_, name, minimum,
-         maximum, *text);
+    fail(ErrorCode::kInvalidArgument, "{}: {} must be a number from {} to {}, not '{}'", owner_, name,
+         minimum, maximum, *text);
   }
   value = parsed;
 }
@@ -73,8 +83,8 @@ void ParamReader::choice(std::string_view name, std::string& value, std::span<co
   const std::string* text = find(name);
   if (text == nullptr) return;
   if (std::find(choices.begin(), choices.end(), *text) == choices.end()) {
-    fail(ErrorCode::kInvalidArgument, "{}: {} must be one of {}, not '{}'", owner_, name, fmt::join(choices, ", "),
-         *text);
+    fail(ErrorCode::kInvalidArgument, "{}: {} must be one of {}, not '{}'", owner_, name,
+         fmt::join(choices, ", "), *text);
   }
   value = *text;
 }

@@ -1,5 +1,5 @@
-// Tensor: a non-owning view of up to three dimensions, last one contiguous. It does no arithmetic. Buffer owns memory of
-// one backend.
+// Tensor: a non-owning view of up to three dimensions, last one contiguous. It does no arithmetic. Buffer
+// owns memory of one backend.
 #pragma once
 
 #include <array>
@@ -15,7 +15,9 @@ namespace claa {
 
 enum class DType : uint8_t { kF32, kBF16, kI32 };
 
-constexpr size_t dtype_bytes(DType dtype) { return dtype == DType::kBF16 ? 2 : 4; }
+constexpr size_t dtype_bytes(DType dtype) {
+  return dtype == DType::kBF16 ? 2 : 4;
+}
 constexpr const char* dtype_name(DType dtype) {
   return dtype == DType::kBF16 ? "bf16" : dtype == DType::kF32 ? "f32" : "i32";
 }
@@ -24,7 +26,9 @@ constexpr const char* dtype_name(DType dtype) {
 struct Bf16 {
   uint16_t bits = 0;
 };
-inline float to_float(Bf16 value) { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
+inline float to_float(Bf16 value) {
+  return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+}
 inline Bf16 to_bf16(float value) {
   uint32_t bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40)};
@@ -49,8 +53,8 @@ class Buffer {
 struct Tensor {
   void* data = nullptr;
   DType dtype = DType::kF32;
-  std::array<int64_t, 3> shape{1, 1, 1};   // [planes, rows, columns]
-  std::array<int64_t, 2> stride{0, 0};     // elements between planes and between rows; columns are contiguous
+  std::array<int64_t, 3> shape{1, 1, 1};  // [planes, rows, columns]
+  std::array<int64_t, 2> stride{0, 0};    // elements between planes and between rows; columns are contiguous
 
   static Tensor matrix(void* data, DType dtype, int64_t rows, int64_t columns) {
     return {data, dtype, {1, rows, columns}, {rows * columns, columns}};

@@ -8,7 +8,8 @@ Decoder::Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache
       cache_(cache),
       work_(model.config(), model.backend(), 1),
       hidden_memory_(model.backend().allocate(static_cast<size_t>(model.config().hidden) * sizeof(float))),
-      logits_memory_(model.backend().allocate(static_cast<size_t>(model.config().vocabulary) * sizeof(float))),
+      logits_memory_(
+          model.backend().allocate(static_cast<size_t>(model.config().vocabulary) * sizeof(float))),
       logits_(static_cast<size_t>(model.config().vocabulary)) {}
 
 const std::vector<float>& Decoder::step(int32_t token) {

@@ -45,7 +45,8 @@ int32_t Sampler::next(std::span<const float> logits, std::span<const int32_t> se
   std::vector<Candidate> all = candidates(logits, seen);
   if (params_.temperature <= 0) return std::min_element(all.begin(), all.end(), better)->id;
 
-  const size_t limit = params_.top_k > 0 ? std::min(static_cast<size_t>(params_.top_k), all.size()) : all.size();
+  const size_t limit =
+      params_.top_k > 0 ? std::min(static_cast<size_t>(params_.top_k), all.size()) : all.size();
   std::partial_sort(all.begin(), all.begin() + static_cast<int64_t>(limit), all.end(), better);
   all.resize(limit);
   double total = 0;

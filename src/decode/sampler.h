@@ -13,8 +13,8 @@ namespace claa {
 // Throws Error{kInvalidArgument} naming a value out of range.
 void check_sampling(const SamplingParams& params);
 
-// Order: repetition penalty (divides positive, multiplies negative logits of seen tokens), then greedy when the
-// temperature is 0; else temperature, top-k, top-p, min-p, and a draw. Equal logits: the lower id wins.
+// Order: repetition penalty (divides positive, multiplies negative logits of seen tokens), then greedy when
+// the temperature is 0; else temperature, top-k, top-p, min-p, and a draw. Equal logits: the lower id wins.
 class Sampler {
  public:
   explicit Sampler(const SamplingParams& params) : params_(params), random_(params.seed) {}

@@ -13,7 +13,8 @@ StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stop
   }
   for (const std::string& stop : stops_) {
     if (stop.empty() || stop.size() > kMaxBytes) {
-      fail(ErrorCode::kInvalidArgument, "a stop string must have 1 to {} bytes, not {}", kMaxBytes, stop.size());
+      fail(ErrorCode::kInvalidArgument, "a stop string must have 1 to {} bytes, not {}", kMaxBytes,
+           stop.size());
     }
   }
 }
@@ -40,6 +41,8 @@ std::string StopMatcher::push(std::string_view text) {
   return shown;
 }
 
-std::string StopMatcher::flush() { return std::exchange(pending_, {}); }
+std::string StopMatcher::flush() {
+  return std::exchange(pending_, {});
+}
 
 }  // namespace claa

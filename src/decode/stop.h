@@ -10,7 +10,8 @@ namespace claa {
 class StopMatcher {
  public:
   explicit StopMatcher(std::vector<std::string> stops);
-  // Adds text; returns what is safe to show. After a stop string has matched, stopped() is true and nothing more comes.
+  // Adds text; returns what is safe to show. After a stop string has matched, stopped() is true and nothing
+  // more comes.
   std::string push(std::string_view text);
   // What was held back, when the answer ends for another reason.
   std::string flush();

@@ -28,7 +28,8 @@ BackendOptions backend_options(const EngineOptions& options) {
   backend.threads = options.threads;
   backend.isa = options.isa;
   if (options.threads < 0 || options.threads > 1024) {
-    fail(ErrorCode::kInvalidArgument, "threads must be from 0 (physical cores) to 1024, not {}", options.threads);
+    fail(ErrorCode::kInvalidArgument, "threads must be from 0 (physical cores) to 1024, not {}",
+         options.threads);
   }
   if (options.dtype == "f32") {
     backend.dtype = DType::kF32;
@@ -63,8 +64,10 @@ struct Engine::Impl {
       fail(ErrorCode::kCorruptFile, "{}: the tokenizer has {} tokens, the embedding {} rows", path,
            tokenizer.vocab_size(), config.vocabulary);
     }
-    summary = {config.name, config.architecture, path, config.layers, config.hidden, config.heads, config.kv_heads,
-               config.head_size, config.vocabulary, config.context, model.weights().bytes, backend->description()};
+    summary = {config.name,     config.architecture,   path,
+               config.layers,   config.hidden,         config.heads,
+               config.kv_heads, config.head_size,      config.vocabulary,
+               config.context,  model.weights().bytes, backend->description()};
   }
 
   std::vector<int32_t> tokenize(const Request& request) const;
@@ -106,7 +109,9 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   messages.push_back({"user", request.prompt});
   TemplateVariables variables;
   variables.add_generation_prompt = true;
-  const auto text_of = [&](int32_t id) { return id >= 0 ? data.tokens[static_cast<size_t>(id)] : std::string(); };
+  const auto text_of = [&](int32_t id) {
+    return id >= 0 ? data.tokens[static_cast<size_t>(id)] : std::string();
+  };
   variables.bos_token = text_of(data.bos);
   variables.eos_token = text_of(data.eos);
   const std::vector<TemplateSpan> rendered = chat->render(messages, variables);
@@ -114,7 +119,8 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   for (const TemplateSpan& span : rendered) spans.push_back({span.text, span.special});
   ids = tokenizer.encode(spans);
   // Templates differ in whether they write the begin-of-text token themselves; it must stand there once.
-  if (data.add_bos && data.bos >= 0 && (ids.empty() || ids.front() != data.bos)) ids.insert(ids.begin(), data.bos);
+  if (data.add_bos && data.bos >= 0 && (ids.empty() || ids.front() != data.bos))
+    ids.insert(ids.begin(), data.bos);
   return ids;
 }
 
@@ -124,8 +130,9 @@ void Engine::Impl::check_length(const Request& request, int64_t tokens) const {
     fail(ErrorCode::kInvalidArgument, "max_tokens must not be negative, it is {}", request.max_tokens);
   }
   if (tokens > config.context) {
-    fail(ErrorCode::kContextExceeded, "the prompt has {} tokens, the model's context holds {}; shorten the prompt",
-         tokens, config.context);
+    fail(ErrorCode::kContextExceeded,
+         "the prompt has {} tokens, the model's context holds {}; shorten the prompt", tokens,
+         config.context);
   }
 }
 
@@ -133,13 +140,15 @@ Prompt Engine::Impl::prepare(const Request& request) const {
   check_sampling(request.sampling);
   Prompt prompt;
   prompt.method = methods.create(request.method, request.params);
-  // Every token takes at least one byte-level piece, and the longest piece of a vocabulary is far below this bound.
+  // Every token takes at least one byte-level piece, and the longest piece of a vocabulary is far below this
+  // bound.
   constexpr size_t kBytesPerToken = 1024;
   if (request.ids.empty() && request.prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "the prompt is empty: give a text, a file or standard input");
   }
   if (request.ids.empty() && request.prompt.size() > static_cast<size_t>(config.context) * kBytesPerToken) {
-    fail(ErrorCode::kContextExceeded, "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
+    fail(ErrorCode::kContextExceeded,
+         "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
          request.prompt.size(), config.context);
   }
   prompt.ids = tokenize(request);
@@ -257,8 +266,8 @@ Answer Engine::Impl::answer(const Request& request, Trace* trace, int64_t top) {
   answer.timings.select = result.select_ms;
   answer.timings.first_token = clock.ms();
   answer.kept_tokens = result.kept_tokens;
-  answer.prefill = {prompt.method->name(), prompt.method->params(), result.report.active, result.report.reason,
-                    result.report.selection_layer};
+  answer.prefill = {prompt.method->name(), prompt.method->params(), result.report.active,
+                    result.report.reason, result.report.selection_layer};
   if (trace != nullptr) fill_trace(result, prompt, top, *trace);
   generate(request, prompt, result, clock, answer);
   return answer;
@@ -276,8 +285,12 @@ Engine Engine::load(const std::string& path, const EngineOptions& options) {
   return Engine(std::move(impl));
 }
 
-const ModelSummary& Engine::model() const { return impl_->summary; }
-Answer Engine::answer(const Request& request) { return impl_->answer(request, nullptr, 0); }
+const ModelSummary& Engine::model() const {
+  return impl_->summary;
+}
+Answer Engine::answer(const Request& request) {
+  return impl_->answer(request, nullptr, 0);
+}
 
 Trace Engine::trace(const Request& request, int64_t top) {
   Trace trace;
@@ -285,7 +298,11 @@ Trace Engine::trace(const Request& request, int64_t top) {
   return trace;
 }
 
-std::vector<int32_t> Engine::tokenize(const Request& request) const { return impl_->tokenize(request); }
-std::string Engine::detokenize(const std::vector<int32_t>& ids) const { return impl_->tokenizer.decode(ids); }
+std::vector<int32_t> Engine::tokenize(const Request& request) const {
+  return impl_->tokenize(request);
+}
+std::string Engine::detokenize(const std::vector<int32_t>& ids) const {
+  return impl_->tokenizer.decode(ids);
+}
 
 }  // namespace claa

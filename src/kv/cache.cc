@@ -14,7 +14,8 @@ KvCache::KvCache(const ModelConfig& config, Backend& backend)
 
 KvView KvCache::view_of(const Layer& layer) const {
   return {Tensor::cube(layer.k.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_),
-          Tensor::cube(layer.v.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_), layer.length};
+          Tensor::cube(layer.v.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_),
+          layer.length};
 }
 
 void KvCache::allocate(Layer& layer, int64_t capacity) {
@@ -50,7 +51,9 @@ KvView KvCache::view(int64_t index) {
   return view_of(layer);
 }
 
-void KvCache::appended(int64_t index) { ++layers_[static_cast<size_t>(index)].length; }
+void KvCache::appended(int64_t index) {
+  ++layers_[static_cast<size_t>(index)].length;
+}
 
 std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
@@ -59,7 +62,8 @@ std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const
   const std::vector<int32_t> kept = layer.kept.to_host();
   std::vector<std::vector<int32_t>> heads(static_cast<size_t>(layer.kept.rows()));
   for (size_t i = 0; i < kept.size(); ++i) {
-    heads[i / static_cast<size_t>(layer.kept.count())].push_back((*layer.positions)[static_cast<size_t>(kept[i])]);
+    heads[i / static_cast<size_t>(layer.kept.count())].push_back(
+        (*layer.positions)[static_cast<size_t>(kept[i])]);
   }
   return heads;
 }

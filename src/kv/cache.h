@@ -1,5 +1,5 @@
-// The KV cache of one prompt: every layer has its own length, every KV head its own rows, every row knows its position.
-// The next position is stored, never inferred from a length. Heads of one layer have equal lengths.
+// The KV cache of one prompt: every layer has its own length, every KV head its own rows, every row knows its
+// position. The next position is stored, never inferred from a length. Heads of one layer have equal lengths.
 #pragma once
 
 #include <memory>
@@ -14,8 +14,8 @@ class KvCache {
  public:
   KvCache(const ModelConfig& config, Backend& backend);
 
-  // Stores the kept rows of a layer's K and V; `positions` are those of the live tokens, shared between layers.
-  // Room for `reserve` further tokens is kept free.
+  // Stores the kept rows of a layer's K and V; `positions` are those of the live tokens, shared between
+  // layers. Room for `reserve` further tokens is kept free.
   void store(int64_t layer, const KvView& live, const KeepSet& kept,
              std::shared_ptr<const std::vector<int32_t>> positions, int64_t reserve);
 
@@ -31,7 +31,8 @@ class KvCache {
   bool kept_all(int64_t layer) const { return layers_[static_cast<size_t>(layer)].kept.all(); }
 
   int64_t next_position = 0;
-  // False when tokens were dropped: such a cache answers only the question it was made for, never another prompt.
+  // False when tokens were dropped: such a cache answers only the question it was made for, never another
+  // prompt.
   bool reusable = true;
   size_t bytes() const;
 

@@ -2,8 +2,12 @@
 
 namespace claa {
 
-int64_t Scores::rows() const { return impl_ ? impl_->tensor.rows() : 0; }
-int64_t Scores::tokens() const { return impl_ ? impl_->tensor.columns() : 0; }
+int64_t Scores::rows() const {
+  return impl_ ? impl_->tensor.rows() : 0;
+}
+int64_t Scores::tokens() const {
+  return impl_ ? impl_->tensor.columns() : 0;
+}
 
 std::vector<float> Scores::to_host() const {
   std::vector<float> values(static_cast<size_t>(rows() * tokens()));
@@ -11,7 +15,9 @@ std::vector<float> Scores::to_host() const {
   return values;
 }
 
-int64_t KeepSet::rows() const { return impl_ ? impl_->tensor.rows() : 1; }
+int64_t KeepSet::rows() const {
+  return impl_ ? impl_->tensor.rows() : 1;
+}
 int64_t KeepSet::count() const {
   require(impl_ != nullptr, "KeepSet: 'all' has no count of its own");
   return impl_->tensor.columns();
@@ -40,6 +46,8 @@ std::shared_ptr<KeepSet::Impl> make_keep_set(Backend& backend, int64_t rows, int
   return impl;
 }
 
-Tensor keep_set_tensor(const KeepSet& set) { return set.all() ? Tensor{} : set.impl()->tensor; }
+Tensor keep_set_tensor(const KeepSet& set) {
+  return set.all() ? Tensor{} : set.impl()->tensor;
+}
 
 }  // namespace claa

@@ -32,15 +32,19 @@ class Reader {
     const auto value = file_.get_uint(full(key));
     return value ? limited(key, *value, maximum) : fallback;
   }
-  double number(std::string_view key, double fallback) const { return file_.get_float(full(key)).value_or(fallback); }
-  std::string text(std::string_view key) const { return std::string(file_.get_string(full(key)).value_or("")); }
+  double number(std::string_view key, double fallback) const {
+    return file_.get_float(full(key)).value_or(fallback);
+  }
+  std::string text(std::string_view key) const {
+    return std::string(file_.get_string(full(key)).value_or(""));
+  }
 
  private:
   std::string full(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
   int64_t limited(std::string_view key, uint64_t value, int64_t maximum) const {
     if (value < 1 || value > static_cast<uint64_t>(maximum)) {
-      fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' is {}, outside 1..{}", file_.name(), full(key), value,
-           maximum);
+      fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' is {}, outside 1..{}", file_.name(), full(key),
+           value, maximum);
     }
     return static_cast<int64_t>(value);
   }
@@ -54,8 +58,8 @@ const Architecture& find_architecture(const gguf::File& file, const std::string&
   }
   std::vector<std::string_view> names;
   for (const Architecture& known : kArchitectures) names.push_back(known.name);
-  fail(ErrorCode::kUnsupported, "{}: architecture '{}' is not supported; this build runs {}", file.name(), name,
-       fmt::join(names, ", "));
+  fail(ErrorCode::kUnsupported, "{}: architecture '{}' is not supported; this build runs {}", file.name(),
+       name, fmt::join(names, ", "));
 }
 
 void read_rope_scaling(const gguf::File& file, const Reader& reader, RopeConfig& rope) {
@@ -66,26 +70,32 @@ void read_rope_scaling(const gguf::File& file, const Reader& reader, RopeConfig&
   rope.beta_fast = reader.number("rope.scaling.yarn_beta_fast", rope.beta_fast);
   rope.beta_slow = reader.number("rope.scaling.yarn_beta_slow", rope.beta_slow);
   if (!(rope.factor > 0) || !(rope.base > 1)) {
-    fail(ErrorCode::kCorruptFile, "{}: rope factor {} and base {} must be positive", file.name(), rope.factor, rope.base);
+    fail(ErrorCode::kCorruptFile, "{}: rope factor {} and base {} must be positive", file.name(), rope.factor,
+         rope.base);
   }
   if (type == "linear" || (type.empty() && rope.factor != 1)) {
     rope.scaling = RopeScaling::kLinear;
   } else if (type == "yarn") {
     rope.scaling = RopeScaling::kYarn;
     if (!(rope.original_context > 0)) {
-      fail(ErrorCode::kCorruptFile, "{}: yarn scaling needs rope.scaling.original_context_length", file.name());
+      fail(ErrorCode::kCorruptFile, "{}: yarn scaling needs rope.scaling.original_context_length",
+           file.name());
     }
   } else if (!type.empty() && type != "none") {
-    fail(ErrorCode::kUnsupported, "{}: rope scaling '{}' is not supported; this build runs none, linear, yarn and the "
-         "frequency factors of Llama 3", file.name(), type);
+    fail(ErrorCode::kUnsupported,
+         "{}: rope scaling '{}' is not supported; this build runs none, linear, yarn and the "
+         "frequency factors of Llama 3",
+         file.name(), type);
   }
 }
 
 void read_frequency_factors(const gguf::File& file, RopeConfig& rope) {
   const gguf::TensorInfo* tensor = file.find_tensor("rope_freqs.weight");
   if (tensor == nullptr) return;
-  if (tensor->type != gguf::TensorType::kF32 || tensor->elements() != static_cast<uint64_t>(rope.rotated / 2)) {
-    fail(ErrorCode::kCorruptFile, "{}: rope_freqs.weight must be {} f32 values", file.name(), rope.rotated / 2);
+  if (tensor->type != gguf::TensorType::kF32 ||
+      tensor->elements() != static_cast<uint64_t>(rope.rotated / 2)) {
+    fail(ErrorCode::kCorruptFile, "{}: rope_freqs.weight must be {} f32 values", file.name(),
+         rope.rotated / 2);
   }
   rope.frequency_factors.resize(static_cast<size_t>(tensor->elements()));
   gguf::dequantize(tensor->type, tensor->data, rope.frequency_factors);
@@ -114,17 +124,21 @@ ModelConfig read_config(const gguf::File& file) {
   config.head_size = reader.optional("attention.key_length", config.hidden / config.heads, 1024);
   config.norm_eps = static_cast<float>(reader.number("attention.layer_norm_rms_epsilon", 1e-5));
   if (config.heads % config.kv_heads != 0 || config.head_size < 2 || config.head_size % 2 != 0) {
-    fail(ErrorCode::kUnsupported, "{}: {} query heads, {} KV heads, head size {}: the heads must divide and the size be "
-         "even", file.name(), config.heads, config.kv_heads, config.head_size);
+    fail(ErrorCode::kUnsupported,
+         "{}: {} query heads, {} KV heads, head size {}: the heads must divide and the size be "
+         "even",
+         file.name(), config.heads, config.kv_heads, config.head_size);
   }
   if (reader.optional("attention.value_length", config.head_size, 1024) != config.head_size) {
-    fail(ErrorCode::kUnsupported, "{}: value heads of another size than the key heads are not supported", file.name());
+    fail(ErrorCode::kUnsupported, "{}: value heads of another size than the key heads are not supported",
+         file.name());
   }
   if (file.get_uint(config.architecture + ".expert_count").value_or(0) > 0) {
     fail(ErrorCode::kUnsupported, "{}: mixture-of-experts models are not supported", file.name());
   }
   // Within its window sliding attention equals full attention, so the window bounds the usable context.
-  config.context = std::min(config.context, reader.optional("attention.sliding_window", config.context, 1 << 27));
+  config.context =
+      std::min(config.context, reader.optional("attention.sliding_window", config.context, 1 << 27));
   config.rope.base = reader.number("rope.freq_base", 10000);
   config.rope.rotated = reader.optional("rope.dimension_count", config.head_size, config.head_size);
   config.rope.interleaved = architecture.interleaved_rope;
@@ -134,7 +148,8 @@ ModelConfig read_config(const gguf::File& file) {
   read_rope_scaling(file, reader, config.rope);
   read_frequency_factors(file, config.rope);
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
-  if (embedding == nullptr) fail(ErrorCode::kCorruptFile, "{}: tensor 'token_embd.weight' is missing", file.name());
+  if (embedding == nullptr)
+    fail(ErrorCode::kCorruptFile, "{}: tensor 'token_embd.weight' is missing", file.name());
   config.vocabulary = static_cast<int64_t>(embedding->shape.size() > 1 ? embedding->shape[1] : 0);
   config.tied_output = file.find_tensor("output.weight") == nullptr;
   config.qkv_bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;

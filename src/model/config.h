@@ -13,8 +13,8 @@ enum class RopeScaling { kNone, kLinear, kYarn };
 
 struct RopeConfig {
   double base = 10000;
-  int64_t rotated = 0;        // dimensions of a head that turn; the rest passes
-  bool interleaved = true;    // pairs (2i, 2i+1), as GGUF stores Llama weights; false: (i, i + rotated/2)
+  int64_t rotated = 0;      // dimensions of a head that turn; the rest passes
+  bool interleaved = true;  // pairs (2i, 2i+1), as GGUF stores Llama weights; false: (i, i + rotated/2)
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1;
   double original_context = 0;
@@ -26,7 +26,8 @@ struct RopeConfig {
 struct ModelConfig {
   std::string architecture;
   std::string name;
-  int64_t layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
+  int64_t layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0,
+          context = 0;
   float norm_eps = 1e-5f;
   RopeConfig rope;
   bool tied_output = false;

@@ -21,9 +21,12 @@ Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) 
     int64_t columns;
   };
   const DType activation = backend.dtype();
-  const Part parts[] = {{&normed, activation, config.hidden}, {&wide, DType::kF32, wide_size},
-                        {&q, activation, q_size},             {&attention, activation, q_size},
-                        {&gate_up, DType::kF32, 2 * config.ffn}, {&gated, activation, config.ffn}};
+  const Part parts[] = {{&normed, activation, config.hidden},
+                        {&wide, DType::kF32, wide_size},
+                        {&q, activation, q_size},
+                        {&attention, activation, q_size},
+                        {&gate_up, DType::kF32, 2 * config.ffn},
+                        {&gated, activation, config.ffn}};
   const auto size = [rows](const Part& part) {
     const size_t bytes = static_cast<size_t>(rows * part.columns) * dtype_bytes(part.dtype);
     return (bytes + 63) / 64 * 64;  // every part starts on a cache line

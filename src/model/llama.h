@@ -1,5 +1,5 @@
-// A Llama-like model as two halves of a layer. It names no device and holds no state of a prompt: the loop over layers
-// is the runner's (prefill/runner.h), and decode calls the same halves with one row.
+// A Llama-like model as two halves of a layer. It names no device and holds no state of a prompt: the loop
+// over layers is the runner's (prefill/runner.h), and decode calls the same halves with one row.
 #pragma once
 
 #include <span>
@@ -41,12 +41,13 @@ class LlamaModel {
   // hidden [rows, hidden] f32 = embeddings of ids. Ids must be inside the vocabulary.
   void embed(std::span<const int32_t> ids, const Tensor& hidden) const;
 
-  // First half, keys and values of `hidden` [rows <= workspace, hidden] into slots [slot, slot + rows) of `kv`.
-  void project_kv(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions, const RopeTable& rope,
-                  const KvView& kv, int64_t slot, Workspace& work) const;
+  // First half, keys and values of `hidden` [rows <= workspace, hidden] into slots [slot, slot + rows) of
+  // `kv`.
+  void project_kv(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+                  const RopeTable& rope, const KvView& kv, int64_t slot, Workspace& work) const;
   // First half, queries: out [rows, heads * head_size], activation type.
-  void project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions, const RopeTable& rope,
-                 const Tensor& out, Workspace& work) const;
+  void project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+                 const RopeTable& rope, const Tensor& out, Workspace& work) const;
   // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
   void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
               std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;

@@ -9,8 +9,8 @@ namespace {
 
 // The pair index whose wavelength makes `rotations` turns within the original context.
 double yarn_dimension(const RopeConfig& rope, double rotations) {
-  return static_cast<double>(rope.rotated) * std::log(rope.original_context / (rotations * 2 * std::numbers::pi)) /
-         (2 * std::log(rope.base));
+  return static_cast<double>(rope.rotated) *
+         std::log(rope.original_context / (rotations * 2 * std::numbers::pi)) / (2 * std::log(rope.base));
 }
 
 }  // namespace

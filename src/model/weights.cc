@@ -23,7 +23,9 @@ class Loader {
     std::vector<float> values(static_cast<size_t>(2 * size));
     for (int part = 0; part < 2; ++part) {
       const gguf::TensorInfo& info = find(part == 0 ? first : second, {static_cast<uint64_t>(size)});
-      gguf::dequantize(info.type, info.data, std::span(values).subspan(static_cast<size_t>(part * size), static_cast<size_t>(size)));
+      gguf::dequantize(
+          info.type, info.data,
+          std::span(values).subspan(static_cast<size_t>(part * size), static_cast<size_t>(size)));
     }
     return upload(values);
   }
@@ -42,7 +44,8 @@ class Loader {
     source.fill = [&parts, outputs, inputs](int64_t first, int64_t count, float* rows) {
       for (int64_t r = 0; r < count; ++r) {
         const gguf::TensorInfo& part = *parts[static_cast<size_t>((first + r) / outputs)];
-        const size_t row_bytes = static_cast<size_t>(inputs) / gguf::block_elements(part.type) * gguf::block_bytes(part.type);
+        const size_t row_bytes =
+            static_cast<size_t>(inputs) / gguf::block_elements(part.type) * gguf::block_bytes(part.type);
         const size_t row = static_cast<size_t>((first + r) % outputs);
         gguf::dequantize(part.type, part.data.subspan(row * row_bytes, row_bytes),
                          std::span(rows + r * inputs, static_cast<size_t>(inputs)));
@@ -78,8 +81,8 @@ class Loader {
     const gguf::TensorInfo* info = file_.find_tensor(name);
     if (info == nullptr) fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is missing", file_.name(), name);
     if (info->shape != shape) {
-      fail(ErrorCode::kCorruptFile, "{}: tensor '{}' has shape [{}], the metadata asks for [{}]", file_.name(), name,
-           fmt::join(info->shape, ", "), fmt::join(shape, ", "));
+      fail(ErrorCode::kCorruptFile, "{}: tensor '{}' has shape [{}], the metadata asks for [{}]",
+           file_.name(), name, fmt::join(info->shape, ", "), fmt::join(shape, ", "));
     }
     return *info;
   }
@@ -104,8 +107,9 @@ ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Bac
   Loader loader(file, config, backend);
   ModelWeights weights;
   weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, true);
-  weights.output = config.tied_output ? weights.embedding
-                                      : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, true);
+  weights.output = config.tied_output
+                       ? weights.embedding
+                       : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, true);
   weights.final_norm = loader.vector("output_norm.weight", config.hidden);
   weights.layers.reserve(static_cast<size_t>(config.layers));
   for (int64_t i = 0; i < config.layers; ++i) {

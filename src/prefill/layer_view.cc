@@ -26,7 +26,8 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
 Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   const ModelConfig& config = model_.config();
   check_score_spec(spec, config.heads, config.kv_heads, live());
-  auto result = make_scores(model_.backend(), score_rows(spec, config.heads, config.kv_heads), score_tokens(spec, live()));
+  auto result = make_scores(model_.backend(), score_rows(spec, config.heads, config.kv_heads),
+                            score_tokens(spec, live()));
   model_.backend().window_scores(window_queries(spec.window), kv_, packed_, spec, result->tensor);
   return Scores(std::move(result));
 }
@@ -41,7 +42,8 @@ Scores RunnerLayerView::aggregate(std::span<const Scores> layers, Aggregator agg
 }
 
 KeepSet RunnerLayerView::top_k(const Scores& scores, int64_t budget, int64_t forced_tail) {
-  require(scores.tokens() + forced_tail == live(), "top_k: the scores and the forced tail must cover the live tokens");
+  require(scores.tokens() + forced_tail == live(),
+          "top_k: the scores and the forced tail must cover the live tokens");
   if (budget >= live()) return {};
   const int64_t count = std::max<int64_t>(budget - forced_tail, 0);
   auto result = make_keep_set(model_.backend(), scores.rows(), count + forced_tail);

@@ -1,5 +1,5 @@
-// The LayerView that the runner hands to a method: window queries are projected on demand, so that a layer that drops
-// tokens never computes the queries of those that go.
+// The LayerView that the runner hands to a method: window queries are projected on demand, so that a layer
+// that drops tokens never computes the queries of those that go.
 #pragma once
 
 #include "claa/prefill.h"
@@ -10,10 +10,17 @@ namespace claa {
 class RunnerLayerView : public LayerView {
  public:
   RunnerLayerView(const LlamaModel& model, const RopeTable& rope, const PromptInfo& info, int64_t layer,
-                  const Tensor& hidden, std::span<const int32_t> positions, const KvView& kv, const PackedKv& packed,
-                  Workspace& work)
-      : model_(model), rope_(rope), info_(info), layer_(layer), hidden_(hidden), positions_(positions), kv_(kv),
-        packed_(packed), work_(work) {}
+                  const Tensor& hidden, std::span<const int32_t> positions, const KvView& kv,
+                  const PackedKv& packed, Workspace& work)
+      : model_(model),
+        rope_(rope),
+        info_(info),
+        layer_(layer),
+        hidden_(hidden),
+        positions_(positions),
+        kv_(kv),
+        packed_(packed),
+        work_(work) {}
 
   int layer() const override { return static_cast<int>(layer_); }
   const PromptInfo& prompt() const override { return info_; }
@@ -24,7 +31,8 @@ class RunnerLayerView : public LayerView {
   KeepSet keep(std::vector<int32_t> indices) override;
 
  private:
-  // Queries of the last `window` live tokens, [window, heads * head_size]; kept for further specs of this layer.
+  // Queries of the last `window` live tokens, [window, heads * head_size]; kept for further specs of this
+  // layer.
   Tensor window_queries(int64_t window);
 
   const LlamaModel& model_;

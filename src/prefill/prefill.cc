@@ -10,7 +10,9 @@
 
 namespace claa {
 
-Entry Run::entry(Passes& /*passes*/) { return {}; }
+Entry Run::entry(Passes& /*passes*/) {
+  return {};
+}
 
 int64_t Budget::of(int64_t tokens, int64_t window) const {
   const int64_t wanted =

@@ -21,8 +21,9 @@ ScoreSpec SelectionParams::score_spec() const {
 
 int SelectionParams::selection_layer_of(const PromptInfo& prompt) const {
   if (selection_layer >= prompt.layers - 1) {
-    fail(ErrorCode::kInvalidArgument, "selection_layer {} does not fit a model of {} layers; choose 0..{} or -1",
-         selection_layer, prompt.layers, prompt.layers - 2);
+    fail(ErrorCode::kInvalidArgument,
+         "selection_layer {} does not fit a model of {} layers; choose 0..{} or -1", selection_layer,
+         prompt.layers, prompt.layers - 2);
   }
   return selection_layer >= 0 ? static_cast<int>(selection_layer) : std::max(0, prompt.layers / 2 - 1);
 }
@@ -71,9 +72,10 @@ class RankedRun : public Run {
     if (drops_live_) report.selection_layer = schedule_.selection_layer;
     report.scores = chosen_by_;
     if (!report.active) {
-      report.reason = prompt_tokens_ <= schedule_.window
-                          ? fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window)
-                          : fmt::format("the budget of {} tokens keeps the whole prompt", live_budget_);
+      report.reason =
+          prompt_tokens_ <= schedule_.window
+              ? fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window)
+              : fmt::format("the budget of {} tokens keeps the whole prompt", live_budget_);
     }
     return report;
   }

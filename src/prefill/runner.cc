@@ -46,7 +46,8 @@ class Pass {
         ScopedTimer timer(kept_all(decision) ? ignored_ms_ : result->select_ms);
         cache->store(layer, kv, decision.kept, positions_, options_.reserve);
       }
-      if (observe != nullptr && layer == last_layer) return;  // its keys and window queries were all that was wanted
+      if (observe != nullptr && layer == last_layer)
+        return;  // its keys and window queries were all that was wanted
       finish_layer(layer, kv, decision, result);
     }
   }
@@ -56,7 +57,8 @@ class Pass {
   // Logits of the only row left after the last layer.
   std::vector<float> logits() {
     Buffer memory = backend_.allocate(static_cast<size_t>(config_.vocabulary) * sizeof(float));
-    model_.logits(hidden_.slice_rows(0, 1), Tensor::matrix(memory.data(), DType::kF32, 1, config_.vocabulary), work_);
+    model_.logits(hidden_.slice_rows(0, 1), Tensor::matrix(memory.data(), DType::kF32, 1, config_.vocabulary),
+                  work_);
     std::vector<float> values(static_cast<size_t>(config_.vocabulary));
     backend_.download(memory.data(), values.size() * sizeof(float), values.data());
     return values;
@@ -99,8 +101,8 @@ class Pass {
     return run->decide(view);
   }
 
-  // Second half: queries, attention, projection and feed-forward for the rows that go on. In the last layer that is the
-  // last token alone. Rows that stop here are never computed.
+  // Second half: queries, attention, projection and feed-forward for the rows that go on. In the last layer
+  // that is the last token alone. Rows that stop here are never computed.
   void finish_layer(int64_t layer, const KvView& kv, const Decision& decision, PrefillResult* result) {
     std::iota(visible_.begin(), visible_.begin() + live_, 1);
     if (layer == config_.layers - 1) {
@@ -115,13 +117,15 @@ class Pass {
       const Tensor hidden = hidden_.slice_rows(row, rows);
       const Tensor q = work_.q.slice_rows(0, rows);
       model_.project_q(layer, hidden, span_of(row, rows), rope_, q, work_);
-      model_.finish(layer, q, kv, packed_.get(), std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
-                    hidden, work_);
+      model_.finish(layer, q, kv, packed_.get(),
+                    std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)), hidden,
+                    work_);
       if (options_.progress) options_.progress(layer, config_.layers, row + rows, live_);
     }
   }
 
-  // Compacts the residual stream to the given live rows; visible_ then counts the keys each surviving query sees.
+  // Compacts the residual stream to the given live rows; visible_ then counts the keys each surviving query
+  // sees.
   void keep_rows(const std::vector<int32_t>& rows, Tensor indices, PrefillResult* result, int64_t layer) {
     require(!rows.empty() && rows.back() == live_ - 1, "a selection must keep the last token");
     const int64_t count = static_cast<int64_t>(rows.size());
@@ -157,12 +161,12 @@ class Pass {
   const PrefillOptions& options_;
   PromptInfo info_;
   int64_t live_;
-  Positions positions_;                // of the live tokens
+  Positions positions_;  // of the live tokens
   Workspace work_;
   Buffer hidden_memory_, k_memory_, v_memory_;
-  Tensor hidden_;                      // [live, hidden] f32, the residual stream
+  Tensor hidden_;  // [live, hidden] f32, the residual stream
   std::unique_ptr<PackedKv> packed_;
-  std::vector<int32_t> visible_;       // keys that each query row sees
+  std::vector<int32_t> visible_;  // keys that each query row sees
   double ignored_ms_ = 0;
 };
 
@@ -175,7 +179,8 @@ class RunnerPasses : public Passes {
     require(last_layer >= 0 && last_layer < model_.config().layers, "run_layers: no such layer");
     std::vector<int32_t> positions(ids_.size());
     std::iota(positions.begin(), positions.end(), 0);
-    Pass pass(model_, rope_, options_, static_cast<int64_t>(ids_.size()), {ids_.begin(), ids_.end()}, positions);
+    Pass pass(model_, rope_, options_, static_cast<int64_t>(ids_.size()), {ids_.begin(), ids_.end()},
+              positions);
     pass.run(last_layer, nullptr, nullptr, nullptr, &observe);
   }
 
@@ -189,8 +194,8 @@ class RunnerPasses : public Passes {
 }  // namespace
 
 PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
-  return {tokens, static_cast<int>(config.layers), static_cast<int>(config.heads), static_cast<int>(config.kv_heads),
-          static_cast<int>(config.head_size)};
+  return {tokens, static_cast<int>(config.layers), static_cast<int>(config.heads),
+          static_cast<int>(config.kv_heads), static_cast<int>(config.head_size)};
 }
 
 PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::span<const int32_t> ids,

@@ -27,15 +27,16 @@ struct LayerRecord {
 
 struct PrefillResult {
   std::unique_ptr<KvCache> cache;
-  std::vector<float> logits;            // of the last prompt token, [vocabulary]
-  std::vector<int32_t> selected;        // prompt positions still live after the last drop; empty: all
+  std::vector<float> logits;      // of the last prompt token, [vocabulary]
+  std::vector<int32_t> selected;  // prompt positions still live after the last drop; empty: all
   std::vector<LayerRecord> layers;
   RunReport report;
-  int64_t kept_tokens = 0;              // live in the last layer
-  double select_ms = 0;                 // scores, aggregation, top-k and gathers
+  int64_t kept_tokens = 0;  // live in the last layer
+  double select_ms = 0;     // scores, aggregation, top-k and gathers
 };
 
-// Runs a prompt of at least one token. Ids must be inside the vocabulary and the rope table must cover the prompt.
+// Runs a prompt of at least one token. Ids must be inside the vocabulary and the rope table must cover the
+// prompt.
 PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::span<const int32_t> ids,
                           const Method& method, const PrefillOptions& options);
 

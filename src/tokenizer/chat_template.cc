@@ -30,7 +30,8 @@ Value to_value(Context& context, const TemplateValue& source) {
   }
   if (const auto* object = std::get_if<TemplateValue::Object>(&source.data)) {
     std::vector<std::pair<Value, Value>> entries;
-    for (const auto& [key, value] : *object) entries.emplace_back(context.text(key, true), to_value(context, value));
+    for (const auto& [key, value] : *object)
+      entries.emplace_back(context.text(key, true), to_value(context, value));
     return context.dict(std::move(entries));
   }
   return Value(jinja::None{});
@@ -46,12 +47,12 @@ Value to_value(Context& context, std::span<const ChatMessage> messages) {
 }
 
 void check_date(const TemplateDate& date) {
-  const bool valid = date.year >= 1 && date.year <= 9999 && date.month >= 1 && date.month <= 12 && date.day >= 1 &&
-                     date.day <= 31 && date.hour >= 0 && date.hour < 24 && date.minute >= 0 && date.minute < 60 &&
-                     date.second >= 0 && date.second <= 60;
+  const bool valid = date.year >= 1 && date.year <= 9999 && date.month >= 1 && date.month <= 12 &&
+                     date.day >= 1 && date.day <= 31 && date.hour >= 0 && date.hour < 24 &&
+                     date.minute >= 0 && date.minute < 60 && date.second >= 0 && date.second <= 60;
   if (!valid) {
-    fail(ErrorCode::kInvalidArgument, "the date of a chat template is {}-{}-{} {}:{}:{}, which is none", date.year,
-         date.month, date.day, date.hour, date.minute, date.second);
+    fail(ErrorCode::kInvalidArgument, "the date of a chat template is {}-{}-{} {}:{}:{}, which is none",
+         date.year, date.month, date.day, date.hour, date.minute, date.second);
   }
 }
 
@@ -97,7 +98,8 @@ struct ChatTemplate::Program {
 
 ChatTemplate::ChatTemplate(std::string_view source, TemplateLimits limits) {
   if (source.size() > kMaxSource) {
-    fail(ErrorCode::kTemplate, "chat template: it has {} bytes, at most {} are allowed", source.size(), kMaxSource);
+    fail(ErrorCode::kTemplate, "chat template: it has {} bytes, at most {} are allowed", source.size(),
+         kMaxSource);
   }
   program_ = within_memory([&] {
     Context context(limits);

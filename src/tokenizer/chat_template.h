@@ -1,7 +1,7 @@
-// ChatTemplate: turns a conversation into the prompt text a model was trained on, by running the Jinja template stored
-// in the model file. A template is untrusted code, so it runs in an interpreter of our own with hard limits, and every
-// byte of the result is marked: text of the template itself, or text a caller supplied. Only the former may hold control
-// tokens.
+// ChatTemplate: turns a conversation into the prompt text a model was trained on, by running the Jinja
+// template stored in the model file. A template is untrusted code, so it runs in an interpreter of our own
+// with hard limits, and every byte of the result is marked: text of the template itself, or text a caller
+// supplied. Only the former may hold control tokens.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,14 @@ struct ChatMessage {
 // A stretch of rendered text of one origin.
 struct TemplateSpan {
   std::string text;
-  bool special;  // text of the template (or bos/eos): control tokens may be recognised; false: a caller's data
+  bool
+      special;  // text of the template (or bos/eos): control tokens may be recognised; false: a caller's data
 };
 
 struct TemplateLimits {
-  uint64_t max_steps = 10'000'000;   // one a node evaluated, and one for about 16 bytes handled: bounds time and memory
-  int max_depth = 256;               // nesting of the source, of calls while rendering and of values; at most 1000
+  uint64_t max_steps =
+      10'000'000;       // one a node evaluated, and one for about 16 bytes handled: bounds time and memory
+  int max_depth = 256;  // nesting of the source, of calls while rendering and of values; at most 1000
   uint64_t max_output = 64ull << 20;  // bytes of the rendered text and of any string on the way
 };
 
@@ -64,9 +66,11 @@ class ChatTemplate {
   // Parses `source`. Throws Error{kTemplate} with the line number.
   explicit ChatTemplate(std::string_view source, TemplateLimits limits = {});
 
-  // Renders a conversation; neighbouring spans differ in `special`. Throws Error{kTemplate} with the line number: the
-  // template's own raise_exception text, a limit that was exceeded, or an operation on the wrong type.
-  std::vector<TemplateSpan> render(std::span<const ChatMessage> messages, const TemplateVariables& variables) const;
+  // Renders a conversation; neighbouring spans differ in `special`. Throws Error{kTemplate} with the line
+  // number: the template's own raise_exception text, a limit that was exceeded, or an operation on the wrong
+  // type.
+  std::vector<TemplateSpan> render(std::span<const ChatMessage> messages,
+                                   const TemplateVariables& variables) const;
 
  private:
   struct Program;

@@ -59,7 +59,8 @@ std::optional<Value> type_attribute(Context& context, const Value& object, std::
       if (key == name) return value;
     }
   }
-  if (const FunctionPtr method = find_method(object, name)) return context.function(std::string(name), method, object);
+  if (const FunctionPtr method = find_method(object, name))
+    return context.function(std::string(name), method, object);
   return std::nullopt;
 }
 
@@ -100,7 +101,8 @@ Range clip(Context& context, const SliceBounds& bounds, int64_t size) {
   const int64_t distance = step < 0 ? start - stop : stop - start;
   if (distance <= 0) return {start, step, 0};
   // The magnitude of the smallest integer does not fit, so it is made unsigned.
-  const uint64_t magnitude = step < 0 ? uint64_t{0} - static_cast<uint64_t>(step) : static_cast<uint64_t>(step);
+  const uint64_t magnitude =
+      step < 0 ? uint64_t{0} - static_cast<uint64_t>(step) : static_cast<uint64_t>(step);
   return {start, step, static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / magnitude) + 1};
 }
 
@@ -116,7 +118,8 @@ Value slice_text(Context& context, const Text& text, const SliceBounds& bounds) 
   }
   context.step(static_cast<uint64_t>(size));
   std::vector<size_t> offsets;
-  for (size_t offset = 0; offset < text.size(); offset += decode(text.view(), offset).size) offsets.push_back(offset);
+  for (size_t offset = 0; offset < text.size(); offset += decode(text.view(), offset).size)
+    offsets.push_back(offset);
   offsets.push_back(text.size());
   TextBuilder out(context);
   int64_t index = range.start;
@@ -162,7 +165,8 @@ Value get_path(Context& context, const Value& object, const Value& path) {
     const std::string_view part = rest.substr(0, rest.find('.'));
     int64_t index = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-    const bool number = !part.empty() && error == std::errc() && end == part.data() + part.size() && index >= 0;
+    const bool number =
+        !part.empty() && error == std::errc() && end == part.data() + part.size() && index >= 0;
     value = get_item(context, value, number ? Value(index) : context.text(part));
     if (part.size() == rest.size()) return value;
     rest.remove_prefix(part.size() + 1);
@@ -241,9 +245,10 @@ const Value* find_key(Context& context, const Dict& dict, std::string_view key) 
 void set_entry(Context& context, std::vector<std::pair<Value, Value>>& entries, Value key, Value value) {
   context.reserve_list(2);
   if (const Value* found = find_entry(context, entries, key)) {
-    const auto index = static_cast<size_t>(
-        std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return &entry.second == found; }) -
-        entries.begin());
+    const auto index =
+        static_cast<size_t>(std::find_if(entries.begin(), entries.end(),
+                                         [&](const auto& entry) { return &entry.second == found; }) -
+                            entries.begin());
     entries[index].second = std::move(value);
   } else {
     entries.emplace_back(std::move(key), std::move(value));

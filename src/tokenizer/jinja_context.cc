@@ -21,9 +21,13 @@ Context::Context(const TemplateLimits& limits, const TemplateDate& date)
       max_output_(limits.max_output),
       date_(date) {}
 
-void Context::fail_steps() const { fail("rendering takes more than {} steps", max_steps_); }
+void Context::fail_steps() const {
+  fail("rendering takes more than {} steps", max_steps_);
+}
 
-void Context::fail_depth() const { fail("nested deeper than {} levels", max_depth_); }
+void Context::fail_depth() const {
+  fail("nested deeper than {} levels", max_depth_);
+}
 
 void Context::fail_undefined(const Value& value) const {
   const auto& what = std::get<Undefined>(value.data()).what;
@@ -138,7 +142,8 @@ int64_t ArgumentReader::integer(std::string_view name, int64_t otherwise) {
   const Value* value = next(name);
   if (value == nullptr || value->is_none()) return otherwise;
   if (value->is_undefined()) context_.fail_undefined(*value);
-  if (!value->is_integral()) context_.fail("{}() needs an integer for '{}', not a {}", callee_, name, type_name(*value));
+  if (!value->is_integral())
+    context_.fail("{}() needs an integer for '{}', not a {}", callee_, name, type_name(*value));
   return value->as_integer();
 }
 
@@ -151,7 +156,8 @@ const Text* ArgumentReader::optional_text(std::string_view name) {
   const Value* value = next(name);
   if (value == nullptr || value->is_none()) return nullptr;
   if (value->is_undefined()) context_.fail_undefined(*value);
-  if (value->text() == nullptr) context_.fail("{}() needs a string for '{}', not a {}", callee_, name, type_name(*value));
+  if (value->text() == nullptr)
+    context_.fail("{}() needs a string for '{}', not a {}", callee_, name, type_name(*value));
   return value->text();
 }
 

@@ -1,5 +1,6 @@
-// Context: what one rendering may use up, and the place it is at. Everything that makes a value asks it first, so that
-// no template can run, grow or nest without end. Also the readers of arguments that functions and filters share.
+// Context: what one rendering may use up, and the place it is at. Everything that makes a value asks it
+// first, so that no template can run, grow or nest without end. Also the readers of arguments that functions
+// and filters share.
 #pragma once
 
 #include <fmt/format.h>
@@ -41,7 +42,8 @@ class Context {
   int max_depth() const { return max_depth_; }
   const TemplateDate& date() const { return date_; }
 
-  // New values. Cost and size are checked before anything is copied; items already made are checked on the way.
+  // New values. Cost and size are checked before anything is copied; items already made are checked on the
+  // way.
   Value text(Text text);
   Value text(std::string_view bytes, bool user = false);
   Value list(std::vector<Value> items, bool tuple = false);
@@ -102,13 +104,14 @@ class TextBuilder {
   uint64_t pending_ = 0;  // bytes handled but not yet counted as steps
 };
 
-// Reads the arguments of a call by position, then by name: one call of a reading function for each parameter, in order.
+// Reads the arguments of a call by position, then by name: one call of a reading function for each parameter,
+// in order.
 class ArgumentReader {
  public:
   ArgumentReader(const Context& context, std::string_view callee, const Arguments& arguments)
       : context_(context), callee_(callee), arguments_(arguments) {}
 
-  const Value* next(std::string_view name);     // null when not given
+  const Value* next(std::string_view name);  // null when not given
   const Value& required(std::string_view name);
   int64_t integer(std::string_view name, int64_t otherwise);
   bool flag(std::string_view name, bool otherwise);

@@ -113,7 +113,8 @@ Value Interpreter::evaluate_slice(const Expr& expr) {
 
 Arguments Interpreter::evaluate_arguments(const Expr& expr) {
   Arguments arguments;
-  for (size_t i = 1; i < expr.operands.size(); ++i) arguments.positional.push_back(evaluate(*expr.operands[i]));
+  for (size_t i = 1; i < expr.operands.size(); ++i)
+    arguments.positional.push_back(evaluate(*expr.operands[i]));
   for (const auto& [name, operand] : expr.keywords) arguments.keyword.emplace_back(name, evaluate(*operand));
   context_.line = expr.line;
   return arguments;

@@ -101,7 +101,8 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& statement, TextBuilder& o
   const auto loop = std::make_shared<Loop>();
   loop->items = items;
   // A value that holds the loop is one level deeper than its items.
-  if (items->depth >= context_.max_depth()) context_.fail("nested deeper than {} levels", context_.max_depth());
+  if (items->depth >= context_.max_depth())
+    context_.fail("nested deeper than {} levels", context_.max_depth());
   for (size_t i = 0; i < items->items.size(); ++i) {
     ScopeGuard scope(*this);
     context_.step(2);

@@ -1,5 +1,5 @@
-// `pattern % values` and pattern.format(values): the common part of Python's formatting. Widths are checked before
-// they are filled.
+// `pattern % values` and pattern.format(values): the common part of Python's formatting. Widths are checked
+// before they are filled.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -107,7 +107,8 @@ void write_number(TextBuilder& out, const Value& value, Spec spec) {
   const bool floating = spec.type == 'f' || spec.type == 'F' || spec.type == 'e' || spec.type == 'E' ||
                         spec.type == 'g' || spec.type == 'G';
   if (value.is_undefined()) context.fail_undefined(value);
-  if (!value.is_number()) context.fail("the format '{}' needs a number, not a {}", spec.type, type_name(value));
+  if (!value.is_number())
+    context.fail("the format '{}' needs a number, not a {}", spec.type, type_name(value));
   std::string digits;
   if (floating) {
     digits = float_digits(value.as_double(), spec);
@@ -136,7 +137,8 @@ void write_text(TextBuilder& out, const Value& value, const Spec& spec, bool rep
     write_str(part, value);
   }
   Text text = part.take();
-  if (spec.precision >= 0) text = text.slice(0, character_offset(text.view(), static_cast<size_t>(spec.precision)));
+  if (spec.precision >= 0)
+    text = text.slice(0, character_offset(text.view(), static_cast<size_t>(spec.precision)));
   pad(out, text, spec, false);
 }
 
@@ -227,7 +229,8 @@ Spec parse_brace_spec(Context& context, std::string_view text) {
   spec.width = scan.number(kMaxWidth);
   if (scan.skip('.')) spec.precision = scan.number(kMaxPrecision);
   spec.type = scan.take();
-  if (!scan.done() || static_cast<unsigned char>(spec.fill) >= 0x80) context.fail("the format '{}' is not supported", text);
+  if (!scan.done() || static_cast<unsigned char>(spec.fill) >= 0x80)
+    context.fail("the format '{}' is not supported", text);
   return spec;
 }
 
@@ -243,7 +246,8 @@ void write_brace_field(TextBuilder& out, std::string_view field, bool user, cons
   const bool numbered = field.find_first_not_of("0123456789") == std::string_view::npos;
   const Value* value = nullptr;
   if (numbered) {
-    const size_t index = field.empty() ? next++ : static_cast<size_t>(Scanner(context, field).number(kMaxWidth));
+    const size_t index =
+        field.empty() ? next++ : static_cast<size_t>(Scanner(context, field).number(kMaxWidth));
     if (index < arguments.positional.size()) value = &arguments.positional[index];
   }
   for (const auto& [name, named] : arguments.keyword) {
@@ -263,7 +267,8 @@ void write_brace_field(TextBuilder& out, std::string_view field, bool user, cons
     spec.type = 'd';
     return write_number(out, *value, spec);
   }
-  if (spec.precision >= 0 || spec.fill == '0') context.fail("the format '{}' is not supported without a type", format);
+  if (spec.precision >= 0 || spec.fill == '0')
+    context.fail("the format '{}' is not supported without a type", format);
   TextBuilder digits(context);
   write_str(digits, *value);
   pad(out, digits.take(), spec, value->is_float());

@@ -17,7 +17,8 @@ int64_t range_argument(const Context& context, const Value& value) {
 
 Value make_range(Context& context, const Value&, const Arguments& arguments) {
   const size_t given = arguments.positional.size();
-  if (given == 0 || given > 3 || !arguments.keyword.empty()) context.fail("range() takes one to three integers");
+  if (given == 0 || given > 3 || !arguments.keyword.empty())
+    context.fail("range() takes one to three integers");
   const int64_t start = given > 1 ? range_argument(context, arguments.positional[0]) : 0;
   const int64_t stop = range_argument(context, arguments.positional[given > 1 ? 1 : 0]);
   const int64_t step = given > 2 ? range_argument(context, arguments.positional[2]) : 1;
@@ -26,7 +27,8 @@ Value make_range(Context& context, const Value&, const Arguments& arguments) {
   // Unsigned, since neither the distance nor the smallest step need fit a signed integer.
   const uint64_t distance = step > 0 ? static_cast<uint64_t>(stop) - static_cast<uint64_t>(start)
                                      : static_cast<uint64_t>(start) - static_cast<uint64_t>(stop);
-  const uint64_t magnitude = step < 0 ? uint64_t{0} - static_cast<uint64_t>(step) : static_cast<uint64_t>(step);
+  const uint64_t magnitude =
+      step < 0 ? uint64_t{0} - static_cast<uint64_t>(step) : static_cast<uint64_t>(step);
   const uint64_t count = (distance - 1) / magnitude + 1;
   context.step(count);
   context.reserve_list(count);
@@ -41,7 +43,8 @@ Value make_range(Context& context, const Value&, const Arguments& arguments) {
 
 // Entries of dict(...) and namespace(...): those of a mapping or of pairs, then the named ones.
 std::vector<std::pair<Value, Value>> read_entries(Context& context, const Arguments& arguments) {
-  if (arguments.positional.size() > 1) context.fail("dict() and namespace() take at most one value by position");
+  if (arguments.positional.size() > 1)
+    context.fail("dict() and namespace() take at most one value by position");
   std::vector<std::pair<Value, Value>> entries;
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
@@ -78,8 +81,9 @@ Value raise_exception(Context& context, const Value&, const Arguments& arguments
   context.fail("{}", message->view());
 }
 
-constexpr std::string_view kMonths[] = {"January", "February", "March",     "April",   "May",      "June",
-                                        "July",    "August",   "September", "October", "November", "December"};
+constexpr std::string_view kMonths[] = {"January",   "February", "March",    "April",
+                                        "May",       "June",     "July",     "August",
+                                        "September", "October",  "November", "December"};
 constexpr std::string_view kWeekdays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                           "Thursday", "Friday", "Saturday"};
 
@@ -90,7 +94,8 @@ std::string date_part(const Context& context, char directive, bool plain) {
     return plain ? fmt::format("{}", value) : fmt::format("{:0{}}", value, width);
   };
   using std::chrono::day, std::chrono::month, std::chrono::year, std::chrono::sys_days;
-  const sys_days today = year(date.year) / month(static_cast<unsigned>(date.month)) / day(static_cast<unsigned>(date.day));
+  const sys_days today =
+      year(date.year) / month(static_cast<unsigned>(date.month)) / day(static_cast<unsigned>(date.day));
   const size_t weekday = std::chrono::weekday(today).c_encoding();
   const int hour12 = date.hour % 12 == 0 ? 12 : date.hour % 12;
   switch (directive) {
@@ -157,15 +162,15 @@ Value strftime_now(Context& context, const Value&, const Arguments& arguments) {
 }
 
 constexpr NamedFunction kGlobals[] = {
-    {"range", make_range},
-    {"dict", make_dict},
-    {"namespace", make_namespace},
-    {"raise_exception", raise_exception},
+    {"range", make_range},          {"dict", make_dict},
+    {"namespace", make_namespace},  {"raise_exception", raise_exception},
     {"strftime_now", strftime_now},
 };
 
 }  // namespace
 
-FunctionPtr find_global(std::string_view name) { return find_function(kGlobals, name); }
+FunctionPtr find_global(std::string_view name) {
+  return find_function(kGlobals, name);
+}
 
 }  // namespace claa::jinja

@@ -8,7 +8,9 @@
 namespace claa::jinja {
 namespace {
 
-std::string escape_code_unit(int32_t unit) { return fmt::format("\\u{:04x}", unit); }
+std::string escape_code_unit(int32_t unit) {
+  return fmt::format("\\u{:04x}", unit);
+}
 
 std::string escape_ascii(int32_t code) {
   if (code < 0x10000) return escape_code_unit(code);
@@ -118,6 +120,8 @@ class JsonWriter {
 
 }  // namespace
 
-void write_json(TextBuilder& out, const Value& value, const JsonStyle& style) { JsonWriter(out, style).write(value); }
+void write_json(TextBuilder& out, const Value& value, const JsonStyle& style) {
+  JsonWriter(out, style).write(value);
+}
 
 }  // namespace claa::jinja

@@ -11,9 +11,12 @@ namespace claa::jinja {
 namespace {
 
 bool is_name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
 }
-bool is_name_part(char c) { return is_name_start(c) || (c >= '0' && c <= '9'); }
+bool is_name_part(char c) {
+  return is_name_start(c) || (c >= '0' && c <= '9');
+}
 
 // One kind of newline, and none at the very end, as Jinja reads a source.
 std::string normalize(std::string_view source) {
@@ -34,7 +37,8 @@ std::string normalize(std::string_view source) {
 std::string_view strip_end(std::string_view text) {
   while (!text.empty()) {
     size_t start = text.size() - 1;
-    while (start > 0 && text.size() - start < 4 && (static_cast<unsigned char>(text[start]) & 0xc0) == 0x80) --start;
+    while (start > 0 && text.size() - start < 4 && (static_cast<unsigned char>(text[start]) & 0xc0) == 0x80)
+      --start;
     const CodePoint point = decode(text, start);
     if (start + point.size != text.size() || !is_space(point.value)) break;
     text = text.substr(0, start);
@@ -44,7 +48,9 @@ std::string_view strip_end(std::string_view text) {
 
 class Lexer {
  public:
-  Lexer(std::string source, Context& context) : source_(std::move(source)), context_(context) { context_.line = 1; }
+  Lexer(std::string source, Context& context) : source_(std::move(source)), context_(context) {
+    context_.line = 1;
+  }
 
   std::vector<Token> run() {
     while (at_ < source_.size()) {
@@ -65,14 +71,16 @@ class Lexer {
 
   // Moves to `offset`, counting lines.
   void advance(size_t offset) {
-    context_.line += static_cast<int>(std::count(source_.begin() + static_cast<std::ptrdiff_t>(at_),
-                                                 source_.begin() + static_cast<std::ptrdiff_t>(offset), '\n'));
+    context_.line +=
+        static_cast<int>(std::count(source_.begin() + static_cast<std::ptrdiff_t>(at_),
+                                    source_.begin() + static_cast<std::ptrdiff_t>(offset), '\n'));
     at_ = offset;
   }
 
   size_t find_tag(size_t from) const {
     for (size_t i = from; i + 1 < source_.size(); ++i) {
-      if (source_[i] == '{' && (source_[i + 1] == '{' || source_[i + 1] == '%' || source_[i + 1] == '#')) return i;
+      if (source_[i] == '{' && (source_[i + 1] == '{' || source_[i + 1] == '%' || source_[i + 1] == '#'))
+        return i;
     }
     return source_.size();
   }
@@ -208,7 +216,8 @@ class Lexer {
       at_ = end;
     } else if (c >= '0' && c <= '9') {
       // Behind a dot stands an index: a.0.1 holds no float.
-      const bool index = !tokens_.empty() && tokens_.back().kind == TokenKind::kOperator && tokens_.back().text == ".";
+      const bool index =
+          !tokens_.empty() && tokens_.back().kind == TokenKind::kOperator && tokens_.back().text == ".";
       const NumberLiteral number = scan_number(index ? rest().substr(0, rest().find('.')) : rest());
       push(number.is_float ? TokenKind::kFloat : TokenKind::kInteger, number.digits);
       at_ += number.size;
@@ -256,7 +265,7 @@ class Lexer {
   std::string source_;
   Context& context_;
   std::vector<Token> tokens_;
-  std::string open_;           // brackets open inside the current tag
+  std::string open_;  // brackets open inside the current tag
   size_t at_ = 0;
   bool line_starting_ = true;  // the text that follows starts a line of the source
 };

@@ -1,5 +1,5 @@
-// Splits a template into text and the tokens of its tags, with whitespace control as Jinja has it under trim_blocks and
-// lstrip_blocks (the settings chat templates are written for).
+// Splits a template into text and the tokens of its tags, with whitespace control as Jinja has it under
+// trim_blocks and lstrip_blocks (the settings chat templates are written for).
 #pragma once
 
 #include <string>

@@ -9,7 +9,9 @@
 namespace claa::jinja {
 namespace {
 
-bool is_decimal(char c) { return c >= '0' && c <= '9'; }
+bool is_decimal(char c) {
+  return c >= '0' && c <= '9';
+}
 
 int digit_value(char c) {
   if (is_decimal(c)) return c - '0';
@@ -23,7 +25,8 @@ size_t scan_digits(std::string_view text, int base = 10) {
   while (size < text.size()) {
     if (digit_value(text[size]) < base) {
       ++size;
-    } else if (size > 0 && text[size] == '_' && size + 1 < text.size() && digit_value(text[size + 1]) < base) {
+    } else if (size > 0 && text[size] == '_' && size + 1 < text.size() &&
+               digit_value(text[size + 1]) < base) {
       size += 2;
     } else {
       break;
@@ -110,7 +113,8 @@ Value parse_integer(std::string_view digits, const Context& context) {
   const std::string_view bare = base == 10 ? digits : digits.substr(2);
   int64_t value = 0;
   const auto [end, error] = std::from_chars(bare.data(), bare.data() + bare.size(), value, base);
-  if (error != std::errc() || end != bare.data() + bare.size()) context.fail("the integer {} is out of range", digits);
+  if (error != std::errc() || end != bare.data() + bare.size())
+    context.fail("the integer {} is out of range", digits);
   return Value(value);
 }
 
@@ -119,7 +123,8 @@ Value parse_float(std::string_view digits, const Context& context) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error == std::errc::invalid_argument) context.fail("invalid number {}", digits);
   // Out of range: Python rounds to infinity or to zero; only a negative exponent can be too small.
-  if (error == std::errc::result_out_of_range) value = digits.find('-') == std::string_view::npos ? HUGE_VAL : 0.0;
+  if (error == std::errc::result_out_of_range)
+    value = digits.find('-') == std::string_view::npos ? HUGE_VAL : 0.0;
   return Value(value);
 }
 

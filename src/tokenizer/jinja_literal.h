@@ -9,7 +9,7 @@
 namespace claa::jinja {
 
 struct NumberLiteral {
-  size_t size;         // characters of the source
+  size_t size;  // characters of the source
   bool is_float;
   std::string digits;  // without underscores; an integer keeps its 0x, 0o or 0b
 };

@@ -50,7 +50,8 @@ void Interpreter::bind_parameters(const MacroDef& macro, const Arguments& argume
     } else if (macro.defaults[i] != nullptr) {
       set_variable(name, evaluate(*macro.defaults[i]));
     } else {
-      set_variable(name, undefined(fmt::format("the parameter '{}' of {}() was not given", name, macro.name)));
+      set_variable(name,
+                   undefined(fmt::format("the parameter '{}' of {}() was not given", name, macro.name)));
     }
   }
 }
@@ -58,7 +59,8 @@ void Interpreter::bind_parameters(const MacroDef& macro, const Arguments& argume
 // Arguments beyond the parameters: varargs, kwargs and caller, if the body mentions them.
 void Interpreter::bind_rest(const MacroDef& macro, const Arguments& arguments) {
   const size_t taken = std::min(macro.parameters.size(), arguments.positional.size());
-  std::vector<Value> rest(arguments.positional.begin() + static_cast<std::ptrdiff_t>(taken), arguments.positional.end());
+  std::vector<Value> rest(arguments.positional.begin() + static_cast<std::ptrdiff_t>(taken),
+                          arguments.positional.end());
   if (!rest.empty() && !macro.uses_varargs) context_.fail("{}() got too many arguments", macro.name);
   if (macro.uses_varargs) set_variable("varargs", context_.list(std::move(rest), true));
   std::vector<std::pair<Value, Value>> named;

@@ -50,9 +50,8 @@ Value list_count(Context& context, const Value& subject, const Arguments& argume
   const Value& wanted = reader.required("value");
   reader.done();
   const auto& items = subject.list()->items;
-  return Value(static_cast<int64_t>(std::count_if(items.begin(), items.end(), [&](const Value& item) {
-    return equal(context, item, wanted);
-  })));
+  return Value(static_cast<int64_t>(std::count_if(
+      items.begin(), items.end(), [&](const Value& item) { return equal(context, item, wanted); })));
 }
 
 Value list_index(Context& context, const Value& subject, const Arguments& arguments) {
@@ -60,8 +59,8 @@ Value list_index(Context& context, const Value& subject, const Arguments& argume
   const Value& wanted = reader.required("value");
   reader.done();
   const auto& items = subject.list()->items;
-  const auto found =
-      std::find_if(items.begin(), items.end(), [&](const Value& item) { return equal(context, item, wanted); });
+  const auto found = std::find_if(items.begin(), items.end(),
+                                  [&](const Value& item) { return equal(context, item, wanted); });
   if (found == items.end()) context.fail("index(): the value is not in the list");
   return Value(static_cast<int64_t>(found - items.begin()));
 }
@@ -71,12 +70,13 @@ Value refuse(Context& context, const Value& subject, const Arguments&) {
 }
 
 constexpr NamedFunction kDictMethods[] = {
-    {"get", dict_get},   {"items", dict_items}, {"keys", dict_keys},       {"values", dict_values}, {"copy", dict_copy},
-    {"update", refuse},  {"pop", refuse},       {"popitem", refuse},       {"clear", refuse},       {"setdefault", refuse},
+    {"get", dict_get},   {"items", dict_items},  {"keys", dict_keys}, {"values", dict_values},
+    {"copy", dict_copy}, {"update", refuse},     {"pop", refuse},     {"popitem", refuse},
+    {"clear", refuse},   {"setdefault", refuse},
 };
 
 constexpr NamedFunction kListMethods[] = {
-    {"count", list_count}, {"index", list_index}, {"append", refuse}, {"extend", refuse}, {"insert", refuse},
+    {"count", list_count}, {"index", list_index}, {"append", refuse}, {"extend", refuse},  {"insert", refuse},
     {"pop", refuse},       {"remove", refuse},    {"sort", refuse},   {"reverse", refuse}, {"clear", refuse},
 };
 

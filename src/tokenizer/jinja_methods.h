@@ -1,4 +1,5 @@
-// Methods of strings, mappings and lists. Those that would change a value do not exist: they fail when called.
+// Methods of strings, mappings and lists. Those that would change a value do not exist: they fail when
+// called.
 #pragma once
 
 #include <string_view>

@@ -9,15 +9,16 @@ namespace claa::jinja {
 namespace {
 
 const char* symbol(Operator op) {
-  static constexpr const char* kSymbols[] = {"+",  "-", "*",  "/", "//", "%",  "**",    "==",
-                                             "!=", "<", "<=", ">", ">=", "in", "not in"};
+  static constexpr const char* kSymbols[] = {
+      "+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "in", "not in"};
   return kSymbols[static_cast<size_t>(op)];
 }
 
 [[noreturn]] void fail_types(Context& context, Operator op, const Value& a, const Value& b) {
   if (a.is_undefined()) context.fail_undefined(a);
   if (b.is_undefined()) context.fail_undefined(b);
-  context.fail("'{}' does not work on a value of type {} and one of type {}", symbol(op), type_name(a), type_name(b));
+  context.fail("'{}' does not work on a value of type {} and one of type {}", symbol(op), type_name(a),
+               type_name(b));
 }
 
 bool equal_lists(Context& context, const List& a, const List& b) {
@@ -59,7 +60,8 @@ double float_modulo(double a, double b) {
 int64_t integer_power(Context& context, int64_t base, int64_t exponent) {
   int64_t result = 1;
   while (exponent > 0) {
-    if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result)) fail_overflow(context, Operator::kPower);
+    if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result))
+      fail_overflow(context, Operator::kPower);
     exponent >>= 1;
     if (exponent > 0 && __builtin_mul_overflow(base, base, &base)) fail_overflow(context, Operator::kPower);
   }
@@ -87,7 +89,8 @@ Value calculate_floats(Context& context, Operator op, double a, double b) {
       break;
   }
   const double power = std::pow(a, b);
-  if (std::isfinite(a) && std::isfinite(b) && !std::isfinite(power)) context.fail("the result of '**' is out of range");
+  if (std::isfinite(a) && std::isfinite(b) && !std::isfinite(power))
+    context.fail("the result of '**' is out of range");
   return Value(power);
 }
 
@@ -191,14 +194,17 @@ bool contains(Context& context, const Value& item, const Value& container) {
     return find_bytes(context, text->view(), item.text()->view(), 0) != std::string_view::npos;
   }
   if (const Dict* dict = container.dict()) return find_key(context, *dict, item) != nullptr;
-  if (container.list() == nullptr && !container.is_undefined()) fail_types(context, Operator::kIn, item, container);
+  if (container.list() == nullptr && !container.is_undefined())
+    fail_types(context, Operator::kIn, item, container);
   if (container.is_undefined()) return false;
   const auto& items = container.list()->items;
-  return std::any_of(items.begin(), items.end(), [&](const Value& other) { return equal(context, item, other); });
+  return std::any_of(items.begin(), items.end(),
+                     [&](const Value& other) { return equal(context, item, other); });
 }
 
 Value calculate(Context& context, Operator op, const Value& a, const Value& b) {
-  if (a.is_integral() && b.is_integral()) return calculate_integers(context, op, a.as_integer(), b.as_integer());
+  if (a.is_integral() && b.is_integral())
+    return calculate_integers(context, op, a.as_integer(), b.as_integer());
   if (a.is_number() && b.is_number()) return calculate_floats(context, op, a.as_double(), b.as_double());
   if (op == Operator::kModulo && a.text() != nullptr) return format_percent(context, *a.text(), b);
   if (op == Operator::kAdd && a.text() != nullptr && b.text() != nullptr) {
@@ -207,7 +213,8 @@ Value calculate(Context& context, Operator op, const Value& a, const Value& b) {
     out.append(*b.text());
     return out.finish();
   }
-  if (op == Operator::kAdd && a.list() != nullptr && b.list() != nullptr && a.list()->tuple == b.list()->tuple) {
+  if (op == Operator::kAdd && a.list() != nullptr && b.list() != nullptr &&
+      a.list()->tuple == b.list()->tuple) {
     return join_lists(context, *a.list(), *b.list());
   }
   const auto repeats = [](const Value& value) { return value.text() != nullptr || value.list() != nullptr; };

@@ -1,4 +1,5 @@
-// Operators of the language on values, as Python defines them, with 64-bit integers: one that overflows is an error.
+// Operators of the language on values, as Python defines them, with 64-bit integers: one that overflows is an
+// error.
 #pragma once
 
 #include <compare>
@@ -20,7 +21,8 @@ Value positive(Context& context, const Value& value);
 // kEqual ... kNotIn.
 bool test_relation(Context& context, Operator op, const Value& a, const Value& b);
 
-// Python's printf-like formatting: `pattern % value`, where `value` is a tuple of values, a mapping, or one value.
+// Python's printf-like formatting: `pattern % value`, where `value` is a tuple of values, a mapping, or one
+// value.
 Value format_percent(Context& context, const Text& pattern, const Value& value);
 // pattern.format(...)
 Value format_braces(Context& context, const Text& pattern, const Arguments& arguments);

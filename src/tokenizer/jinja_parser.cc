@@ -17,7 +17,8 @@ Expr ExprParser::make(ExprKind kind) const {
 
 ExprPtr ExprParser::finish(Expr expr) const {
   int depth = 0;
-  for (const ExprPtr& operand : expr.operands) depth = std::max(depth, operand == nullptr ? 0 : operand->depth);
+  for (const ExprPtr& operand : expr.operands)
+    depth = std::max(depth, operand == nullptr ? 0 : operand->depth);
   for (const auto& [name, operand] : expr.keywords) depth = std::max(depth, operand->depth);
   expr.depth = depth + 1;
   if (expr.depth > context_.max_depth()) {
@@ -71,8 +72,8 @@ ExprPtr ExprParser::parse_not() {
 
 bool ExprParser::take_compare_operator(Operator& out) {
   static constexpr std::pair<std::string_view, Operator> kOperators[] = {
-      {"==", Operator::kEqual},      {"!=", Operator::kNotEqual}, {"<", Operator::kLess},
-      {"<=", Operator::kLessEqual},  {">", Operator::kGreater},   {">=", Operator::kGreaterEqual}};
+      {"==", Operator::kEqual},     {"!=", Operator::kNotEqual}, {"<", Operator::kLess},
+      {"<=", Operator::kLessEqual}, {">", Operator::kGreater},   {">=", Operator::kGreaterEqual}};
   for (const auto& [text, op] : kOperators) {
     if (!skip_operator(text)) continue;
     out = op;
@@ -125,9 +126,9 @@ ExprPtr ExprParser::parse_concat() {
 
 ExprPtr ExprParser::parse_product() {
   static constexpr std::pair<std::string_view, Operator> kOperators[] = {{"*", Operator::kMultiply},
-                                                                        {"/", Operator::kDivide},
-                                                                        {"//", Operator::kFloorDivide},
-                                                                        {"%", Operator::kModulo}};
+                                                                         {"/", Operator::kDivide},
+                                                                         {"//", Operator::kFloorDivide},
+                                                                         {"%", Operator::kModulo}};
   ExprPtr left = parse_power();
   while (true) {
     const auto* found = std::find_if(std::begin(kOperators), std::end(kOperators),
@@ -234,7 +235,8 @@ ExprPtr ExprParser::parse_test(ExprPtr subject) {
     parse_arguments(expr);
   } else if (kind == TokenKind::kString || kind == TokenKind::kInteger || kind == TokenKind::kFloat ||
              is_operator("[") || is_operator("{") ||
-             (kind == TokenKind::kName && !is_name("else") && !is_name("or") && !is_name("and") && !is_name("if"))) {
+             (kind == TokenKind::kName && !is_name("else") && !is_name("or") && !is_name("and") &&
+              !is_name("if"))) {
     // One argument may follow without parentheses: x is divisibleby 3.
     if (is_name("is")) context_.fail("tests cannot be chained with 'is'");
     expr.operands.push_back(parse_postfix(parse_primary()));

@@ -13,7 +13,8 @@ ExprPtr ExprParser::parse_primary() {
   if (kind == TokenKind::kInteger || kind == TokenKind::kFloat) {
     Expr expr = make(ExprKind::kConstant);
     const std::string digits = take().text;
-    expr.constant = kind == TokenKind::kInteger ? parse_integer(digits, context_) : parse_float(digits, context_);
+    expr.constant =
+        kind == TokenKind::kInteger ? parse_integer(digits, context_) : parse_float(digits, context_);
     return finish(std::move(expr));
   }
   if (is_operator("(")) return parse_parenthesized();

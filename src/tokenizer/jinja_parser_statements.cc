@@ -47,7 +47,8 @@ class StatementParser : public ExprParser {
         block.push_back(done(std::move(print)));
       } else {
         take();
-        if (std::any_of(ends.begin(), ends.end(), [this](std::string_view end) { return is_name(end); })) return block;
+        if (std::any_of(ends.begin(), ends.end(), [this](std::string_view end) { return is_name(end); }))
+          return block;
         block.push_back(parse_tag());
       }
     }
@@ -72,16 +73,11 @@ class StatementParser : public ExprParser {
   StmtPtr parse_tag() {
     using Parse = StmtPtr (StatementParser::*)();
     static constexpr std::pair<std::string_view, Parse> kTags[] = {
-        {"if", &StatementParser::parse_if},
-        {"for", &StatementParser::parse_for},
-        {"set", &StatementParser::parse_set},
-        {"macro", &StatementParser::parse_macro},
-        {"call", &StatementParser::parse_call_block},
-        {"filter", &StatementParser::parse_filter_block},
-        {"with", &StatementParser::parse_with},
-        {"generation", &StatementParser::parse_generation},
-        {"break", &StatementParser::parse_jump},
-        {"continue", &StatementParser::parse_jump},
+        {"if", &StatementParser::parse_if},           {"for", &StatementParser::parse_for},
+        {"set", &StatementParser::parse_set},         {"macro", &StatementParser::parse_macro},
+        {"call", &StatementParser::parse_call_block}, {"filter", &StatementParser::parse_filter_block},
+        {"with", &StatementParser::parse_with},       {"generation", &StatementParser::parse_generation},
+        {"break", &StatementParser::parse_jump},      {"continue", &StatementParser::parse_jump},
     };
     for (const auto& [name, parse] : kTags) {
       if (is_name(name)) return (this->*parse)();
@@ -149,7 +145,8 @@ class StatementParser : public ExprParser {
   ExprPtr parse_target_name() {
     Expr name = make(ExprKind::kName);
     name.name = expect_any_name();
-    static constexpr std::string_view kReserved[] = {"true", "false", "none", "True", "False", "None", "loop"};
+    static constexpr std::string_view kReserved[] = {"true",  "false", "none", "True",
+                                                     "False", "None",  "loop"};
     if (std::find(std::begin(kReserved), std::end(kReserved), name.name) != std::end(kReserved)) {
       context_.fail("'{}' cannot be assigned to", name.name);
     }

@@ -1,4 +1,5 @@
-// Filters that apply a filter or a test, given by name, to every item: map, select, reject, selectattr, rejectattr.
+// Filters that apply a filter or a test, given by name, to every item: map, select, reject, selectattr,
+// rejectattr.
 #include "tokenizer/jinja_access.h"
 #include "tokenizer/jinja_filters.h"
 
@@ -8,7 +9,8 @@ namespace {
 // The arguments behind the first `count` positional ones.
 Arguments behind(const Arguments& arguments, size_t count) {
   Arguments rest;
-  for (size_t i = count; i < arguments.positional.size(); ++i) rest.positional.push_back(arguments.positional[i]);
+  for (size_t i = count; i < arguments.positional.size(); ++i)
+    rest.positional.push_back(arguments.positional[i]);
   rest.keyword = arguments.keyword;
   return rest;
 }
@@ -88,6 +90,8 @@ constexpr NamedFunction kSelectionFilters[] = {
 
 }  // namespace
 
-FunctionPtr find_selection_filter(std::string_view name) { return find_function(kSelectionFilters, name); }
+FunctionPtr find_selection_filter(std::string_view name) {
+  return find_function(kSelectionFilters, name);
+}
 
 }  // namespace claa::jinja

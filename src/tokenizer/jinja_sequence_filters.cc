@@ -123,7 +123,8 @@ Value filter_dictsort(Context& context, const Value& subject, const Arguments& a
   Keyed items;
   for (const auto& [key, value] : subject.dict()->entries) {
     const Value& sorted_by = by != nullptr && by->view() == "value" ? value : key;
-    items.emplace_back(sort_key(context, sorted_by, nullptr, case_sensitive), context.list({key, value}, true));
+    items.emplace_back(sort_key(context, sorted_by, nullptr, case_sensitive),
+                       context.list({key, value}, true));
   }
   sort_by_key(context, items, reverse);
   return to_list(context, std::move(items));
@@ -140,7 +141,8 @@ Value filter_unique(Context& context, const Value& subject, const Arguments& arg
   for (const Value& item : list->items) {
     context.reserve_list(2);
     Value key = sort_key(context, item, attribute, case_sensitive);
-    if (std::any_of(keys.begin(), keys.end(), [&](const Value& other) { return equal(context, key, other); })) continue;
+    if (std::any_of(keys.begin(), keys.end(), [&](const Value& other) { return equal(context, key, other); }))
+      continue;
     keys.push_back(std::move(key));
     items.push_back(item);
   }
@@ -184,26 +186,18 @@ Value filter_extreme(Context& context, const Value& subject, const Arguments& ar
 }
 
 constexpr NamedFunction kSequenceFilters[] = {
-    {"length", filter_length},
-    {"count", filter_length},
-    {"default", filter_default},
-    {"d", filter_default},
-    {"join", filter_join},
-    {"first", filter_end<false>},
-    {"last", filter_end<true>},
-    {"list", filter_list},
-    {"items", filter_items},
-    {"reverse", filter_reverse},
-    {"sort", filter_sort},
-    {"dictsort", filter_dictsort},
-    {"unique", filter_unique},
-    {"sum", filter_sum},
-    {"min", filter_extreme<false>},
+    {"length", filter_length},     {"count", filter_length}, {"default", filter_default},
+    {"d", filter_default},         {"join", filter_join},    {"first", filter_end<false>},
+    {"last", filter_end<true>},    {"list", filter_list},    {"items", filter_items},
+    {"reverse", filter_reverse},   {"sort", filter_sort},    {"dictsort", filter_dictsort},
+    {"unique", filter_unique},     {"sum", filter_sum},      {"min", filter_extreme<false>},
     {"max", filter_extreme<true>},
 };
 
 }  // namespace
 
-FunctionPtr find_sequence_filter(std::string_view name) { return find_function(kSequenceFilters, name); }
+FunctionPtr find_sequence_filter(std::string_view name) {
+  return find_function(kSequenceFilters, name);
+}
 
 }  // namespace claa::jinja

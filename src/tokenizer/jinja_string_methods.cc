@@ -8,7 +8,9 @@
 namespace claa::jinja {
 namespace {
 
-const Text& text_of(const Value& subject) { return *subject.text(); }
+const Text& text_of(const Value& subject) {
+  return *subject.text();
+}
 
 template <Side kSide>
 Value method_strip(Context& context, const Value& subject, const Arguments& arguments) {
@@ -48,7 +50,8 @@ Value method_affix(Context& context, const Value& subject, const Arguments& argu
   const List* list = wanted.list();
   const bool one = wanted.text() != nullptr;
   if (wanted.is_undefined()) context.fail_undefined(wanted);
-  if (!one && (list == nullptr || !list->tuple)) context.fail("startswith() and endswith() need a string or a tuple");
+  if (!one && (list == nullptr || !list->tuple))
+    context.fail("startswith() and endswith() need a string or a tuple");
   if (one) {
     context.step_bytes(wanted.text()->size());
     return Value(has_affix<kEnd>(text_of(subject), *wanted.text()));
@@ -68,7 +71,8 @@ Value method_remove_affix(Context& context, const Value& subject, const Argument
   reader.done();
   const Text& text = text_of(subject);
   if (!has_affix<kEnd>(text, affix)) return subject;
-  return context.text(kEnd ? text.slice(0, text.size() - affix.size()) : text.slice(affix.size(), text.size()));
+  return context.text(kEnd ? text.slice(0, text.size() - affix.size())
+                           : text.slice(affix.size(), text.size()));
 }
 
 template <Case kCase>
@@ -127,7 +131,8 @@ Value method_count(Context& context, const Value& subject, const Arguments& argu
   context.step_bytes(text.size());
   if (wanted.empty()) return Value(static_cast<int64_t>(count_characters(text)) + 1);
   int64_t count = 0;
-  for (size_t at = 0; (at = find_bytes(context, text, wanted.view(), at)) != std::string_view::npos; ++count) {
+  for (size_t at = 0; (at = find_bytes(context, text, wanted.view(), at)) != std::string_view::npos;
+       ++count) {
     at += wanted.size();
   }
   return Value(count);

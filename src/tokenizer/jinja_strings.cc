@@ -16,7 +16,8 @@ bool is_member(const Char& c, const Text* chars) {
 // The character that ends at `end`.
 Char last_character(const Text& text, size_t end) {
   size_t begin = end - 1;
-  while (begin > 0 && end - begin < 4 && (static_cast<unsigned char>(text.view()[begin]) & 0xc0) == 0x80) --begin;
+  while (begin > 0 && end - begin < 4 && (static_cast<unsigned char>(text.view()[begin]) & 0xc0) == 0x80)
+    --begin;
   CodePoint point = decode(text.view(), begin);
   if (begin + point.size != end) {
     begin = end - 1;
@@ -77,7 +78,8 @@ void check_separator(const Context& context, const Text* separator) {
 }
 
 // Splitting from the right is splitting the reversed bytes from the left.
-std::vector<Piece> split_reversed(Context& context, const Text& text, std::string_view separator, int64_t limit) {
+std::vector<Piece> split_reversed(Context& context, const Text& text, std::string_view separator,
+                                  int64_t limit) {
   context.step_bytes(text.size());
   const Text reversed(std::string(text.view().rbegin(), text.view().rend()), false);
   const std::string needle(separator.rbegin(), separator.rend());
@@ -188,7 +190,9 @@ Value title(Context& context, const Text& text, WordRule rule) {
   bool word_starts = true;
   for (Char c; reader.next(c);) {
     std::string mapped;
-    const Case mapping = !word_starts ? Case::kLower : rule == WordRule::kLetters ? Case::kTitle : Case::kUpper;
+    const Case mapping = !word_starts                 ? Case::kLower
+                         : rule == WordRule::kLetters ? Case::kTitle
+                                                      : Case::kUpper;
     if (c.code >= 0) append_case(mapped, c.code, mapping);
     out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.user);
     const bool opens = c.code == '-' || c.code == '(' || c.code == '{' || c.code == '[' || c.code == '<';
@@ -205,7 +209,8 @@ std::vector<Value> split(Context& context, const Text& text, const Text* separat
                                         : split_at(context, text, separator->view(), limit));
 }
 
-std::vector<Value> split_from_right(Context& context, const Text& text, const Text* separator, int64_t limit) {
+std::vector<Value> split_from_right(Context& context, const Text& text, const Text* separator,
+                                    int64_t limit) {
   check_separator(context, separator);
   context.step_bytes(text.size());
   return to_values(context, text,

@@ -16,21 +16,46 @@ Value test_type(Context& context, const Value& subject, const Arguments& argumen
   return Value(kHolds(subject));
 }
 
-bool is_defined(const Value& value) { return !value.is_undefined(); }
-bool is_undefined(const Value& value) { return value.is_undefined(); }
-bool is_none(const Value& value) { return value.is_none(); }
-bool is_string(const Value& value) { return value.text() != nullptr; }
-bool is_mapping(const Value& value) { return value.dict() != nullptr; }
-bool is_sequence(const Value& value) {
-  return value.text() != nullptr || value.list() != nullptr || value.dict() != nullptr || value.is_undefined();
+bool is_defined(const Value& value) {
+  return !value.is_undefined();
 }
-bool is_number(const Value& value) { return value.is_number(); }
-bool is_integer(const Value& value) { return value.is_int(); }
-bool is_float(const Value& value) { return value.is_float(); }
-bool is_boolean(const Value& value) { return value.is_bool(); }
-bool is_true(const Value& value) { return value.is_bool() && value.as_integer() != 0; }
-bool is_false(const Value& value) { return value.is_bool() && value.as_integer() == 0; }
-bool is_callable(const Value& value) { return value.callable() != nullptr; }
+bool is_undefined(const Value& value) {
+  return value.is_undefined();
+}
+bool is_none(const Value& value) {
+  return value.is_none();
+}
+bool is_string(const Value& value) {
+  return value.text() != nullptr;
+}
+bool is_mapping(const Value& value) {
+  return value.dict() != nullptr;
+}
+bool is_sequence(const Value& value) {
+  return value.text() != nullptr || value.list() != nullptr || value.dict() != nullptr ||
+         value.is_undefined();
+}
+bool is_number(const Value& value) {
+  return value.is_number();
+}
+bool is_integer(const Value& value) {
+  return value.is_int();
+}
+bool is_float(const Value& value) {
+  return value.is_float();
+}
+bool is_boolean(const Value& value) {
+  return value.is_bool();
+}
+bool is_true(const Value& value) {
+  return value.is_bool() && value.as_integer() != 0;
+}
+bool is_false(const Value& value) {
+  return value.is_bool() && value.as_integer() == 0;
+}
+bool is_callable(const Value& value) {
+  return value.callable() != nullptr;
+}
 
 template <Operator kOperator>
 Value test_relation_to(Context& context, const Value& subject, const Arguments& arguments) {
@@ -130,6 +155,8 @@ constexpr NamedFunction kTests[] = {
 
 }  // namespace
 
-FunctionPtr find_test(std::string_view name) { return find_function(kTests, name); }
+FunctionPtr find_test(std::string_view name) {
+  return find_function(kTests, name);
+}
 
 }  // namespace claa::jinja

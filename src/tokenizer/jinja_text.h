@@ -1,5 +1,5 @@
-// Text: a string that knows, byte by byte, whether it came from a caller's data. Every string of a template is one, so
-// that control tokens in a user's message never pass for the template's own.
+// Text: a string that knows, byte by byte, whether it came from a caller's data. Every string of a template
+// is one, so that control tokens in a user's message never pass for the template's own.
 #pragma once
 
 #include <cstdint>

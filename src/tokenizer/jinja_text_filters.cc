@@ -111,7 +111,8 @@ Value filter_tojson(Context& context, const Value& subject, const Arguments& arg
   style.key_separator = Text(": ", false);
   if (separators != nullptr && !separators->is_none()) {
     const List* list = separators->list();
-    if (list == nullptr || list->items.size() != 2) context.fail("tojson() needs two strings for 'separators'");
+    if (list == nullptr || list->items.size() != 2)
+      context.fail("tojson() needs two strings for 'separators'");
     style.item_separator = *to_text(context, list->items[0]);
     style.key_separator = *to_text(context, list->items[1]);
   }
@@ -218,7 +219,8 @@ Value filter_format(Context& context, const Value& subject, const Arguments& arg
     context.fail("format() takes values by position or by name, not both");
   }
   const TextPtr pattern = to_text(context, subject);
-  if (arguments.keyword.empty()) return format_percent(context, *pattern, context.list(arguments.positional, true));
+  if (arguments.keyword.empty())
+    return format_percent(context, *pattern, context.list(arguments.positional, true));
   std::vector<std::pair<Value, Value>> entries;
   for (const auto& [name, value] : arguments.keyword) entries.emplace_back(context.text(name), value);
   return format_percent(context, *pattern, context.dict(std::move(entries)));
@@ -246,7 +248,9 @@ constexpr NamedFunction kTextFilters[] = {
 
 }  // namespace
 
-FunctionPtr find_text_filter(std::string_view name) { return find_function(kTextFilters, name); }
+FunctionPtr find_text_filter(std::string_view name) {
+  return find_function(kTextFilters, name);
+}
 
 FunctionPtr find_filter(std::string_view name) {
   if (const FunctionPtr filter = find_text_filter(name)) return filter;

@@ -34,8 +34,8 @@ void append_utf8(std::string& out, int32_t code) {
 
 bool is_space(int32_t code) {
   if (code < 0x80) return (code >= 9 && code <= 13) || (code >= 0x1c && code <= 0x20);
-  return code == 0x85 || code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
-         code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+  return code == 0x85 || code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
+         code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
 }
 
 bool is_line_break(int32_t code) {
@@ -62,10 +62,13 @@ bool is_printable(int32_t code) {
 }
 
 bool is_upper(int32_t code) {
-  return code >= 0 && (utf8proc_category(code) == UTF8PROC_CATEGORY_LU || utf8proc_category(code) == UTF8PROC_CATEGORY_LT);
+  return code >= 0 &&
+         (utf8proc_category(code) == UTF8PROC_CATEGORY_LU || utf8proc_category(code) == UTF8PROC_CATEGORY_LT);
 }
 
-bool is_lower(int32_t code) { return code >= 0 && utf8proc_category(code) == UTF8PROC_CATEGORY_LL; }
+bool is_lower(int32_t code) {
+  return code >= 0 && utf8proc_category(code) == UTF8PROC_CATEGORY_LL;
+}
 
 bool is_alpha(int32_t code) {
   if (code < 0) return false;
@@ -73,7 +76,9 @@ bool is_alpha(int32_t code) {
   return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
 }
 
-bool is_digit(int32_t code) { return code >= 0 && utf8proc_category(code) == UTF8PROC_CATEGORY_ND; }
+bool is_digit(int32_t code) {
+  return code >= 0 && utf8proc_category(code) == UTF8PROC_CATEGORY_ND;
+}
 
 void append_case(std::string& out, int32_t code, Case mapping) {
   constexpr int32_t kSharpS = 0xdf;

@@ -1,5 +1,5 @@
-// Character classes and case mapping as Python's str has them, on UTF-8. Text may hold invalid bytes: each is then a
-// character of its own.
+// Character classes and case mapping as Python's str has them, on UTF-8. Text may hold invalid bytes: each is
+// then a character of its own.
 #pragma once
 
 #include <cstdint>

@@ -14,8 +14,9 @@ double Value::as_double() const {
 
 const char* type_name(const Value& value) {
   if (const List* list = value.list()) return list->tuple ? "tuple" : "list";
-  static constexpr const char* kNames[] = {"undefined", "none", "boolean", "integer", "float",   "string",
-                                           "list",      "mapping", "loop", "namespace", "function"};
+  static constexpr const char* kNames[] = {"undefined", "none",      "boolean", "integer",
+                                           "float",     "string",    "list",    "mapping",
+                                           "loop",      "namespace", "function"};
   return kNames[value.data().index()];
 }
 
@@ -37,6 +38,8 @@ bool truthy(const Value& value) {
   return true;
 }
 
-Value undefined(std::string what) { return Value(Undefined{std::make_shared<const std::string>(std::move(what))}); }
+Value undefined(std::string what) {
+  return Value(Undefined{std::make_shared<const std::string>(std::move(what))});
+}
 
 }  // namespace claa::jinja

@@ -1,5 +1,6 @@
-// Value: what an expression of a template evaluates to. Values are immutable and shared, except for namespaces; the
-// nesting of lists and mappings is bounded where they are made (Context), so walking one cannot exhaust the stack.
+// Value: what an expression of a template evaluates to. Values are immutable and shared, except for
+// namespaces; the nesting of lists and mappings is bounded where they are made (Context), so walking one
+// cannot exhaust the stack.
 #pragma once
 
 #include <concepts>
@@ -41,24 +42,24 @@ using CallablePtr = std::shared_ptr<const Callable>;
 
 class Value {
  public:
-  using Storage = std::variant<Undefined, None, bool, int64_t, double, TextPtr, ListPtr, DictPtr, LoopPtr, Namespace*,
-                               CallablePtr>;
+  using Storage = std::variant<Undefined, None, bool, int64_t, double, TextPtr, ListPtr, DictPtr, LoopPtr,
+                               Namespace*, CallablePtr>;
 
   Value() = default;
   template <typename T>
-    requires(std::same_as<T, bool> || std::same_as<T, int64_t> || std::same_as<T, double> || std::same_as<T, None> ||
-             std::same_as<T, Undefined> || std::same_as<T, TextPtr> || std::same_as<T, ListPtr> ||
-             std::same_as<T, DictPtr> || std::same_as<T, LoopPtr> || std::same_as<T, Namespace*> ||
-             std::same_as<T, CallablePtr>)
-  explicit Value(T data) : data_(std::move(data)) {}
+  requires(std::same_as<T, bool> || std::same_as<T, int64_t> || std::same_as<T, double> ||
+           std::same_as<T, None> || std::same_as<T, Undefined> || std::same_as<T, TextPtr> ||
+           std::same_as<T, ListPtr> || std::same_as<T, DictPtr> || std::same_as<T, LoopPtr> ||
+           std::same_as<T, Namespace*> || std::same_as<T, CallablePtr>) explicit Value(T data)
+      : data_(std::move(data)) {}
 
   const Storage& data() const { return data_; }
   bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   bool is_none() const { return std::holds_alternative<None>(data_); }
   bool is_bool() const { return std::holds_alternative<bool>(data_); }
   bool is_float() const { return std::holds_alternative<double>(data_); }
-  bool is_int() const { return std::holds_alternative<int64_t>(data_); }       // a boolean is not
-  bool is_integral() const { return is_int() || is_bool(); }                   // arithmetic takes booleans as 0 and 1
+  bool is_int() const { return std::holds_alternative<int64_t>(data_); }  // a boolean is not
+  bool is_integral() const { return is_int() || is_bool(); }  // arithmetic takes booleans as 0 and 1
   bool is_number() const { return is_integral() || is_float(); }
 
   // The content as that type, or null.

@@ -38,13 +38,16 @@ inline TemplateValue to_template_value(const boost::json::value& source) {
   }
   if (const auto* object = source.if_object()) {
     TemplateValue::Object entries;
-    for (const auto& entry : *object) entries.emplace_back(std::string(entry.key()), to_template_value(entry.value()));
+    for (const auto& entry : *object)
+      entries.emplace_back(std::string(entry.key()), to_template_value(entry.value()));
     return {std::move(entries)};
   }
   return {nullptr};
 }
 
-inline std::string to_string(const boost::json::value& source) { return std::string(source.as_string()); }
+inline std::string to_string(const boost::json::value& source) {
+  return std::string(source.as_string());
+}
 
 inline std::string joined(const std::vector<TemplateSpan>& spans) {
   std::string text;

@@ -18,9 +18,11 @@ TEST(JinjaErrors, NameTheLineAndTheThing) {
   expect_error("{% if x %}\n{{ x | nope }}{% endif %}", "line 2: there is no filter 'nope'");
   expect_error("{% for i in [1] %}\n{{ 1 +\n 'a' }}{% endfor %}",
                "line 2: '+' does not work on a value of type integer and one of type string");
-  expect_error("{{ 9223372036854775807 + 1 }}", "line 1: the result of '+' is out of the range of 64-bit integers");
+  expect_error("{{ 9223372036854775807 + 1 }}",
+               "line 1: the result of '+' is out of the range of 64-bit integers");
   expect_error("{{ 9223372036854775808 }}", "line 1: the integer 9223372036854775808 is out of range");
-  expect_error("{{ [].append(1) }}", "line 1: a template may not change a list; build a new one, e.g. with '+'");
+  expect_error("{{ [].append(1) }}",
+               "line 1: a template may not change a list; build a new one, e.g. with '+'");
   expect_error("{{ x | replace('a') }}", "line 1: replace() needs the argument 'new'");
   expect_error("{{ x | trim(nope=1) }}", "line 1: trim() got an argument it does not know, one of: nope");
   expect_error("{{ x.split(',', 'a') }}", "line 1: split() needs an integer for 'maxsplit', not a string");
@@ -49,22 +51,25 @@ TEST(JinjaErrors, OfSyntax) {
 
 TEST(JinjaErrors, IntegersAreChecked) {
   for (const char* source :
-       {"{{ 9223372036854775807 * 2 }}", "{{ -9223372036854775807 - 2 }}", "{{ 2 ** 63 }}", "{{ 3 ** 9223372036854775807 }}",
-        "{{ (-9223372036854775807 - 1) // -1 }}", "{{ -(-9223372036854775807 - 1) }}", "{{ '99999999999999999999' | int }}",
-        "{{ 1e30 | int }}", "{{ (-9223372036854775807 - 1) | abs }}", "{{ 10.0 ** 400 }}", "{{ '%d' % 1e30 }}"}) {
+       {"{{ 9223372036854775807 * 2 }}", "{{ -9223372036854775807 - 2 }}", "{{ 2 ** 63 }}",
+        "{{ 3 ** 9223372036854775807 }}", "{{ (-9223372036854775807 - 1) // -1 }}",
+        "{{ -(-9223372036854775807 - 1) }}", "{{ '99999999999999999999' | int }}", "{{ 1e30 | int }}",
+        "{{ (-9223372036854775807 - 1) | abs }}", "{{ 10.0 ** 400 }}", "{{ '%d' % 1e30 }}"}) {
     EXPECT_NE(test::render_error(source), "") << source;
   }
-  EXPECT_EQ(test::joined(test::render_user("{{ (-9223372036854775807 - 1) % -1 }}{{ '%x' % (-9223372036854775807 - 1) }}"
-                                           "{{ 'abc'[-9223372036854775807:9223372036854775807:9223372036854775807] }}"
-                                           "{{ 'abc'[::-9223372036854775807 - 1] }}{{ [1, 2][9223372036854775807:] }}",
-                                           "")),
+  EXPECT_EQ(test::joined(test::render_user(
+                "{{ (-9223372036854775807 - 1) % -1 }}{{ '%x' % (-9223372036854775807 - 1) }}"
+                "{{ 'abc'[-9223372036854775807:9223372036854775807:9223372036854775807] }}"
+                "{{ 'abc'[::-9223372036854775807 - 1] }}{{ [1, 2][9223372036854775807:] }}",
+                "")),
             "0-8000000000000000ac[]");
 }
 
 TEST(JinjaErrors, NothingOutsideIsReachable) {
-  for (const char* source : {"{{ ''.__class__.__mro__ }}", "{{ messages.__class__() }}", "{{ self.x }}", "{{ cycler() }}",
-                             "{{ lipsum() }}", "{{ namespace.__init__() }}", "{% include 'a' %}", "{% import 'a' as b %}",
-                             "{% extends 'a' %}", "{{ x | attr('__class__') }}", "{{ x.encode() }}", "{{ open('a') }}"}) {
+  for (const char* source :
+       {"{{ ''.__class__.__mro__ }}", "{{ messages.__class__() }}", "{{ self.x }}", "{{ cycler() }}",
+        "{{ lipsum() }}", "{{ namespace.__init__() }}", "{% include 'a' %}", "{% import 'a' as b %}",
+        "{% extends 'a' %}", "{{ x | attr('__class__') }}", "{{ x.encode() }}", "{{ open('a') }}"}) {
     EXPECT_NE(test::render_error(source), "") << source;
   }
 }

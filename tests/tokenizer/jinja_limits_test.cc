@@ -30,11 +30,18 @@ TEST(JinjaLimits, Steps) {
   expect_stops("{{ range(-9223372036854775807, 9223372036854775807) }}", reason);
   expect_stops("{{ [0] * 9223372036854775807 }}", reason);
   expect_stops("{{ [0] * 9000000000000000000 * 0 }}", reason);
-  expect_stops("{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% endfor %}", reason);
-  expect_stops("{% set l = range(3000) | list %}{% for i in l %}{{ l | unique | list | length }}{% endfor %}", reason);
-  expect_stops("{% set l = range(3000) | list %}{% for i in l %}{% for j in l if j in l %}{% endfor %}{% endfor %}", reason);
-  expect_stops("{% set ns = namespace(v=1) %}{% for i in range(99) %}{% set ns.v = [ns.v, ns.v] %}{% endfor %}"
-               "{{ ns.v == ns.v + [] }}", reason);
+  expect_stops(
+      "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+      reason);
+  expect_stops("{% set l = range(3000) | list %}{% for i in l %}{{ l | unique | list | length }}{% endfor %}",
+               reason);
+  expect_stops(
+      "{% set l = range(3000) | list %}{% for i in l %}{% for j in l if j in l %}{% endfor %}{% endfor %}",
+      reason);
+  expect_stops(
+      "{% set ns = namespace(v=1) %}{% for i in range(99) %}{% set ns.v = [ns.v, ns.v] %}{% endfor %}"
+      "{{ ns.v == ns.v + [] }}",
+      reason);
 }
 
 TEST(JinjaLimits, StepsOfWorkOnText) {
@@ -51,8 +58,10 @@ TEST(JinjaLimits, StepsOfWorkOnText) {
   expect_stops(big + "{% for i in range(100000) %}{% if s.startswith(s) %}{% endif %}{% endfor %}", reason);
   expect_stops(big + "{% for i in range(100000) %}{% if s | upper %}{% endif %}{% endfor %}", reason);
   // The worst case of a naive search: a long needle that nearly fits everywhere.
-  expect_stops(big + "{% set n = 'a' * 9000000 ~ 'b' %}{% for i in range(1000) %}{% if n in s %}{% endif %}{% endfor %}",
-               reason);
+  expect_stops(
+      big +
+          "{% set n = 'a' * 9000000 ~ 'b' %}{% for i in range(1000) %}{% if n in s %}{% endif %}{% endfor %}",
+      reason);
 }
 
 TEST(JinjaLimits, SizeOfText) {
@@ -61,20 +70,26 @@ TEST(JinjaLimits, SizeOfText) {
   many_steps.max_steps = 1'000'000'000;
   expect_stops("{{ 'ab' * 9223372036854775807 }}", reason);
   expect_stops("{{ 'ab' * 40000000 }}", reason);
-  expect_stops("{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", reason,
-               many_steps);
-  expect_stops("{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}", reason,
-               many_steps);
+  expect_stops(
+      "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+      reason, many_steps);
+  expect_stops(
+      "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+      reason, many_steps);
   expect_stops("{% set s = 'a' * 1000000 %}{% for i in range(1000) %}{{ s }}{% endfor %}", reason);
   expect_stops("{% set s = 'a' * 1000000 %}{{ ([s] * 1000) | join }}", reason);
   expect_stops("{% set s = 'a' * 1000000 %}{{ s | replace('a', s) }}", reason);
   expect_stops("{% set s = 'a' * 1000000 %}{{ ('\n' * 1000) | indent(s, blank=true) }}", reason);
   expect_stops("{{ 'a' | indent(99999999999) }}", reason);
   expect_stops("{{ [1] | tojson(indent=99999999999) }}", reason);
-  expect_stops("{% macro m() %}{{ 'a' * 1000000 }}{{ m() if false }}{% endmacro %}"
-               "{% for i in range(100) %}{{ m() }}{% endfor %}", reason, many_steps);
-  expect_stops("{% set ns = namespace(v='a') %}{% for i in range(99) %}{% set ns.v = [ns.v, ns.v] %}{% endfor %}{{ ns.v }}",
-               "");
+  expect_stops(
+      "{% macro m() %}{{ 'a' * 1000000 }}{{ m() if false }}{% endmacro %}"
+      "{% for i in range(100) %}{{ m() }}{% endfor %}",
+      reason, many_steps);
+  expect_stops(
+      "{% set ns = namespace(v='a') %}{% for i in range(99) %}{% set ns.v = [ns.v, ns.v] %}{% endfor %}{{ "
+      "ns.v }}",
+      "");
   expect_stops("{{ '%1000001d' % 1 }}", "more than 1000000 characters");
   expect_stops("{{ '{:99999999999999999999}'.format(1) }}", "more than 1000000 characters");
 }
@@ -123,7 +138,8 @@ TEST(JinjaLimits, DepthOfSource) {
 TEST(JinjaLimits, DepthOfRendering) {
   const std::string reason = "nested deeper than 256 levels";
   expect_stops("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", reason);
-  expect_stops("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}", reason);
+  expect_stops("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
+               reason);
   expect_stops("{% macro m() %}{% call m() %}{% endcall %}{{ caller }}{% endmacro %}{{ m() }}", reason);
   expect_stops("{% macro m(a=m()) %}{% endmacro %}{{ m() }}", reason);
   const std::string grow = "{% set ns = namespace(v=1) %}{% for i in range(9999) %}{% set ns.v = ";
@@ -132,8 +148,10 @@ TEST(JinjaLimits, DepthOfRendering) {
   expect_stops(grow + "{'a': ns.v} %}{% endfor %}", reason);
   expect_stops(grow + "{'a': ns.v}.get %}{% endfor %}", reason);
   expect_stops(grow + "[ns.v, loop] %}{% endfor %}", reason);
-  expect_stops("{% set ns = namespace(v=[1]) %}{% for i in range(9999) %}{% for j in [ns.v] %}{% set ns.v = loop %}"
-               "{% endfor %}{% endfor %}", reason);
+  expect_stops(
+      "{% set ns = namespace(v=[1]) %}{% for i in range(9999) %}{% for j in [ns.v] %}{% set ns.v = loop %}"
+      "{% endfor %}{% endfor %}",
+      reason);
   expect_stops("{{ [[[1]]] | map('map', 'map', 'map', 'map') | list }}", "");
 }
 
@@ -148,7 +166,8 @@ TEST(JinjaLimits, DepthOfDataGiven) {
 TEST(JinjaLimits, CyclesThroughNamespacesAreFreed) {
   EXPECT_EQ(render_error("{% set a = namespace() %}{% set a.a = a %}{% macro m() %}{{ a }}{% endmacro %}"
                          "{% set a.m = m %}{% set a.l = [a, m] %}"
-                         "{% for i in range(9) %}{% macro n() %}{{ i }}{% endmacro %}{% set a.n = n %}{% endfor %}{{ a.n() }}"),
+                         "{% for i in range(9) %}{% macro n() %}{{ i }}{% endmacro %}{% set a.n = n %}{% "
+                         "endfor %}{{ a.n() }}"),
             "");
 }
 

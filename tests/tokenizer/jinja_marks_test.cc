@@ -1,4 +1,5 @@
-// Marks of the caller's text through every operation on strings. In the expectations the caller's text is in brackets.
+// Marks of the caller's text through every operation on strings. In the expectations the caller's text is in
+// brackets.
 #include "tokenizer/chat_template_support.h"
 
 namespace claa {
@@ -29,7 +30,8 @@ TEST(JinjaMarks, SurviveCutting) {
   EXPECT_EQ(marks("{{ x | trim }}|{{ x.strip() }}|{{ x.lstrip() }}|{{ x.rstrip() }}"),
             "[<|im_start|>Sys]|[<|im_start|>Sys]|[<|im_start|>Sys ]|[ <|im_start|>Sys]");
   EXPECT_EQ(marks("{{ (' ' ~ x ~ 'b') | trim }}", "u"), "[u]b");
-  EXPECT_EQ(marks("{{ x[1:4] }}{{ x[0] }}{{ x[::-1] }}{{ ('a' ~ x ~ 'b')[::-1] }}", "u<v"), "[<vuv<u]b[v<u]a");
+  EXPECT_EQ(marks("{{ x[1:4] }}{{ x[0] }}{{ x[::-1] }}{{ ('a' ~ x ~ 'b')[::-1] }}", "u<v"),
+            "[<vuv<u]b[v<u]a");
   EXPECT_EQ(marks("{{ ('ab' ~ x)[1:3] }}{{ ('ab' ~ x)[::2] }}", "uv"), "b[u]a[u]");
   EXPECT_EQ(marks("{{ x.split('|') | join('/') }}"), "[ <]/[im_start]/[>Sys ]");
   EXPECT_EQ(marks("{{ x.rsplit('|', 1)[0] }}{{ x.split()[0] }}"), "[ <|im_start<|im_start|>Sys]");
@@ -47,12 +49,14 @@ TEST(JinjaMarks, SurviveReplacing) {
 }
 
 TEST(JinjaMarks, SurviveMapping) {
-  EXPECT_EQ(marks("{{ ('a' ~ x) | upper }}{{ x | lower }}{{ x | title }}{{ x | capitalize }}{{ x.title() }}", "<|Us"),
+  EXPECT_EQ(marks("{{ ('a' ~ x) | upper }}{{ x | lower }}{{ x | title }}{{ x | capitalize }}{{ x.title() }}",
+                  "<|Us"),
             "A[<|US<|us<|us<|us<|Us]");
   EXPECT_EQ(marks("{{ x | e }}{{ x | safe }}{{ x | string }}", "<"), "[&lt;<<]");
   EXPECT_EQ(marks("{{ ('a\n' ~ x) | indent(2) }}", "u\nv"), "a\n  [u]\n  [v]");
-  EXPECT_EQ(marks("{{ x | reverse }}{{ [x, 'a'] | sort | join }}{{ [x] | max }}{{ [x] | unique | join }}", "u"),
-            "[u]a[uuu]");
+  EXPECT_EQ(
+      marks("{{ x | reverse }}{{ [x, 'a'] | sort | join }}{{ [x] | max }}{{ [x] | unique | join }}", "u"),
+      "[u]a[uuu]");
   EXPECT_EQ(marks("{{ [x] | map('upper') | join }}{{ [x] | select('string') | first }}", "u"), "[Uu]");
   EXPECT_EQ(marks("{{ missing | default(x) }}{{ '' or x }}{{ x if true }}{{ 'a' and x }}", "u"), "[uuuu]");
 }
@@ -74,12 +78,15 @@ TEST(JinjaMarks, PatternsOfTheCallerMakeData) {
 }
 
 TEST(JinjaMarks, SurviveStatements) {
-  EXPECT_EQ(marks("{% set y %}a{{ x }}{% endset %}{{ y }}{% set z | upper %}b{{ x }}{% endset %}{{ z }}", "u"),
-            "a[u]B[U]");
+  EXPECT_EQ(
+      marks("{% set y %}a{{ x }}{% endset %}{{ y }}{% set z | upper %}b{{ x }}{% endset %}{{ z }}", "u"),
+      "a[u]B[U]");
   EXPECT_EQ(marks("{% filter upper %}b{{ x }}{% endfilter %}", "u"), "B[U]");
-  EXPECT_EQ(marks("{% macro m(a) %}<{{ a }}{{ caller() }}>{% endmacro %}{% call m(x) %}c{{ x }}{% endcall %}", "u"),
-            "<[u]c[u]>");
-  EXPECT_EQ(marks("{% set ns = namespace(v='a') %}{% set ns.v = ns.v ~ x %}{{ ns.v }}{{ dict(k=x).k }}", "u"), "a[uu]");
+  EXPECT_EQ(
+      marks("{% macro m(a) %}<{{ a }}{{ caller() }}>{% endmacro %}{% call m(x) %}c{{ x }}{% endcall %}", "u"),
+      "<[u]c[u]>");
+  EXPECT_EQ(marks("{% set ns = namespace(v='a') %}{% set ns.v = ns.v ~ x %}{{ ns.v }}{{ dict(k=x).k }}", "u"),
+            "a[uu]");
   EXPECT_EQ(marks("{% for k, v in {x: x}.items() %}{{ k }}={{ v }}{% endfor %}", "u"), "[u]=[u]");
 }
 

@@ -11,18 +11,20 @@
 namespace claa::cpu {
 namespace {
 
-constexpr int kKeyBlock = 128;   // keys of one online-softmax step: K and V blocks of a head stay in L1 and L2
-constexpr int kTileRows = 96;    // query rows x heads of a tile
+constexpr int kKeyBlock = 128;  // keys of one online-softmax step: K and V blocks of a head stay in L1 and L2
+constexpr int kTileRows = 96;   // query rows x heads of a tile
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 // Scratch of one thread for one tile of M = rows x group query vectors.
 struct Tile {
-  Tile(int64_t m, int64_t depth, int64_t padded_head)
+  Tile(int64_t m, int64_t depth, int64_t padded_head, bool pairs)
       : q(static_cast<size_t>(m * depth)),
         s(static_cast<size_t>(m * kKeyBlock)),
-        p(static_cast<size_t>(m * kKeyBlock)),
+        p(pairs ? static_cast<size_t>(m * kKeyBlock / 2) : 0),
         o(static_cast<size_t>(m * padded_head)),
         max(static_cast<size_t>(m)),
         sum(static_cast<size_t>(m)) {}
@@ -31,16 +33,16 @@ struct Tile {
     std::fill(max.begin(), max.end(), kMinusInfinity);
     std::fill(sum.begin(), sum.end(), 0.0f);
   }
-  std::vector<uint32_t> q;   // [M, depth] units
-  std::vector<float> s;      // [M, keys of the block] raw products
-  std::vector<uint32_t> p;   // [M, keys of the block] units of probabilities
-  std::vector<float> o;      // [M, padded head] sums so far
+  std::vector<uint32_t> q;  // [M, depth] units
+  std::vector<float> s;     // [M, keys of the block] raw products
+  std::vector<uint32_t> p;  // [M, pairs of keys] probabilities in bf16; f32 ones overwrite s
+  std::vector<float> o;     // [M, padded head] sums so far
   std::vector<float> max, sum;
 };
 
 // Copies query vectors [head_size] of the activation type into kernel units.
-void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t column, int64_t head_size, bool pairs,
-                uint32_t* out) {
+void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t column, int64_t head_size,
+                bool pairs, uint32_t* out) {
   if (q.dtype == DType::kF32) {
     std::memcpy(out, q.ptr<float>(0, row) + column, static_cast<size_t>(head_size) * sizeof(float));
   } else if (pairs) {
@@ -69,7 +71,7 @@ struct Job {
   std::span<const int32_t> visible;
   const Tensor& out;
   int64_t head_size;
-  int64_t group;      // query heads of a KV head
+  int64_t group;  // query heads of a KV head
   int64_t tile_rows;
 };
 
@@ -81,22 +83,25 @@ void run_block(const Job& job, Tile& tile, int64_t head, int64_t first_row, int6
   const int n = static_cast<int>(round_up(std::min<int64_t>(kKeyBlock, limit - first_key), panel));
   const int64_t depth = job.packed.depth;
   kernels.gemm(m, n, static_cast<int>(depth), tile.q.data(), depth,
-               job.packed.k(head) + first_key / panel * depth * panel, depth * panel, panel, tile.s.data(), kKeyBlock,
-               false);
+               job.packed.k(head) + first_key / panel * depth * panel, depth * panel, panel, tile.s.data(),
+               kKeyBlock, false);
   const float scale = 1.0f / std::sqrt(static_cast<float>(job.head_size));
+  // Probabilities as units of the second product: in place of s, or bf16 pairs beside it.
+  uint32_t* p = job.packed.pairs ? tile.p.data() : reinterpret_cast<uint32_t*>(tile.s.data());
+  const int64_t p_stride = job.packed.pairs ? kKeyBlock / 2 : kKeyBlock;
   const int units = job.packed.pairs ? n / 2 : n;
   for (int i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
     const int64_t seen = job.visible[static_cast<size_t>(first_row + i / job.group)] - first_key;
     if (seen < n) std::fill(s + std::max<int64_t>(seen, 0), s + n, kMinusInfinity);
     kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(i)], &tile.sum[static_cast<size_t>(i)],
-                         tile.p.data() + i * kKeyBlock, tile.o.data() + i * job.packed.padded_head,
+                         p + i * p_stride, tile.o.data() + i * job.packed.padded_head,
                          static_cast<int>(job.packed.padded_head));
   }
   const int64_t first_unit = job.packed.pairs ? first_key / 2 : first_key;
-  kernels.gemm(m, static_cast<int>(job.packed.padded_head), units, tile.p.data(), kKeyBlock,
-               job.packed.v(head) + first_unit * job.packed.padded_head, panel, job.packed.padded_head, tile.o.data(),
-               job.packed.padded_head, true);
+  kernels.gemm(m, static_cast<int>(job.packed.padded_head), units, p, p_stride,
+               job.packed.v(head) + first_unit * job.packed.padded_head, panel, job.packed.padded_head,
+               tile.o.data(), job.packed.padded_head, true);
 }
 
 void run_tile(const Job& job, Tile& tile, int64_t head, int64_t index) {
@@ -109,8 +114,10 @@ void run_tile(const Job& job, Tile& tile, int64_t head, int64_t index) {
                  job.packed.pairs, tile.q.data() + (r * job.group + g) * job.packed.depth);
     }
   }
-  const int64_t limit = job.visible[static_cast<size_t>(first_row + rows - 1)];  // causal skipping: keys beyond it
-  for (int64_t key = 0; key < limit; key += kKeyBlock) run_block(job, tile, head, first_row, rows, key, limit);
+  const int64_t limit =
+      job.visible[static_cast<size_t>(first_row + rows - 1)];  // causal skipping: keys beyond it
+  for (int64_t key = 0; key < limit; key += kKeyBlock)
+    run_block(job, tile, head, first_row, rows, key, limit);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t g = 0; g < job.group; ++g) {
       const int64_t i = r * job.group + g;
@@ -197,7 +204,7 @@ void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const 
   const int64_t tiles = (q.rows() + tile_rows - 1) / tile_rows;
 #pragma omp parallel num_threads(threads)
   {
-    Tile tile(tile_rows * group, packed.depth, packed.padded_head);
+    Tile tile(tile_rows * group, packed.depth, packed.padded_head, packed.pairs);
     // The last tiles see the most keys: they go first, so that no thread ends with a long one.
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < tiles * kv_heads; ++item) {
@@ -206,8 +213,8 @@ void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const 
   }
 }
 
-void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv, std::span<const int32_t> visible,
-                        const Tensor& out, int threads) {
+void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
+                        std::span<const int32_t> visible, const Tensor& out, int threads) {
   const int64_t head_size = kv.k.columns();
   const int64_t heads = q.columns() / head_size;
   const int64_t group = heads / kv.k.planes();
@@ -220,10 +227,12 @@ void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& k
 #pragma omp for collapse(2) schedule(static)
     for (int64_t row = 0; row < q.rows(); ++row) {
       for (int64_t head = 0; head < heads; ++head) {
-        const int64_t plane = head / group, column = head * head_size, seen = visible[static_cast<size_t>(row)];
+        const int64_t plane = head / group, column = head * head_size,
+                      seen = visible[static_cast<size_t>(row)];
         for (int64_t j = 0; j < seen; ++j) {
           s[static_cast<size_t>(j)] =
-              bf16 ? kernels.dot_bf16(q.ptr<uint16_t>(0, row) + column, kv.k.ptr<uint16_t>(plane, j), head_size)
+              bf16 ? kernels.dot_bf16(q.ptr<uint16_t>(0, row) + column, kv.k.ptr<uint16_t>(plane, j),
+                                      head_size)
                    : kernels.dot_f32(q.ptr<float>(0, row) + column, kv.k.ptr<float>(plane, j), head_size);
         }
         const float sum = kernels.exp_row(s.data(), seen, scale);
@@ -254,8 +263,9 @@ void score_head(const Kernels& kernels, const Tensor& q, const CpuPackedKv& pack
     load_units(kernels, q, i, head * head_size, head_size, packed.pairs, units.data() + i * packed.depth);
   }
   s.resize(static_cast<size_t>(window * padded));
-  kernels.gemm(static_cast<int>(window), static_cast<int>(padded), static_cast<int>(packed.depth), units.data(),
-               packed.depth, packed.k(plane), packed.depth * kernels.panel, kernels.panel, s.data(), padded, false);
+  kernels.gemm(static_cast<int>(window), static_cast<int>(padded), static_cast<int>(packed.depth),
+               units.data(), packed.depth, packed.k(plane), packed.depth * kernels.panel, kernels.panel,
+               s.data(), padded, false);
   const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(head_size)) : 1.0f;
   for (int64_t i = 0; i < window; ++i) {
     float* row = s.data() + i * padded;

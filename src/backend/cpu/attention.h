@@ -14,9 +14,9 @@ class CpuPackedKv : public PackedKv {
   void pack(const Kernels& kernels, const KvView& kv, int threads);
 
   int64_t length = 0;
-  int64_t depth = 0;         // units of one key: head_size, or half of it for pairs
-  int64_t padded_head = 0;   // head_size rounded up to the panel
-  int64_t panels = 0;        // key panels a head
+  int64_t depth = 0;        // units of one key: head_size, or half of it for pairs
+  int64_t padded_head = 0;  // head_size rounded up to the panel
+  int64_t panels = 0;       // key panels a head
   bool pairs = false;
   // K unit (head, panel, unit, column) at k(head) + panel * depth * width + unit * width + column
   const uint32_t* k(int64_t head) const { return k_.data() + head * k_stride_; }
@@ -32,8 +32,8 @@ class CpuPackedKv : public PackedKv {
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
                std::span<const int32_t> visible, const Tensor& out, int threads);
 // For few query rows: reads K and V where they lie.
-void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv, std::span<const int32_t> visible,
-                        const Tensor& out, int threads);
+void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
+                        std::span<const int32_t> visible, const Tensor& out, int threads);
 
 void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
                    const ScoreSpec& spec, const Tensor& out, int threads);

@@ -13,7 +13,8 @@ const Kernels& select_kernels(const std::string& cap) {
     fail(ErrorCode::kInvalidArgument, "unknown instruction set cap '{}'; choose avx2 or avx512", cap);
   }
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    fail(ErrorCode::kUnsupported, "this CPU has no AVX2 and FMA; the cpu backend needs both (try --device reference)");
+    fail(ErrorCode::kUnsupported,
+         "this CPU has no AVX2 and FMA; the cpu backend needs both (try --device reference)");
   }
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -31,11 +32,13 @@ CpuBackend::CpuBackend(const BackendOptions& options)
 
 std::string CpuBackend::description() const {
   return fmt::format("cpu, {}, {} ({}), {} thread{}", kernels_.name, dtype_name(dtype_),
-                     dtype_ == DType::kF32 || linear_.native_bf16() ? "native" : "multiplied as f32", threads_,
-                     threads_ == 1 ? "" : "s");
+                     dtype_ == DType::kF32 || linear_.native_bf16() ? "native" : "multiplied as f32",
+                     threads_, threads_ == 1 ? "" : "s");
 }
 
-std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) { return linear_.prepare(source); }
+std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) {
+  return linear_.prepare(source);
+}
 
 void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
   const auto& weight = static_cast<const CpuWeight&>(table);
@@ -46,7 +49,8 @@ void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, 
     if (weight.dtype == DType::kBF16) {
       kernels_.to_f32(static_cast<const uint16_t*>(weight.rows()) + ids[r] * n, n, to);
     } else {
-      std::memcpy(to, static_cast<const float*>(weight.rows()) + ids[r] * n, static_cast<size_t>(n) * sizeof(float));
+      std::memcpy(to, static_cast<const float*>(weight.rows()) + ids[r] * n,
+                  static_cast<size_t>(n) * sizeof(float));
     }
   }
 }
@@ -59,7 +63,8 @@ void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, cons
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < x.rows(); ++r) {
     void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1]) * dtype_bytes(out.dtype);
-    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, to, out.dtype == DType::kBF16);
+    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, to,
+                      out.dtype == DType::kBF16);
   }
 }
 
@@ -67,8 +72,8 @@ void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& ta
                           void* out) const {
   const int64_t half = table.cos.columns();
   const bool bf16 = dtype_ == DType::kBF16;
-  kernels_.rope_head(x, table.cos.ptr<float>(0, position), table.sin.ptr<float>(0, position), half, table.interleaved,
-                     out, bf16);
+  kernels_.rope_head(x, table.cos.ptr<float>(0, position), table.sin.ptr<float>(0, position), half,
+                     table.interleaved, out, bf16);
   const int64_t rest = head_size - 2 * half;
   if (rest == 0) return;
   if (bf16) {
@@ -78,14 +83,15 @@ void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& ta
   }
 }
 
-void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
-                      const Tensor& out) {
+void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table,
+                      std::span<const int32_t> positions, const Tensor& out) {
   const int64_t heads = q.columns() / head_size;
   const size_t bytes = dtype_bytes(out.dtype);
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < q.rows(); ++r) {
     for (int64_t h = 0; h < heads; ++h) {
-      void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1] + h * head_size) * bytes;
+      void* to =
+          static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1] + h * head_size) * bytes;
       rope_one(q.ptr<float>(0, r) + h * head_size, head_size, table, positions[static_cast<size_t>(r)], to);
     }
   }
@@ -103,7 +109,8 @@ void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<
   for (int64_t r = 0; r < kv.rows(); ++r) {
     const float* row = kv.ptr<float>(0, r);
     for (int64_t h = 0; h < heads; ++h) {
-      rope_one(row + h * head_size, head_size, table, positions[static_cast<size_t>(r)], place(cache.k, h, slot + r));
+      rope_one(row + h * head_size, head_size, table, positions[static_cast<size_t>(r)],
+               place(cache.k, h, slot + r));
       const float* value = row + (heads + h) * head_size;
       if (cache.v.dtype == DType::kBF16) {
         kernels_.to_bf16(value, head_size, cache.v.ptr<uint16_t>(h, slot + r));
@@ -139,8 +146,8 @@ void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* pa
   }
 }
 
-void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed, const ScoreSpec& spec,
-                               const Tensor& out) {
+void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed,
+                               const ScoreSpec& spec, const Tensor& out) {
   check_score_spec(spec, q.columns() / kv.k.columns(), kv.k.planes(), kv.length);
   cpu::window_scores(kernels_, q, kv, static_cast<const CpuPackedKv&>(packed), spec, out, threads_);
 }

@@ -1,5 +1,6 @@
-// The CPU backend: oneDNN for linear layers, own SIMD for the rest. Needs AVX2 and FMA; uses AVX-512 and its bf16 dot
-// products where the CPU has them. dtype bf16 without such a CPU rounds the same values and multiplies in f32.
+// The CPU backend: oneDNN for linear layers, own SIMD for the rest. Needs AVX2 and FMA; uses AVX-512 and its
+// bf16 dot products where the CPU has them. dtype bf16 without such a CPU rounds the same values and
+// multiplies in f32.
 #pragma once
 
 #include <memory>
@@ -25,8 +26,8 @@ class CpuBackend : public HostBackend {
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
-  void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions, const KvView& cache,
-                  int64_t slot) override;
+  void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                  const KvView& cache, int64_t slot) override;
   void swiglu(const Tensor& gate_up, const Tensor& out) override;
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
@@ -44,8 +45,8 @@ class CpuBackend : public HostBackend {
   Linear linear_;
 };
 
-// The best kernels this CPU can run, at most `cap` ("" for no cap). Throws kUnsupported without AVX2, kInvalidArgument
-// for an unknown cap.
+// The best kernels this CPU can run, at most `cap` ("" for no cap). Throws kUnsupported without AVX2,
+// kInvalidArgument for an unknown cap.
 const Kernels& select_kernels(const std::string& cap);
 
 }  // namespace claa::cpu

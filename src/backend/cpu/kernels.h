@@ -1,6 +1,6 @@
-// The SIMD kernels of the CPU backend. kernels_impl.h is compiled once per instruction set; select_kernels() picks at
-// run time. Kernel sources use only intrinsics and plain types, so that no template of the standard library is ever
-// compiled with wider instructions than the CPU at hand.
+// The SIMD kernels of the CPU backend. kernels_impl.h is compiled once per instruction set; select_kernels()
+// picks at run time. Kernel sources use only intrinsics and plain types, so that no template of the standard
+// library is ever compiled with wider instructions than the CPU at hand.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,19 @@ namespace claa::cpu {
 
 struct Kernels {
   const char* name;
-  int panel;        // columns of a matrix panel (two vectors)
-  bool bf16_dot;    // native bf16 products: matrix units are pairs of bf16; else units are f32
+  int panel;      // columns of a matrix panel (two vectors)
+  bool bf16_dot;  // native bf16 products: matrix units are pairs of bf16; else units are f32
 
-  // c[m, n] (+)= a[m, k] b[k, n]. Units are 32 bits: an f32, or a pair of bf16 along k. b is stored as panels of
-  // `panel` columns: element (kk, col) of panel p lies at b + p * panel_stride + kk * row_stride + col. n is a
-  // multiple of panel.
+  // c[m, n] (+)= a[m, k] b[k, n]. Units are 32 bits: an f32, or a pair of bf16 along k. b is stored as panels
+  // of `panel` columns: element (kk, col) of panel p lies at b + p * panel_stride + kk * row_stride + col. n
+  // is a multiple of panel.
   void (*gemm)(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t panel_stride,
                int64_t row_stride, float* c, int64_t ldc, bool accumulate);
 
-  // One step of the online softmax over a row of raw products s[n]: updates the running maximum and sum, writes
-  // exp(scale * (s - max)) to p (f32, or bf16 pairs when bf16_dot) and rescales o[d].
-  void (*softmax_step)(const float* s, int n, float scale, float* max, float* sum, uint32_t* p, float* o, int d);
+  // One step of the online softmax over a row of raw products s[n]: updates the running maximum and sum,
+  // writes exp(scale * (s - max)) to p (f32, or bf16 pairs when bf16_dot) and rescales o[d].
+  void (*softmax_step)(const float* s, int n, float scale, float* max, float* sum, uint32_t* p, float* o,
+                       int d);
   // s[n] = exp(scale * (s - max s)); returns the sum.
   float (*exp_row)(float* s, int64_t n, float scale);
   // y[n] += factor * x[n].
@@ -34,8 +35,8 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, void* out, bool bf16);
   void (*swiglu)(const float* gate, const float* up, int64_t n, void* out, bool bf16);
   // Rotates one head of 2 * half values (interleaved pairs or halves); out f32 or bf16.
-  void (*rope_head)(const float* x, const float* cos, const float* sin, int64_t half, bool interleaved, void* out,
-                    bool bf16);
+  void (*rope_head)(const float* x, const float* cos, const float* sin, int64_t half, bool interleaved,
+                    void* out, bool bf16);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*to_f32)(const uint16_t* x, int64_t n, float* out);
 };

@@ -1,5 +1,5 @@
-// Kernel bodies, included once per instruction set by kernels_*.cc with CLAA_KERNELS (table name), CLAA_NAMESPACE,
-// CLAA_NAME and CLAA_BF16_DOT set. No include guard: every inclusion is another namespace.
+// Kernel bodies, included once per instruction set by kernels_*.cc with CLAA_KERNELS (table name),
+// CLAA_NAMESPACE, CLAA_NAME and CLAA_BF16_DOT set. No include guard: every inclusion is another namespace.
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -14,23 +14,49 @@ namespace CLAA_NAMESPACE {
 using Vec = __m512;
 constexpr int kLanes = 16;
 constexpr int kRows = 12;  // 12 x 2 accumulators + 2 operands of 32 registers
-inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
-inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
-inline Vec set1(float x) { return _mm512_set1_ps(x); }
-inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
-inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
-inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
-inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
-inline Vec vmax(Vec a, Vec b) { return _mm512_max_ps(a, b); }
-inline Vec vmin(Vec a, Vec b) { return _mm512_min_ps(a, b); }
-inline Vec round_nearest(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline Vec load(const float* p) {
+  return _mm512_loadu_ps(p);
+}
+inline void store(float* p, Vec v) {
+  _mm512_storeu_ps(p, v);
+}
+inline Vec set1(float x) {
+  return _mm512_set1_ps(x);
+}
+inline Vec fma(Vec a, Vec b, Vec c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline Vec add(Vec a, Vec b) {
+  return _mm512_add_ps(a, b);
+}
+inline Vec sub(Vec a, Vec b) {
+  return _mm512_sub_ps(a, b);
+}
+inline Vec mul(Vec a, Vec b) {
+  return _mm512_mul_ps(a, b);
+}
+inline Vec div(Vec a, Vec b) {
+  return _mm512_div_ps(a, b);
+}
+inline Vec vmax(Vec a, Vec b) {
+  return _mm512_max_ps(a, b);
+}
+inline Vec vmin(Vec a, Vec b) {
+  return _mm512_min_ps(a, b);
+}
+inline Vec round_nearest(Vec a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
   const __m512i n = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
 }
-inline float reduce_add(Vec a) { return _mm512_reduce_add_ps(a); }
-inline float reduce_max(Vec a) { return _mm512_reduce_max_ps(a); }
+inline float reduce_add(Vec a) {
+  return _mm512_reduce_add_ps(a);
+}
+inline float reduce_max(Vec a) {
+  return _mm512_reduce_max_ps(a);
+}
 inline Vec load_bf16(const uint16_t* p) {
   return _mm512_castsi512_ps(
       _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
@@ -45,17 +71,39 @@ inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs a
 using Vec = __m256;
 constexpr int kLanes = 8;
 constexpr int kRows = 6;  // 6 x 2 accumulators + 2 operands + 1 broadcast of 16 registers
-inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
-inline void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
-inline Vec set1(float x) { return _mm256_set1_ps(x); }
-inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
-inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
-inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
-inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
-inline Vec vmax(Vec a, Vec b) { return _mm256_max_ps(a, b); }
-inline Vec vmin(Vec a, Vec b) { return _mm256_min_ps(a, b); }
-inline Vec round_nearest(Vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline Vec load(const float* p) {
+  return _mm256_loadu_ps(p);
+}
+inline void store(float* p, Vec v) {
+  _mm256_storeu_ps(p, v);
+}
+inline Vec set1(float x) {
+  return _mm256_set1_ps(x);
+}
+inline Vec fma(Vec a, Vec b, Vec c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+inline Vec add(Vec a, Vec b) {
+  return _mm256_add_ps(a, b);
+}
+inline Vec sub(Vec a, Vec b) {
+  return _mm256_sub_ps(a, b);
+}
+inline Vec mul(Vec a, Vec b) {
+  return _mm256_mul_ps(a, b);
+}
+inline Vec div(Vec a, Vec b) {
+  return _mm256_div_ps(a, b);
+}
+inline Vec vmax(Vec a, Vec b) {
+  return _mm256_max_ps(a, b);
+}
+inline Vec vmin(Vec a, Vec b) {
+  return _mm256_min_ps(a, b);
+}
+inline Vec round_nearest(Vec a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
   const __m256i n = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
@@ -129,8 +177,8 @@ inline Vec mad(Vec acc, Vec a, Vec b) {
 }
 
 template <int kM>
-inline void gemm_tile(int k, const uint32_t* a_units, int64_t lda, const uint32_t* b_units, int64_t row_stride, float* c,
-                      int64_t ldc, bool accumulate) {
+inline void gemm_tile(int k, const uint32_t* a_units, int64_t lda, const uint32_t* b_units,
+                      int64_t row_stride, float* c, int64_t ldc, bool accumulate) {
   const float* a = reinterpret_cast<const float*>(a_units);
   const float* b = reinterpret_cast<const float*>(b_units);
   Vec acc[kM][2];
@@ -155,8 +203,8 @@ inline void gemm_tile(int k, const uint32_t* a_units, int64_t lda, const uint32_
 }
 
 template <int kM>
-inline void gemm_rows(int m, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t row_stride, float* c,
-                      int64_t ldc, bool accumulate) {
+inline void gemm_rows(int m, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t row_stride,
+                      float* c, int64_t ldc, bool accumulate) {
   if (m == kM) {
     gemm_tile<kM>(k, a, lda, b, row_stride, c, ldc, accumulate);
   } else if constexpr (kM > 1) {
@@ -173,7 +221,8 @@ void gemm(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b
       gemm_tile<kRows>(k, a + row * lda, lda, panel, row_stride, c + row * ldc + column, ldc, accumulate);
     }
     if (row < m) {
-      gemm_rows<kRows - 1>(m - row, k, a + row * lda, lda, panel, row_stride, c + row * ldc + column, ldc, accumulate);
+      gemm_rows<kRows - 1>(m - row, k, a + row * lda, lda, panel, row_stride, c + row * ldc + column, ldc,
+                           accumulate);
     }
   }
 }

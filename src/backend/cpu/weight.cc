@@ -16,8 +16,9 @@ memory::data_type dnnl_type(DType dtype) {
 }
 
 // The API of oneDNN 2 and 3 differs in how a primitive is described.
-dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, int64_t rows, int64_t inputs, int64_t outputs,
-                                      DType dtype, const memory::desc& weights, bool accumulate) {
+dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, int64_t rows, int64_t inputs,
+                                      int64_t outputs, DType dtype, const memory::desc& weights,
+                                      bool accumulate) {
   const memory::desc x({rows, inputs}, dnnl_type(dtype), memory::format_tag::ab);
   const memory::desc y({rows, outputs}, memory::data_type::f32, memory::format_tag::ab);
   dnnl::primitive_attr attributes;
@@ -66,12 +67,14 @@ std::unique_ptr<CpuWeight> Linear::prepare(const WeightSource& source) {
     const int64_t values = count * source.inputs;
     source.fill(first, count, rows.data());
     if (native_bf16_) {
-      kernels_.to_bf16(rows.data(), values, static_cast<uint16_t*>(weight->memory.get_data_handle()) + first * source.inputs);
+      kernels_.to_bf16(rows.data(), values,
+                       static_cast<uint16_t*>(weight->memory.get_data_handle()) + first * source.inputs);
       continue;
     }
     float* target = static_cast<float*>(weight->memory.get_data_handle()) + first * source.inputs;
     for (int64_t i = 0; i < values; ++i) {
-      target[i] = activation_ == DType::kBF16 ? to_float(to_bf16(rows[static_cast<size_t>(i)])) : rows[static_cast<size_t>(i)];
+      target[i] = activation_ == DType::kBF16 ? to_float(to_bf16(rows[static_cast<size_t>(i)]))
+                                              : rows[static_cast<size_t>(i)];
     }
   }
   if (!plain_layout_ && !source.table) {
@@ -100,7 +103,8 @@ const dnnl::matmul& Linear::primitive(int64_t rows, const CpuWeight& weight, boo
   return primitives_.emplace(key, dnnl::matmul(description)).first->second;
 }
 
-void Linear::run_few_rows(const Tensor& x, const CpuWeight& weight, const Tensor& out, bool accumulate) const {
+void Linear::run_few_rows(const Tensor& x, const CpuWeight& weight, const Tensor& out,
+                          bool accumulate) const {
   const int64_t n = weight.inputs;
   for (int64_t r = 0; r < x.rows(); ++r) {
     float* y = out.ptr<float>(0, r);
@@ -108,7 +112,8 @@ void Linear::run_few_rows(const Tensor& x, const CpuWeight& weight, const Tensor
     for (int64_t o = 0; o < weight.outputs; ++o) {
       const float dot =
           weight.dtype == DType::kBF16
-              ? kernels_.dot_bf16(x.ptr<uint16_t>(0, r), static_cast<const uint16_t*>(weight.rows()) + o * n, n)
+              ? kernels_.dot_bf16(x.ptr<uint16_t>(0, r), static_cast<const uint16_t*>(weight.rows()) + o * n,
+                                  n)
               : kernels_.dot_f32(x.ptr<float>(0, r), static_cast<const float*>(weight.rows()) + o * n, n);
       y[o] = accumulate ? y[o] + dot : dot;
     }
@@ -129,8 +134,10 @@ void Linear::run(const Tensor& x, const CpuWeight& weight, const Tensor& out, bo
     run_few_rows(input, weight, out, accumulate);
     return;
   }
-  const memory source({{x.rows(), x.columns()}, dnnl_type(input.dtype), memory::format_tag::ab}, engine_, input.data);
-  const memory target({{x.rows(), weight.outputs}, memory::data_type::f32, memory::format_tag::ab}, engine_, out.data);
+  const memory source({{x.rows(), x.columns()}, dnnl_type(input.dtype), memory::format_tag::ab}, engine_,
+                      input.data);
+  const memory target({{x.rows(), weight.outputs}, memory::data_type::f32, memory::format_tag::ab}, engine_,
+                      out.data);
   primitive(x.rows(), weight, accumulate)
       .execute(stream_, {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, weight.memory}, {DNNL_ARG_DST, target}});
   stream_.wait();

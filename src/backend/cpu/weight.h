@@ -13,8 +13,8 @@
 
 namespace claa::cpu {
 
-// Weights of one matrix. `rows` is set when they lie row-major [outputs, inputs] (f32 or bf16), which embed() and
-// matrix-vector products read directly; otherwise they lie in the layout that oneDNN asked for.
+// Weights of one matrix. `rows` is set when they lie row-major [outputs, inputs] (f32 or bf16), which embed()
+// and matrix-vector products read directly; otherwise they lie in the layout that oneDNN asked for.
 class CpuWeight : public PackedWeight {
  public:
   dnnl::memory memory;
@@ -33,15 +33,16 @@ class Linear {
   bool native_bf16() const { return native_bf16_; }
 
  private:
-  using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool>;  // rows, inputs, outputs, accumulate, row_major
+  using Key =
+      std::tuple<int64_t, int64_t, int64_t, bool, bool>;  // rows, inputs, outputs, accumulate, row_major
   const dnnl::matmul& primitive(int64_t rows, const CpuWeight& weight, bool accumulate);
   void run_few_rows(const Tensor& x, const CpuWeight& weight, const Tensor& out, bool accumulate) const;
 
   const Kernels& kernels_;
   DType activation_;
   int threads_;
-  bool native_bf16_ = false;   // oneDNN multiplies bf16 itself
-  bool plain_layout_ = true;   // its best layout here is row-major
+  bool native_bf16_ = false;  // oneDNN multiplies bf16 itself
+  bool plain_layout_ = true;  // its best layout here is row-major
   dnnl::engine engine_;
   dnnl::stream stream_;
   std::map<Key, dnnl::matmul> primitives_;

@@ -15,7 +15,8 @@ struct ReferenceWeight : PackedWeight {
 struct ReferencePackedKv : PackedKv {};
 
 float get(const Tensor& t, int64_t plane, int64_t row, int64_t column) {
-  return t.dtype == DType::kBF16 ? to_float(t.ptr<Bf16>(plane, row)[column]) : t.ptr<float>(plane, row)[column];
+  return t.dtype == DType::kBF16 ? to_float(t.ptr<Bf16>(plane, row)[column])
+                                 : t.ptr<float>(plane, row)[column];
 }
 void put(const Tensor& t, int64_t plane, int64_t row, int64_t column, float value) {
   if (t.dtype == DType::kBF16) {
@@ -48,7 +49,8 @@ double dot(const Tensor& q, int64_t row, int64_t column, const Tensor& k, int64_
 void softmax(std::vector<double>& s, int64_t seen) {
   const double top = *std::max_element(s.begin(), s.begin() + seen);
   double sum = 0;
-  for (int64_t j = 0; j < seen; ++j) sum += s[static_cast<size_t>(j)] = std::exp(s[static_cast<size_t>(j)] - top);
+  for (int64_t j = 0; j < seen; ++j)
+    sum += s[static_cast<size_t>(j)] = std::exp(s[static_cast<size_t>(j)] - top);
   for (int64_t j = 0; j < seen; ++j) s[static_cast<size_t>(j)] /= sum;
 }
 
@@ -75,7 +77,8 @@ void ReferenceBackend::embed(const PackedWeight& table, std::span<const int32_t>
   }
 }
 
-void ReferenceBackend::linear(const Tensor& x, const PackedWeight& packed, const Tensor& out, bool accumulate) {
+void ReferenceBackend::linear(const Tensor& x, const PackedWeight& packed, const Tensor& out,
+                              bool accumulate) {
   const auto& weight = static_cast<const ReferenceWeight&>(packed);
   for (int64_t r = 0; r < x.rows(); ++r) {
     for (int64_t o = 0; o < weight.outputs; ++o) {
@@ -90,7 +93,8 @@ void ReferenceBackend::linear(const Tensor& x, const PackedWeight& packed, const
 void ReferenceBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
   for (int64_t r = 0; r < x.rows(); ++r) {
     double squares = 0;
-    for (int64_t c = 0; c < x.columns(); ++c) squares += static_cast<double>(get(x, 0, r, c)) * get(x, 0, r, c);
+    for (int64_t c = 0; c < x.columns(); ++c)
+      squares += static_cast<double>(get(x, 0, r, c)) * get(x, 0, r, c);
     const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.columns()) + eps);
     for (int64_t c = 0; c < x.columns(); ++c) {
       put(out, 0, r, c, static_cast<float>(get(x, 0, r, c) * scale * get(weight, 0, 0, c)));
@@ -108,8 +112,8 @@ void ReferenceBackend::rope(const Tensor& q, int64_t head_size, const RopeTable&
   }
 }
 
-void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
-                                  const KvView& cache, int64_t slot) {
+void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table,
+                                  std::span<const int32_t> positions, const KvView& cache, int64_t slot) {
   const int64_t head_size = cache.k.columns(), heads = cache.k.planes();
   for (int64_t r = 0; r < kv.rows(); ++r) {
     for (int64_t h = 0; h < heads; ++h) {
@@ -126,7 +130,8 @@ void ReferenceBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
   for (int64_t r = 0; r < out.rows(); ++r) {
     for (int64_t c = 0; c < out.columns(); ++c) {
       const double gate = get(gate_up, 0, r, c);
-      put(out, 0, r, c, static_cast<float>(gate / (1.0 + std::exp(-gate)) * get(gate_up, 0, r, out.columns() + c)));
+      put(out, 0, r, c,
+          static_cast<float>(gate / (1.0 + std::exp(-gate)) * get(gate_up, 0, r, out.columns() + c)));
     }
   }
 }
@@ -178,7 +183,9 @@ void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const Pa
       for (int64_t t = 0; t < tokens; ++t) {
         const float value = static_cast<float>(s[static_cast<size_t>(t)]);
         float& to = per_head[static_cast<size_t>((n * rows + (rows > 1 ? i : 0)) * tokens + t)];
-        to = spec.rows == Reduce::kKeep || i == 0 ? value : spec.rows == Reduce::kSum ? to + value : std::max(to, value);
+        to = spec.rows == Reduce::kKeep || i == 0 ? value
+             : spec.rows == Reduce::kSum          ? to + value
+                                                  : std::max(to, value);
       }
     }
   }

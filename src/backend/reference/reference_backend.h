@@ -1,4 +1,5 @@
-// The naive backend: plain loops with f64 sums, the oracle that every other backend is tested against. Never tuned.
+// The naive backend: plain loops with f64 sums, the oracle that every other backend is tested against. Never
+// tuned.
 #pragma once
 
 #include "backend/host_backend.h"
@@ -20,8 +21,8 @@ class ReferenceBackend : public HostBackend {
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
-  void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions, const KvView& cache,
-                  int64_t slot) override;
+  void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                  const KvView& cache, int64_t slot) override;
   void swiglu(const Tensor& gate_up, const Tensor& out) override;
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,

@@ -1,9 +1,9 @@
-// claa: Cross-Layer Attention Aggregation, arXiv 2602.16054. At the selection layer a token lives on if any KV head of
-// any of the last n layers ranks it high: its score is the maximum of their pooled window attention. Each layer from m
-// on keeps cache entries by its own scores, per KV head (methods.md 2).
-// Departures from the authors' code: raw maximum by default, as the paper says, z-score on request (decision 1);
-// probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window (12); a prompt no longer than
-// the cache budget may still drop live tokens (5).
+// claa: Cross-Layer Attention Aggregation, arXiv 2602.16054. At the selection layer a token lives on if any
+// KV head of any of the last n layers ranks it high: its score is the maximum of their pooled window
+// attention. Each layer from m on keeps cache entries by its own scores, per KV head (methods.md 2).
+// Departures from the authors' code: raw maximum by default, as the paper says, z-score on request (decision
+// 1); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window (12); a prompt
+// no longer than the cache budget may still drop live tokens (5).
 #include "claa/ranker.h"
 
 namespace claa {

@@ -1,4 +1,5 @@
-// full: every prompt token is computed and kept. The baseline that every other method is judged by (methods.md 1).
+// full: every prompt token is computed and kept. The baseline that every other method is judged by
+// (methods.md 1).
 #include "claa/ranker.h"
 
 namespace claa {
@@ -13,7 +14,9 @@ class FullRun : public Run {
  public:
   bool may_drop(int /*layer*/) const override { return false; }
   Decision decide(LayerView& /*view*/) override { return {}; }
-  RunReport report() const override { return {.active = false, .reason = "full prefill was asked for", .selection_layer = {}, .scores = {}}; }
+  RunReport report() const override {
+    return {.active = false, .reason = "full prefill was asked for", .selection_layer = {}, .scores = {}};
+  }
 };
 
 std::unique_ptr<Run> start(const FullParams& /*params*/, const PromptInfo& /*prompt*/) {

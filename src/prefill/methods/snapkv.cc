@@ -1,8 +1,8 @@
-// snapkv: all tokens are computed; each layer keeps, per KV head, the cache entries that the window attends to most.
-// Paper: SnapKV, arXiv 2404.14469. Score of entry j: sum over the window of softmax(q k / sqrt(d))_j, pooled along the
-// prompt, summed over the query heads of a KV head (methods.md 2.2, 6).
-// Departures from the authors' code: sets are per KV head, not per query head (decision 20), and the budget may be a
-// rate of the prompt.
+// snapkv: all tokens are computed; each layer keeps, per KV head, the cache entries that the window attends
+// to most. Paper: SnapKV, arXiv 2404.14469. Score of entry j: sum over the window of softmax(q k /
+// sqrt(d))_j, pooled along the prompt, summed over the query heads of a KV head (methods.md 2.2, 6).
+// Departures from the authors' code: sets are per KV head, not per query head (decision 20), and the budget
+// may be a rate of the prompt.
 #include "claa/ranker.h"
 
 namespace claa {
@@ -40,7 +40,8 @@ std::unique_ptr<Run> start(const SnapKvParams& params, const PromptInfo& prompt)
 }  // namespace
 
 void register_snapkv(MethodRegistry& registry) {
-  add_method<SnapKvParams>(registry, "snapkv", "all tokens computed; cache entries kept by the window's attention",
+  add_method<SnapKvParams>(registry, "snapkv",
+                           "all tokens computed; cache entries kept by the window's attention",
                            "arXiv 2404.14469", start);
 }
 

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Every test: format, layers, style, build, CTest, command line, installed package, fuzzers, and (--sanitize) the unit
+# tests under the address and undefined-behaviour sanitizers.
+#   scripts/test.sh [--sanitize] [--no-fuzz] [--ci]       --ci: as --sanitize, and progress without colours
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+SANITIZE=0
+FUZZ=1
+FUZZ_SECONDS=60
+for argument in "$@"; do
+  case $argument in
+    --sanitize) SANITIZE=1 ;;
+    --no-fuzz) FUZZ=0 ;;
+    --ci) SANITIZE=1; export NO_COLOR=1 ;;
+    -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+    *) echo "unknown option $argument; there are --sanitize, --no-fuzz and --ci"; exit 2 ;;
+  esac
+done
+SCRATCH=$(mktemp -d)
+trap 'rm -rf "$SCRATCH"' EXIT
+
+check_format() {
+  git ls-files '*.cc' '*.h' | xargs clang-format-14 --dry-run -Werror
+  echo "$(git ls-files '*.cc' '*.h' | wc -l) files are formatted"
+}
+
+# run_ctest FOLDER: all tests, and none of them skipped.
+run_ctest() {
+  local log=$SCRATCH/ctest.log
+  ctest --test-dir "$1" --output-on-failure --parallel "$JOBS" --no-tests=error --progress >"$log" 2>&1 || {
+    grep -v '^\[' "$log" | tail -n 200
+    exit 1
+  }
+  if grep -qE 'Skipped|did not run' "$log"; then
+    echo "some tests were skipped:"
+    grep -E 'Skipped|did not run|\(Skipped\)' "$log"
+    exit 1
+  fi
+  grep -E 'tests passed|Total Test time' "$log" | tee -a "$SCRATCH/summary"
+}
+
+run_pytest() {
+  CLAA_BIN=$ROOT/build/cpu/claa CLAA_MODEL=$ROOT/$MODEL \
+    "$VENV/bin/python" -m pytest -q -p no:cacheprovider tests/cli | tee "$SCRATCH/pytest.log"
+  tail -n 1 "$SCRATCH/pytest.log" >>"$SCRATCH/summary"
+}
+
+# The example outside the source tree, against an installed package, as a user would build it.
+check_package() {
+  cmake --install build/cpu --prefix "$SCRATCH/prefix" >/dev/null
+  cp -r examples/embed "$SCRATCH/embed"
+  cmake -G Ninja -S "$SCRATCH/embed" -B "$SCRATCH/embed/build" -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_PREFIX_PATH="$SCRATCH/prefix" >/dev/null
+  cmake --build "$SCRATCH/embed/build"
+  local answer
+  answer=$("$SCRATCH/embed/build/embed" "$MODEL" "What is the capital of France?")
+  echo "the example answers: $answer"
+  [ -n "$answer" ]
+}
+
+fuzz() {
+  cmake -G Ninja -S fuzz -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-14 >/dev/null
+  cmake --build build/fuzz --parallel "$JOBS"
+  local target targets=(gguf tokenizer template) failed=0
+  for target in "${targets[@]}"; do
+    mkdir -p "build/fuzz/new_$target" "fuzz/corpus/$target"
+    (cd build/fuzz && exec ./"${target}_fuzz" -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=4096 -timeout=20 \
+      -print_final_stats=1 "new_$target" "$ROOT/fuzz/corpus/$target" >"$SCRATCH/fuzz_$target.log" 2>&1) &
+    # As many at a time as there are cores.
+    while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n || failed=1; done
+  done
+  while [ "$(jobs -rp | wc -l)" -gt 0 ]; do wait -n || failed=1; done
+  for target in "${targets[@]}"; do
+    if ! grep -q 'stat::number_of_executed_units' "$SCRATCH/fuzz_$target.log" || grep -q 'ERROR: ' "$SCRATCH/fuzz_$target.log"; then
+      tail -n 60 "$SCRATCH/fuzz_$target.log"
+      failed=1
+    fi
+    echo "$target: $(sed -n 's/stat::number_of_executed_units: *//p' "$SCRATCH/fuzz_$target.log") inputs"
+  done
+  [ "$failed" = 0 ]
+}
+
+sanitize() {
+  build build/asan asan
+  export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
+  run_ctest build/asan
+}
+
+step "packages" install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+step "Python environment" make_venv
+step "format" check_format
+step "layers" python3 tools/check_layers.py
+step "style" python3 tools/check_style.py
+step "build" build build/cpu cpu
+step "model" fetch_model
+step "unit tests" run_ctest build/cpu
+step "command line tests" run_pytest
+step "installed package" check_package
+if [ "$SANITIZE" = 1 ]; then step "unit tests under sanitizers" sanitize; fi
+if [ "$FUZZ" = 1 ]; then step "fuzzers" fuzz; fi
+printf '\nall passed in %d s: %s\n' "$SECONDS" "$(paste -sd ';' "$SCRATCH/summary" | sed 's/;/; /g')"

@@ -1,0 +1,228 @@
+"""What the subcommands print when all is well: text, JSON shapes, standard input, sampling, interruption."""
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import BIN, ROOT, run_claa
+
+QUESTION = "What is the name of the young woman in this text?"
+CLAA = ["--method", "claa", "--keep", "0.3"]
+
+
+def good(*arguments, **options):
+    done = run_claa(*arguments, **options)
+    assert done.returncode == 0, done.stderr.decode()
+    return done
+
+
+def good_json(*arguments, **options):
+    return json.loads(good(*arguments, **options).stdout)
+
+
+@pytest.fixture(scope="session")
+def document(tmp_path_factory, passage):
+    path = tmp_path_factory.mktemp("documents") / "passage.txt"
+    path.write_text(passage)
+    return path
+
+
+@pytest.fixture(scope="session")
+def full_json(model, document):
+    return good_json("run", "-m", model, "-f", document, QUESTION, "-n", 12, "--json")
+
+
+@pytest.fixture(scope="session")
+def trace(model, document):
+    return good_json("trace", "-m", model, "-f", document, QUESTION, *CLAA, "--predict", 6, "--scores", "--top", 5)
+
+
+def test_help_and_version(claa):
+    for command in ([], ["run"], ["trace"], ["bench"], ["inspect"], ["tokenize"], ["methods"]):
+        assert b"Usage" in good(*command, "--help").stdout
+    assert good("--version").stdout.strip() == b"0.1.0"
+
+
+def test_run_answers_on_stdout_and_sums_up_on_stderr(model, document, full_json):
+    done = good("run", "-m", model, "-f", document, QUESTION, "-n", 12)
+    assert done.stdout.decode() == full_json["text"] + "\n"
+    summary = done.stderr.decode()
+    assert summary.startswith("[full: kept ") and summary.count("\n") == 1
+    assert "nothing dropped: full prefill was asked for" in summary
+
+
+def test_run_json(full_json):
+    assert set(full_json) >= {"text", "prompt_tokens", "kept_tokens", "output_tokens", "finish_reason", "prefill", "timings_ms"}
+    assert full_json["prompt_tokens"] == full_json["kept_tokens"] > 500
+    assert 1 <= full_json["output_tokens"] <= 12
+    assert full_json["prefill"]["method"] == "full" and full_json["prefill"]["active"] is False
+    assert full_json["prefill"]["selection_layer"] is None and full_json["prefill"]["keep"] == 1.0
+    assert set(full_json["timings_ms"]) == {"load", "tokenize", "prefill", "select", "first_token", "decode"}
+
+
+def test_run_json_of_a_selective_prefill(model, document, full_json):
+    answer = good_json("run", "-m", model, "-f", document, QUESTION, "-n", 4, "--json", *CLAA)
+    assert answer["prefill"]["active"] is True and answer["prefill"]["reason"] == ""
+    assert answer["prefill"]["selection_layer"] == 14 and answer["prefill"]["keep"] == 0.3
+    assert answer["prompt_tokens"] == full_json["prompt_tokens"]
+    assert answer["kept_tokens"] == int(answer["prompt_tokens"] * 0.3)
+
+
+def test_inactive_selection_says_why(model):
+    answer = good_json("run", "-m", model, "Hello", "-n", 1, "--json", "--method", "claa", "--keep", 1)
+    assert answer["prefill"]["active"] is False and answer["prefill"]["reason"]
+
+
+def test_keep_everything_equals_full(model, document, full_json):
+    answer = good_json("run", "-m", model, "-f", document, QUESTION, "-n", 12, "--json", "--method", "claa", "--keep", 1)
+    assert answer["text"] == full_json["text"]
+
+
+def test_keep_tokens(model, document):
+    answer = good_json("run", "-m", model, "-f", document, QUESTION, "-n", 1, "--json", "--method", "claa", "--keep-tokens", 100)
+    assert answer["kept_tokens"] == 100
+
+
+def test_option_order_does_not_matter(model, document):
+    before = good_json("run", "-m", model, "-f", document, "--json", "-n", 1, *CLAA, "--set", "window=16", "--set", "kernel=5", QUESTION)
+    after = good_json("run", QUESTION, "--set", "window=16", "--set", "kernel=5", *CLAA, "-n", 1, "--json", "-f", document, "-m", model)
+    assert before["prefill"] == after["prefill"] and before["text"] == after["text"]
+    assert before["prefill"]["params"]["window"] == "16"
+
+
+def test_document_on_standard_input(model, document, passage, full_json):
+    answer = good_json("run", "-m", model, "-f", "-", QUESTION, "-n", 12, "--json", stdin=passage)
+    assert answer["text"] == full_json["text"] and answer["prompt_tokens"] == full_json["prompt_tokens"]
+    whole = good_json("run", "-m", model, "-n", 12, "--json", stdin=passage + "\n\n" + QUESTION)
+    assert whole["text"] == full_json["text"]
+
+
+def test_raw_prompt_has_no_template(model):
+    plain = good_json("run", "-m", model, "--json", "-n", 1, "The capital of France is")
+    raw = good_json("run", "-m", model, "--json", "-n", 1, "--raw", "The capital of France is")
+    assert raw["prompt_tokens"] < plain["prompt_tokens"]
+    assert raw["prompt_tokens"] == int(good("tokenize", "-m", model, "--count", "The capital of France is").stdout)
+
+
+def test_invalid_utf8_is_replaced(model, tmp_path):
+    document = tmp_path / "latin1.txt"
+    document.write_bytes(b"caf\xe9 \xff\xfe \xc3( ok \x00 end")
+    answer = good_json("run", "-m", model, "-f", document, "Repeat it.", "-n", 8, "--json")
+    assert answer["output_tokens"] > 0
+    good("tokenize", "-m", model, "-f", document).stdout.decode("utf-8")
+
+
+def test_stop_string_is_left_out(model, full_json):
+    def ask(*options):
+        return good_json("run", "-m", model, "--json", "--raw", "-n", 16, *options, "One, two, three,")
+    text = ask()["text"]
+    stop = text.split()[2]
+    answer = ask("--stop", "never in it", "--stop", stop)
+    assert answer["finish_reason"] == "stop"
+    assert answer["text"] == text[:text.index(stop)]
+
+
+def test_max_tokens_zero_is_prefill_only(model):
+    answer = good_json("run", "-m", model, "--json", "-n", 0, "Hello")
+    assert answer["text"] == "" and answer["output_tokens"] == 0 and answer["timings_ms"]["prefill"] > 0
+    assert b"no decode" in good("run", "-m", model, "-n", 0, "Hello").stderr
+
+
+def test_seeds(model):
+    def ask(seed):
+        return good_json("run", "-m", model, "--json", "-n", 16, "--temperature", 1.5, "--seed", seed, "Tell me a story.")["text"]
+    assert ask(1) == ask(1)
+    assert len({ask(1), ask(2), ask(3)}) > 1
+
+
+def test_trace_json(trace):
+    assert set(trace) >= {"model", "method", "params", "prompt_tokens", "selection_layer", "selected", "active", "reason",
+                          "layers", "logits_top", "continuation", "text", "timings_ms", "scores"}
+    tokens = len(trace["prompt_tokens"])
+    budget = int(tokens * 0.3)
+    assert trace["method"] == "claa" and trace["active"] is True and trace["selection_layer"] == 14
+    selected = trace["selected"]
+    assert len(selected) == budget and selected == sorted(set(selected))
+    assert selected[-8:] == list(range(tokens - 8, tokens))  # the window
+    assert len(trace["scores"]) == tokens - 8
+    assert [entry["id"] for entry in trace["logits_top"]][0] == trace["continuation"][0]
+    assert len(trace["logits_top"]) == 5 and len(trace["continuation"]) <= 6
+
+
+def test_trace_layers(trace):
+    tokens, budget = len(trace["prompt_tokens"]), len(trace["selected"])
+    assert [layer["layer"] for layer in trace["layers"]] == list(range(30))
+    for layer in trace["layers"]:
+        assert layer["live"] == (tokens if layer["layer"] <= 14 else budget)
+        if layer["layer"] < 4:
+            assert layer["kept"] == "all" and layer["cache"] == [tokens]
+        elif layer["layer"] <= 14:
+            assert layer["cache"] == [budget] * 3 and len(layer["kept"]) == 3
+            for positions in layer["kept"]:
+                assert len(positions) == budget and positions == sorted(set(positions))
+        else:
+            assert layer["kept"] == "all" and layer["cache"] == [budget]
+
+
+def test_trace_of_ids(model, trace, tmp_path):
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(trace["prompt_tokens"]))
+    again = good_json("trace", "-m", model, "--ids", ids, *CLAA, "--predict", 6)
+    assert again["selected"] == trace["selected"] and again["continuation"] == trace["continuation"]
+    assert "scores" not in again
+
+
+def test_bench(model):
+    common = ["bench", "-m", model, "-p", 96, "--methods", "full,claa", "--keep", "0.2,0.5", "-r", 2, "--warmups", 0, "--decode", 2]
+    rows = good_json(*common, "-o", "json")
+    assert [(row["method"], row["keep"]) for row in rows] == [("full", 1.0), ("claa", 0.2), ("claa", 0.5)]
+    for row in rows:
+        assert set(row) >= {"shape", "device", "dtype", "method", "keep", "tokens", "ttft_ms", "tokens_per_s", "select_ms",
+                            "peak_bytes", "decode_ms"}
+        assert row["tokens"] == 96 and row["ttft_ms"]["runs"] == 2
+        assert row["ttft_ms"]["min"] <= row["ttft_ms"]["median"] <= row["ttft_ms"]["max"]
+    table = good(*common).stdout.decode().strip().split("\n")
+    assert table[2].startswith("| tokens | method | keep ") and len(table) == 7
+
+
+def test_inspect(model):
+    facts = good_json("inspect", model, "--json")
+    assert facts["architecture"] == "llama" and facts["layers"] == 30 and facts["kv_heads"] == 3
+    assert facts["context"] == 8192 and facts["chat_template"] is True and facts["memory"]
+    assert "30 layers" in good("inspect", model).stdout.decode()
+
+
+def test_tokenize(model):
+    ids = json.loads(good("tokenize", "-m", model, "--ids", "Hello, world").stdout)
+    assert len(ids) == int(good("tokenize", "-m", model, "--count", "Hello, world").stdout)
+    assert json.loads(good("tokenize", "-m", model, "--ids", stdin="Hello, world").stdout) == ids
+    pieces = [line.split(maxsplit=1)[1] for line in good("tokenize", "-m", model, "Hello, world").stdout.decode().splitlines()]
+    assert "".join(json.loads(piece) for piece in pieces) == "Hello, world"
+
+
+def test_methods(claa):
+    methods = good_json("methods", "--json")
+    names = [method["name"] for method in methods]
+    assert names == sorted(names) and {"full", "claa", "fastkv", "snapkv"} <= set(names)
+    text = good("methods").stdout.decode()
+    for method in methods:
+        assert method["summary"] in text
+        for param in method["params"]:
+            assert set(param) == {"name", "default", "range", "help"} and param["help"] in text
+
+
+@pytest.mark.parametrize("wait", [0.2, 3.0])  # while loading; in prefill
+def test_interrupt_ends_within_a_second(model, wait):
+    process = subprocess.Popen([str(BIN), "run", "-m", str(model), "-f", str(ROOT / "examples/document.txt"), "Summarise."],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(wait)
+    assert process.poll() is None, "the prompt is too short for this test"
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    elapsed = time.monotonic() - start
+    assert process.returncode == 130
+    assert out == b"" and err == b"claa: interrupted\n"
+    assert elapsed < 1.0

@@ -1,0 +1,201 @@
+// The goldens of tests/data/goldens: exact results of an independent PyTorch implementation on
+// SmolLM2-135M-Instruct, for every prompt, method and rate. Needs models/SmolLM2-135M-Instruct.Q4_1.gguf
+// (scripts/test.sh fetches it).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "claa/engine.h"
+
+namespace claa {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr double kLogitTolerance = 1e-3;
+constexpr double kCutTolerance = 1e-5;  // relative: a set may differ only among scores this close to its cut
+
+json::value read_json(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return json::parse(text.str());
+}
+
+Engine& engine(const std::string& dtype) {
+  static std::map<std::string, Engine> engines;
+  auto found = engines.find(dtype);
+  if (found == engines.end()) {
+    EngineOptions options;
+    options.dtype = dtype;
+    found = engines.emplace(dtype, Engine::load(kModel, options)).first;
+  }
+  return found->second;
+}
+
+std::vector<int32_t> ints(const json::value& value) {
+  return json::value_to<std::vector<int32_t>>(value);
+}
+
+std::string text_of(const json::value& value) {
+  return value.is_string() ? std::string(value.as_string()) : json::serialize(value);
+}
+
+// The goldens' parameter names in ours.
+Request request_of(const json::object& golden, const json::object& params) {
+  Request request;
+  request.ids = ints(golden.at("ids"));
+  request.method = text_of(params.at("method"));
+  request.max_tokens = 24;
+  const auto set = [&](const char* from, const char* to) {
+    if (params.contains(from)) request.params[to] = text_of(params.at(from));
+  };
+  if (request.method != "full") {
+    set("kv_keep", "keep");
+    if (params.contains("tsp_keep")) {
+      set("tsp_keep", "keep");
+      set("kv_keep", "kv_keep");
+    }
+    set("m", "first_layer");
+    set("n", "last_layers");
+    set("aggregator", "aggregator");
+    set("pooling", "pooling");
+  }
+  return request;
+}
+
+bool built(const std::string& method) {
+  return method == "full" || method == "snapkv" || method == "fastkv" || method == "claa";
+}
+
+// Calls check(name, golden, result) for every golden result of a method that exists.
+template <class Check>
+void for_each_golden(const Check& check) {
+  int results = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(CLAA_TEST_DATA "/goldens")) {
+    if (entry.path().extension() != ".json") continue;
+    const json::value document = read_json(entry.path());
+    const json::object& golden = document.as_object();
+    for (const auto& [key, result] : golden.at("results").as_object()) {
+      if (!built(text_of(result.at("params").at("method")))) continue;
+      const std::string name = entry.path().stem().string() + " " + std::string(key);
+      SCOPED_TRACE(name);
+      check(name, golden, result.as_object());
+      ++results;
+    }
+  }
+  EXPECT_EQ(results, 7 * 17);  // 7 prompts; full, 3 methods at 3 rates, 7 variants of claa
+}
+
+// A set may differ from the golden one only when the golden's own cut is nearly a tie.
+int differences(const std::vector<int32_t>& ours, const std::vector<int32_t>& golden,
+                const json::value* cut) {
+  if (ours == golden) return 0;
+  std::vector<int32_t> odd;
+  std::set_symmetric_difference(ours.begin(), ours.end(), golden.begin(), golden.end(),
+                                std::back_inserter(odd));
+  if (cut == nullptr || !cut->is_array()) {
+    ADD_FAILURE() << odd.size() << " entries differ and the golden has no cut";
+    return static_cast<int>(odd.size());
+  }
+  const double kept = cut->at(0).to_number<double>(), dropped = cut->at(1).to_number<double>();
+  EXPECT_LE(std::abs(kept - dropped), kCutTolerance * std::abs(kept)) << odd.size() << " entries differ";
+  EXPECT_LE(odd.size(), 2u) << "more than one pair changed places at the cut";
+  return static_cast<int>(odd.size());
+}
+
+void check_layers(const Trace& trace, const json::object& result, int& ties) {
+  const std::vector<int32_t> lengths = ints(result.at("lengths"));
+  ASSERT_EQ(trace.layers.size(), lengths.size());
+  for (size_t i = 0; i < lengths.size(); ++i) EXPECT_EQ(trace.layers[i].cache, lengths[i]) << "layer " << i;
+  for (const auto& [layer, kept] : result.at("kv").as_object()) {
+    const LayerTrace& ours = trace.layers[std::stoul(std::string(layer))];
+    if (kept.is_string()) {  // "all" live tokens, or "tsp": exactly the selected ones
+      if (ours.kept_all) continue;
+      EXPECT_EQ(kept.as_string(), "tsp") << "layer " << layer;
+      for (const std::vector<int32_t>& head : ours.kept)
+        EXPECT_EQ(head, *trace.selected) << "layer " << layer;
+      continue;
+    }
+    ASSERT_EQ(ours.kept.size(), kept.as_array().size()) << "layer " << layer;
+    const json::value* cuts = result.at("kv_cut").as_object().if_contains(layer);
+    for (size_t head = 0; head < ours.kept.size(); ++head) {
+      ties += differences(ours.kept[head], ints(kept.at(head)), cuts != nullptr ? &cuts->at(head) : nullptr);
+    }
+  }
+}
+
+TEST(Golden, F32EqualsPyTorch) {
+  int ties = 0;
+  for_each_golden([&](const std::string&, const json::object& golden, const json::object& result) {
+    const Trace trace = engine("f32").trace(request_of(golden, result.at("params").as_object()), 50);
+    const json::value& selected = result.at("tsp");
+    ASSERT_EQ(trace.selected.has_value(), !selected.is_null());
+    if (trace.selected) ties += differences(*trace.selected, ints(selected), result.if_contains("tsp_cut"));
+    check_layers(trace, result, ties);
+    EXPECT_EQ(trace.next_position, result.at("next_pos").to_number<int64_t>());
+    const std::map<int32_t, float> logits(trace.top.begin(), trace.top.end());
+    for (const json::value& entry : result.at("top10").as_array()) {
+      const auto found = logits.find(entry.at(0).to_number<int32_t>());
+      ASSERT_NE(found, logits.end());
+      EXPECT_NEAR(found->second, entry.at(1).to_number<double>(), kLogitTolerance);
+    }
+    EXPECT_EQ(trace.answer.tokens, ints(result.at("out")));
+    if (const json::value* score = result.if_contains("score"); score != nullptr && !score->is_null()) {
+      const std::vector<int32_t> at = ints(score->at("pos"));
+      for (size_t i = 0; i < at.size(); ++i) {
+        const double expected = score->at("val").at(i).to_number<double>();
+        EXPECT_NEAR(trace.scores.at(static_cast<size_t>(at[i])), expected,
+                    1e-4 * std::max(1.0, std::abs(expected)));
+      }
+    }
+  });
+  RecordProperty("entries_differing_at_ties", ties);
+  std::printf("[ ties     ] %d set entries differ from the goldens, all at scores within 1e-5 of the cut\n",
+              ties);
+}
+
+TEST(Golden, Bf16OverlapsAndAnswersTheSame) {
+  for_each_golden([&](const std::string&, const json::object& golden, const json::object& result) {
+    Request request = request_of(golden, result.at("params").as_object());
+    request.max_tokens = 1;
+    const Trace trace = engine("bf16").trace(request, 2);
+    if (trace.selected) {
+      const std::vector<int32_t> expected = ints(result.at("tsp"));
+      std::vector<int32_t> common;
+      std::set_intersection(trace.selected->begin(), trace.selected->end(), expected.begin(), expected.end(),
+                            std::back_inserter(common));
+      EXPECT_GE(static_cast<double>(common.size()), 0.95 * static_cast<double>(expected.size()));
+    }
+    const json::array& top = result.at("top10").as_array();
+    if (top[0].at(1).to_number<double>() - top[1].at(1).to_number<double>() > 0.5) {
+      EXPECT_EQ(trace.answer.tokens.at(0), top[0].at(0).to_number<int32_t>());
+    }
+  });
+}
+
+TEST(Golden, TokenIdsEqual) {
+  int prompts = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(CLAA_TEST_DATA "/goldens")) {
+    if (entry.path().extension() != ".json") continue;
+    const json::value golden = read_json(entry.path());
+    const bool chat = golden.at("chat").as_bool();
+    if (chat) continue;  // prompts with a template applied are compared in tests/tokenizer
+    Request request;
+    request.raw = true;
+    request.prompt = text_of(golden.at("prompt"));
+    EXPECT_EQ(engine("f32").tokenize(request), ints(golden.at("ids"))) << entry.path();
+    ++prompts;
+  }
+  EXPECT_GE(prompts, 1);
+}
+
+}  // namespace
+}  // namespace claa
