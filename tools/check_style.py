@@ -38,7 +38,8 @@ def signature_start(lines, i):
 def long_functions(lines):
     i = 0
     while i < len(lines):
-        if lines[i].endswith("{"):
+        # The last member initialiser of a constructor is no signature.
+        if lines[i].endswith("{") and not (i > 0 and lines[i - 1].endswith(",") and "_(" in lines[i]):
             start = signature_start(lines, i)
             if FUNCTION.match(lines[start] if start == i else lines[start].rstrip() + " {") and "(" in lines[start] \
                     and not CONTROL.match(lines[start]):
