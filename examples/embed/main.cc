@@ -11,8 +11,7 @@ int main(int argc, char** argv) try {
   claa::Engine engine = claa::Engine::load(argv[1]);
   claa::Request request;
   request.prompt = argv[2];
-  request.method = "claa";
-  request.params["keep"] = "0.5";
+  request.method = "full";  // for a long document: "claa", with request.params["keep"] = "0.2"
   request.max_tokens = 32;
   request.on_text = [](std::string_view piece) { std::cout << piece << std::flush; };
   const claa::Answer answer = engine.answer(request);
