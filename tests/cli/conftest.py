@@ -13,7 +13,7 @@ BIN = pathlib.Path(os.environ.get("CLAA_BIN", ROOT / "build/cpu/claa")).resolve(
 MODEL = pathlib.Path(os.environ.get("CLAA_MODEL", ROOT / "models/SmolLM2-135M-Instruct.Q4_1.gguf"))
 
 
-def run_claa(*arguments, stdin=b"", timeout=60, **options):
+def run_claa(*arguments, stdin=b"", timeout=300, **options):
     data = stdin.encode() if isinstance(stdin, str) else stdin
     return subprocess.run([str(BIN), *map(str, arguments)], input=data, capture_output=True, timeout=timeout, **options)
 

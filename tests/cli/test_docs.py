@@ -44,7 +44,7 @@ def folder(tmp_path_factory, passage):
 def test_command_runs(folder, document, command):
     environment = dict(os.environ, PATH=f"{BIN.parent}:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=120)
+                          capture_output=True, timeout=600)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout
 
