@@ -71,10 +71,14 @@ std::vector<float> head_sum(const Tensor& layer) {
 // (x - mean) / (std + 1e-6) with the unbiased std; eps 1e-6 because 1e-8 makes constant rows explode in low
 // precision.
 void zscore(const float* in, int64_t tokens, float* out) {
+  if (tokens < 2) {
+    std::copy(in, in + tokens, out);
+    return;
+  }
   const double mean = std::accumulate(in, in + tokens, 0.0) / static_cast<double>(tokens);
   double squares = 0;
   for (int64_t t = 0; t < tokens; ++t) squares += (in[t] - mean) * (in[t] - mean);
-  const double deviation = tokens > 1 ? std::sqrt(squares / static_cast<double>(tokens - 1)) : 0.0;
+  const double deviation = std::sqrt(squares / static_cast<double>(tokens - 1));
   for (int64_t t = 0; t < tokens; ++t) out[t] = static_cast<float>((in[t] - mean) / (deviation + 1e-6));
 }
 
