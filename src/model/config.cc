@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 
 #include "core/check.h"
@@ -69,9 +70,9 @@ void read_rope_scaling(const gguf::File& file, const Reader& reader, RopeConfig&
   rope.attention_factor = reader.number("rope.scaling.attn_factor", 0);
   rope.beta_fast = reader.number("rope.scaling.yarn_beta_fast", rope.beta_fast);
   rope.beta_slow = reader.number("rope.scaling.yarn_beta_slow", rope.beta_slow);
-  if (!(rope.factor > 0) || !(rope.base > 1)) {
-    fail(ErrorCode::kCorruptFile, "{}: rope factor {} and base {} must be positive", file.name(), rope.factor,
-         rope.base);
+  if (!(rope.factor > 0) || !(rope.base > 1) || !std::isfinite(rope.factor) || !std::isfinite(rope.base)) {
+    fail(ErrorCode::kCorruptFile, "{}: rope factor {} and base {} must be positive and finite", file.name(),
+         rope.factor, rope.base);
   }
   if (type == "linear" || (type.empty() && rope.factor != 1)) {
     rope.scaling = RopeScaling::kLinear;
@@ -123,6 +124,10 @@ ModelConfig read_config(const gguf::File& file) {
   config.context = reader.required("context_length", 1 << 27);
   config.head_size = reader.optional("attention.key_length", config.hidden / config.heads, 1024);
   config.norm_eps = static_cast<float>(reader.number("attention.layer_norm_rms_epsilon", 1e-5));
+  if (!(config.norm_eps >= 0 && config.norm_eps < 1)) {
+    fail(ErrorCode::kCorruptFile, "{}: attention.layer_norm_rms_epsilon is {}, outside 0..1", file.name(),
+         config.norm_eps);
+  }
   if (config.heads % config.kv_heads != 0 || config.head_size < 2 || config.head_size % 2 != 0) {
     fail(ErrorCode::kUnsupported,
          "{}: {} query heads, {} KV heads, head size {}: the heads must divide and the size be "

@@ -38,8 +38,10 @@ class RankedRun : public Run {
         live_budget_(schedule.live.of(prompt.tokens, schedule.window)),
         kept_budget_(schedule.kept.of(prompt.tokens, schedule.window)),
         prompt_tokens_(prompt.tokens) {
-    drops_live_ = schedule.selection_layer >= 0 && live_budget_ < prompt.tokens;
-    drops_kept_ = kept_budget_ < prompt.tokens;
+    // After the last layer nothing is left to save.
+    drops_live_ = schedule.selection_layer >= 0 && schedule.selection_layer < prompt.layers - 1 &&
+                  live_budget_ < prompt.tokens;
+    drops_kept_ = kept_budget_ < prompt.tokens && schedule.first_layer < prompt.layers;
   }
 
   bool may_drop(int layer) const override { return drops_live_ && layer == schedule_.selection_layer; }
@@ -71,16 +73,21 @@ class RankedRun : public Run {
     report.active = drops_live_ || drops_kept_;
     if (drops_live_) report.selection_layer = schedule_.selection_layer;
     report.scores = chosen_by_;
-    if (!report.active) {
-      report.reason =
-          prompt_tokens_ <= schedule_.window
-              ? fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window)
-              : fmt::format("the budget of {} tokens keeps the whole prompt", live_budget_);
-    }
+    if (!report.active) report.reason = reason();
     return report;
   }
 
  private:
+  std::string reason() const {
+    if (prompt_tokens_ <= schedule_.window) {
+      return fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window);
+    }
+    if (live_budget_ < prompt_tokens_ || kept_budget_ < prompt_tokens_) {
+      return "every layer of this model is outside the method's schedule: see first_layer";
+    }
+    return fmt::format("the budget of {} tokens keeps the whole prompt", live_budget_);
+  }
+
   RankSchedule schedule_;
   std::unique_ptr<Ranker> ranker_;
   int64_t live_budget_, kept_budget_, prompt_tokens_;

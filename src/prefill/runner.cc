@@ -191,6 +191,17 @@ class RunnerPasses : public Passes {
   std::span<const int32_t> ids_;
 };
 
+// What a method of someone else's may get wrong; the last token's row gives the logits.
+void check_entry(const Entry& entry, int64_t tokens) {
+  int32_t previous = -1;
+  for (const int32_t position : entry.tokens) {
+    require(position > previous && position < tokens,
+            "an entry must be ascending, unique and inside the prompt");
+    previous = position;
+  }
+  require(previous == tokens - 1, "an entry must hold the last prompt token");
+}
+
 }  // namespace
 
 PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
@@ -209,6 +220,7 @@ PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::
   std::vector<int32_t> entering(ids.begin(), ids.end()), positions(ids.size());
   std::iota(positions.begin(), positions.end(), 0);
   if (!entry.tokens.empty()) {
+    check_entry(entry, tokens);
     entering.clear();
     for (const int32_t position : entry.tokens) entering.push_back(ids[static_cast<size_t>(position)]);
     positions = entry.tokens;

@@ -1,0 +1,175 @@
+// Attention against the reference backend, and its independence from what a row does not see.
+#include <cstring>
+#include <numeric>
+
+#include "conformance/backend_support.h"
+
+namespace claa {
+namespace {
+
+using test::Array;
+using test::kU;
+
+struct Shape {
+  int64_t kv_heads, group, head_size, length, rows;
+  int64_t capacity = 0;  // slots of a plane beyond the length
+  std::string text() const {
+    return fmt::format("attention {} KV heads x {}, head size {}, {} keys, {} rows", kv_heads, group,
+                       head_size, length, rows);
+  }
+};
+
+// Q, K and V of one case.
+struct Inputs {
+  Inputs(const Shape& shape, DType dtype, test::Random& random)
+      : q(dtype, shape.rows, shape.kv_heads * shape.group * shape.head_size),
+        k(dtype, shape.kv_heads, shape.length + shape.capacity, shape.head_size),
+        v(dtype, shape.kv_heads, shape.length + shape.capacity, shape.head_size),
+        view{k.tensor, v.tensor, shape.length} {
+    for (Array* array : {&q, &k, &v}) array->fill(random.source());
+  }
+  Array q, k, v;
+  KvView view;
+};
+
+// Per output: p |v| (2 D + (keys + 16) u + exp), D the worst error of a logit: head_size products, then
+// scale, maximum and base change, each u of its magnitude. Native bf16 also rounds each probability.
+std::function<double(int64_t, int64_t, int64_t)> attention_bound(const Shape& shape, const Inputs& in,
+                                                                 const Array& want, bool native) {
+  double largest_v = 0, largest_logit = 0;
+  for (int64_t h = 0; h < shape.kv_heads; ++h) {
+    for (int64_t j = 0; j < shape.length; ++j) {
+      for (int64_t i = 0; i < shape.head_size; ++i) {
+        largest_v = std::max<double>(largest_v, std::abs(in.v.get(h, j, i)));
+      }
+    }
+  }
+  // sum|q k| <= |q| |k|; both norms of 6-sigma values.
+  const double d = static_cast<double>(shape.head_size);
+  largest_logit = std::sqrt(d) * 4 + 16;
+  const double logit_error = (d + 6) * kU * largest_logit;
+  const double relative = 4 * logit_error + (static_cast<double>(shape.length) + 16) * kU + 2 * test::kExp +
+                          (native ? test::kBf16Round : 0);
+  return [&want, relative, largest_v](int64_t p, int64_t r, int64_t c) {
+    return test::with_output(want, p, r, c, relative * largest_v);
+  };
+}
+
+class Attention : public test::BackendTest {
+ protected:
+  void run(Backend& on, const Inputs& in, std::span<const int32_t> visible, bool pack, Array& out) {
+    std::unique_ptr<PackedKv> packed;
+    if (pack) on.pack_kv(in.view, packed);
+    on.attention(in.q.tensor, in.view, packed.get(), visible, out.tensor);
+  }
+  void check(const Shape& shape, std::span<const int32_t> visible, bool pack = true) {
+    Inputs in(shape, dtype, random);
+    Array want(dtype, shape.rows, in.q.tensor.columns()), got(dtype, shape.rows, in.q.tensor.columns());
+    run(*reference, in, visible, pack, want);
+    run(*backend, in, visible, pack, got);
+    test::expect_close(shape.text(), want, got,
+                       attention_bound(shape, in, want, test::native_bf16(*backend)));
+  }
+  void check_causal(Shape shape) {
+    shape.rows = shape.length;
+    std::vector<int32_t> visible(static_cast<size_t>(shape.length));
+    std::iota(visible.begin(), visible.end(), 1);
+    check(shape, visible);
+  }
+};
+
+TEST_P(Attention, CausalOverHeadSizes) {
+  for (const int64_t head_size : {2, 6, 24, 40, 64, 80, 128}) {
+    for (const int64_t group : {1, 3, 4}) check_causal({2, group, head_size, 67, 0});
+  }
+}
+
+TEST_P(Attention, CausalOverLengths) {
+  for (const int64_t length : {1, 2, 7, 16, 33, 127, 128, 129, 300}) {
+    for (const int64_t group : {1, 3, 4}) check_causal({1, group, 24, length, 0});
+  }
+}
+
+TEST_P(Attention, GappyRowsAndSpareSlots) {
+  const std::vector<int32_t> visible = {1, 2, 5, 64, 127, 128, 129, 200, 256, 257, 299};
+  for (const int64_t group : {1, 3, 4}) {
+    check({2, group, 40, 300, static_cast<int64_t>(visible.size()), 13}, visible);
+  }
+  const std::vector<int32_t> late = {130, 290, 291, 292, 300};
+  check({1, 3, 128, 300, 5}, late);
+}
+
+TEST_P(Attention, FewRowsWithoutPacking) {
+  for (const int64_t length : {1, 7, 129, 300}) {
+    for (const int64_t head_size : {2, 24, 80, 128}) {
+      const std::vector<int32_t> last = {static_cast<int32_t>(length)};
+      check({2, 3, head_size, length, 1, 5}, last, false);
+      check({2, 3, head_size, length, 1, 5}, last, true);
+    }
+  }
+}
+
+// One tile holds many rows and heads; more rows than fit in any tile must not differ.
+TEST_P(Attention, ManyHeadsOfAGroup) {
+  check_causal({1, 16, 16, 50, 0});
+}
+
+// Large logits: the running maximum must keep the softmax finite.
+TEST_P(Attention, HugeLogitsStayFinite) {
+  const Shape shape{1, 1, 64, 200, 8};
+  Inputs in(shape, dtype, random);
+  in.q.fill([this] { return 300 * random.normal(); });
+  std::vector<int32_t> visible(8, 200);
+  Array out(dtype, 8, 64);
+  run(*backend, in, visible, true, out);
+  for (int64_t r = 0; r < 8; ++r) {
+    for (int64_t c = 0; c < 64; ++c) EXPECT_TRUE(std::isfinite(out.get(0, r, c))) << r << ", " << c;
+  }
+}
+
+// Changing Q, K and V from position `first` on never changes a bit of an earlier row.
+TEST_P(Attention, LaterTokensNeverChangeEarlierRows) {
+  for (const int64_t group : {1, 3}) {
+    const Shape shape{2, group, 24, 300, 300};
+    Inputs in(shape, dtype, random);
+    std::vector<int32_t> visible(300);
+    std::iota(visible.begin(), visible.end(), 1);
+    const int64_t columns = in.q.tensor.columns();
+    Array before(dtype, 300, columns), after(dtype, 300, columns);
+    run(*backend, in, visible, true, before);
+    for (const int64_t first : {299, 257, 200, 128, 127, 3}) {
+      for (int64_t t = first; t < 300; ++t) {
+        for (int64_t c = 0; c < columns; ++c) in.q.set(0, t, c, 50 * random.normal());
+        for (int64_t i = 0; i < 48; ++i) {
+          in.k.set(i / 24, t, i % 24, 50 * random.normal());
+          in.v.set(i / 24, t, i % 24, 1e30f);
+        }
+      }
+      run(*backend, in, visible, true, after);
+      EXPECT_EQ(std::memcmp(before.bytes(), after.bytes(),
+                            static_cast<size_t>(first * columns) * dtype_bytes(dtype)),
+                0)
+          << "group " << group << ": a row before " << first << " changed";
+    }
+  }
+}
+
+// Packed memory is reused from layer to layer: a shorter layer must not see the longer one's keys.
+TEST_P(Attention, ReusedPackingForgetsTheLongerLayer) {
+  std::unique_ptr<PackedKv> packed;
+  Inputs longer({2, 2, 40, 300, 5}, dtype, random);
+  backend->pack_kv(longer.view, packed);
+  const Shape shape{2, 2, 40, 37, 5};
+  Inputs in(shape, dtype, random);
+  const std::vector<int32_t> visible = {1, 9, 33, 36, 37};
+  Array want(dtype, 5, 160), got(dtype, 5, 160);
+  run(*reference, in, visible, true, want);
+  backend->pack_kv(in.view, packed);
+  backend->attention(in.q.tensor, in.view, packed.get(), visible, got.tensor);
+  test::expect_close(shape.text(), want, got, attention_bound(shape, in, want, test::native_bf16(*backend)));
+}
+
+CLAA_EVERY_DEVICE(Attention);
+
+}  // namespace
+}  // namespace claa

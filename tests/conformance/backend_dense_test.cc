@@ -1,0 +1,215 @@
+// Linear layers, embedding, normalisation, RoPE and the gated activation against the reference backend.
+#include <cstring>
+
+#include "conformance/backend_support.h"
+
+namespace claa {
+namespace {
+
+using test::Array;
+using test::kU;
+
+class Dense : public test::BackendTest {
+ protected:
+  struct Weights {
+    std::shared_ptr<std::vector<float>> values;  // shared with the source, which may outlive a copy of this
+    WeightSource source;
+  };
+  Weights weights(int64_t outputs, int64_t inputs, bool table = false) {
+    auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(outputs * inputs));
+    for (float& value : *values) value = random.normal();
+    return {values, {outputs, inputs, table, [values, inputs](int64_t first, int64_t count, float* rows) {
+                       std::copy_n(values->begin() + first * inputs, count * inputs, rows);
+                     }}};
+  }
+  void check_linear(int64_t rows, int64_t outputs, int64_t inputs, bool table, bool accumulate);
+};
+
+void Dense::check_linear(int64_t rows, int64_t outputs, int64_t inputs, bool table, bool accumulate) {
+  const Weights w = weights(outputs, inputs, table);
+  Array x(dtype, rows, inputs), want(DType::kF32, rows, outputs), got(DType::kF32, rows, outputs);
+  x.fill(random.source());
+  want.fill(random.source());
+  std::memcpy(got.tensor.data, want.tensor.data, want.tensor.bytes());
+  Array before(DType::kF32, rows, outputs);
+  std::memcpy(before.tensor.data, want.tensor.data, want.tensor.bytes());
+  const auto expected = reference->prepare(w.source), packed = backend->prepare(w.source);
+  reference->linear(x.tensor, *expected, want.tensor, accumulate);
+  backend->linear(x.tensor, *packed, got.tensor, accumulate);
+  // One term more for the accumulated value.
+  const auto bound = [&](int64_t /*p*/, int64_t r, int64_t c) {
+    double magnitude = accumulate ? std::abs(before.get(0, r, c)) : 0;
+    for (int64_t i = 0; i < inputs; ++i) {
+      magnitude += std::abs(1.01 * x.get(0, r, i) * (*w.values)[static_cast<size_t>(c * inputs + i)]);
+    }
+    return static_cast<double>(inputs + 1) * kU * magnitude;
+  };
+  test::expect_close(fmt::format("linear {}x{} by {}x{}{}{}", rows, inputs, outputs, inputs,
+                                 table ? ", table" : "", accumulate ? ", accumulate" : ""),
+                     want, got, bound);
+}
+
+TEST_P(Dense, Linear) {
+  for (const int64_t rows : {1, 2, 4, 5, 37, 130}) {
+    for (const auto& [outputs, inputs] :
+         {std::pair{1, 1}, {7, 3}, {64, 64}, {97, 61}, {128, 255}, {193, 8}}) {
+      for (const bool table : {false, true}) {
+        for (const bool accumulate : {false, true}) check_linear(rows, outputs, inputs, table, accumulate);
+      }
+    }
+  }
+}
+
+TEST_P(Dense, LinearOfMoreRowsThanOnePackingStep) {
+  check_linear(5, 1031, 16, false, false);
+}
+
+// The same weights serve every row count, and a row's result must not depend on who asked before.
+TEST_P(Dense, LinearIsRepeatable) {
+  const Weights w = weights(61, 67);
+  const auto packed = backend->prepare(w.source);
+  Array x(dtype, 9, 67), first(DType::kF32, 9, 61), again(DType::kF32, 9, 61), other(DType::kF32, 9, 61);
+  x.fill(random.source());
+  backend->linear(x.tensor, *packed, first.tensor, false);
+  backend->linear(x.tensor.slice_rows(0, 5), *packed, other.tensor.slice_rows(0, 5), false);
+  backend->linear(x.tensor, *packed, again.tensor, false);
+  EXPECT_EQ(std::memcmp(first.tensor.data, again.tensor.data, first.tensor.bytes()), 0);
+}
+
+TEST_P(Dense, EmbedIsExact) {
+  for (const int64_t hidden : {1, 7, 64, 129}) {
+    const Weights w = weights(101, hidden, true);
+    const auto expected = reference->prepare(w.source), packed = backend->prepare(w.source);
+    const std::vector<int32_t> ids = {0, 100, 5, 5, 42};
+    Array want(DType::kF32, 5, hidden), got(DType::kF32, 5, hidden);
+    reference->embed(*expected, ids, want.tensor);
+    backend->embed(*packed, ids, got.tensor);
+    EXPECT_EQ(std::memcmp(want.tensor.data, got.tensor.data, want.tensor.bytes()), 0) << "hidden " << hidden;
+  }
+}
+
+TEST_P(Dense, RmsNorm) {
+  for (const int64_t rows : {1, 3, 17}) {
+    for (const int64_t columns : {1, 2, 15, 64, 127, 576}) {
+      Array x(DType::kF32, rows, columns), weight(DType::kF32, 1, columns);
+      Array want(dtype, rows, columns), got(dtype, rows, columns);
+      x.fill(random.source(3));
+      for (int64_t c = 0; c < columns; ++c) x.set(0, 0, c, 0);  // eps alone keeps a row of zeros finite
+      weight.fill(random.source());
+      reference->rms_norm(x.tensor, weight.tensor, 1e-5f, want.tensor);
+      backend->rms_norm(x.tensor, weight.tensor, 1e-5f, got.tensor);
+      // Sum of squares: `columns` roundings, halved by the root; then root, quotient, sum with eps, two
+      // products.
+      test::expect_close(
+          fmt::format("rms_norm {}x{}", rows, columns), want, got, [&](int64_t p, int64_t r, int64_t c) {
+            return test::with_output(
+                want, p, r, c, (static_cast<double>(columns) / 2 + 8) * kU * std::abs(want.get(p, r, c)));
+          });
+    }
+  }
+}
+
+TEST_P(Dense, AddBias) {
+  Array x(DType::kF32, 3, 37), y(DType::kF32, 3, 37), bias(DType::kF32, 1, 37);
+  x.fill(random.source());
+  bias.fill(random.source());
+  std::memcpy(y.tensor.data, x.tensor.data, x.tensor.bytes());
+  backend->add_bias(y.tensor, bias.tensor);
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t c = 0; c < 37; ++c) EXPECT_EQ(y.get(0, r, c), x.get(0, r, c) + bias.get(0, 0, c));
+  }
+}
+
+TEST_P(Dense, SwiGlu) {
+  for (const int64_t columns : {1, 7, 64, 131}) {
+    Array gate_up(DType::kF32, 5, 2 * columns), want(dtype, 5, columns), got(dtype, 5, columns);
+    gate_up.fill(random.source(6));
+    gate_up.set(0, 0, 0, -200), gate_up.set(0, 1, 0, 200), gate_up.set(0, 2, 0, 0);
+    reference->swiglu(gate_up.tensor, want.tensor);
+    backend->swiglu(gate_up.tensor, got.tensor);
+    // The argument's rounding: |g| 2u; below exp's range silu is under 1e-35 and may be anything that small.
+    test::expect_close(fmt::format("swiglu 5x{}", columns), want, got, [&](int64_t p, int64_t r, int64_t c) {
+      const double g = std::abs(gate_up.get(0, r, c));
+      const double relative = (6 + 3 * g) * kU + test::kExp;
+      return test::with_output(want, p, r, c, relative * std::abs(want.get(p, r, c)) + 1e-35);
+    });
+  }
+}
+
+struct RopeCase {
+  int64_t heads, head_size, rotated;
+  bool interleaved;
+};
+
+const RopeCase kRopeCases[] = {{1, 2, 2, true},    {1, 2, 2, false},     {3, 24, 24, true},
+                               {3, 40, 40, false}, {2, 64, 64, true},    {2, 64, 64, false},
+                               {2, 80, 80, false}, {2, 128, 128, false}, {2, 128, 128, true},
+                               {2, 64, 32, false}, {2, 80, 20, true},    {1, 40, 34, false}};
+
+class Rope : public test::BackendTest {
+ protected:
+  void make_table(int64_t positions, int64_t half, bool interleaved) {
+    cos_ = std::make_unique<Array>(DType::kF32, positions, half);
+    sin_ = std::make_unique<Array>(DType::kF32, positions, half);
+    for (int64_t p = 0; p < positions; ++p) {
+      for (int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(p) * std::pow(10.0, -static_cast<double>(i) / 7);
+        cos_->set(0, p, i, static_cast<float>(std::cos(angle)));
+        sin_->set(0, p, i, static_cast<float>(std::sin(angle)));
+      }
+    }
+    table = {cos_->tensor, sin_->tensor, interleaved};
+  }
+  RopeTable table;
+
+ private:
+  std::unique_ptr<Array> cos_, sin_;
+};
+
+// Two products and a sum: 3u (|a| + |b|), with |a|, |b| at most the largest value of the head.
+std::function<double(int64_t, int64_t, int64_t)> rope_bound(const Array& want, double largest) {
+  return [&want, largest](int64_t p, int64_t r, int64_t c) {
+    return test::with_output(want, p, r, c, 6 * kU * largest);
+  };
+}
+
+TEST_P(Rope, Queries) {
+  const std::vector<int32_t> positions = {0, 1, 2, 29, 11, 11, 30};
+  for (const RopeCase& shape : kRopeCases) {
+    make_table(31, shape.rotated / 2, shape.interleaved);
+    const int64_t columns = shape.heads * shape.head_size;
+    Array q(DType::kF32, 7, columns), want(dtype, 7, columns), got(dtype, 7, columns);
+    q.fill(random.source());
+    reference->rope(q.tensor, shape.head_size, table, positions, want.tensor);
+    backend->rope(q.tensor, shape.head_size, table, positions, got.tensor);
+    test::expect_close(fmt::format("rope {} heads of {}, {} rotated, {}", shape.heads, shape.head_size,
+                                   shape.rotated, shape.interleaved ? "interleaved" : "halves"),
+                       want, got, rope_bound(want, 5));
+  }
+}
+
+TEST_P(Rope, StoreWritesItsSlotsOnly) {
+  const std::vector<int32_t> positions = {4, 5, 30};
+  for (const RopeCase& shape : kRopeCases) {
+    make_table(31, shape.rotated / 2, shape.interleaved);
+    const int64_t h = shape.heads, d = shape.head_size, slots = 9;
+    Array kv(DType::kF32, 3, 2 * h * d);
+    Array want_k(dtype, h, slots, d), want_v(dtype, h, slots, d), k(dtype, h, slots, d),
+        v(dtype, h, slots, d);
+    for (Array* array : {&want_k, &want_v, &k, &v}) array->fill([] { return 0.25f; });
+    kv.fill(random.source());
+    reference->rope_store(kv.tensor, table, positions, {want_k.tensor, want_v.tensor, 7}, 4);
+    backend->rope_store(kv.tensor, table, positions, {k.tensor, v.tensor, 7}, 4);
+    const std::string what = fmt::format("rope_store {} heads of {}, {} rotated", h, d, shape.rotated);
+    test::expect_close(what + ", K", want_k, k, rope_bound(want_k, 5));
+    test::expect_close(what + ", V", want_v, v, [](int64_t, int64_t, int64_t) { return 0.0; });
+    for (int64_t slot : {0, 3, 7, 8})
+      EXPECT_EQ(k.get(h - 1, slot, d - 1), 0.25f) << what << ", slot " << slot;
+  }
+}
+
+CLAA_EVERY_DEVICE(Dense);
+CLAA_EVERY_DEVICE(Rope);
+
+}  // namespace
+}  // namespace claa

@@ -1,0 +1,216 @@
+// read_config() and load_weights() over files that are wrong in one thing.
+#include "model/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "prefill/tiny_model.h"
+
+namespace claa {
+namespace {
+
+using test::tiny_file;
+using test::TinyFile;
+using testing::HasSubstr;
+
+ModelConfig config_of(const TinyFile& file) {
+  const std::vector<std::byte> bytes = file.build();
+  return read_config(gguf::File::parse(bytes, "tiny.gguf"));
+}
+
+// The error of reading the configuration and, if that succeeds, the weights.
+struct Refusal {
+  ErrorCode code = ErrorCode::kInternal;
+  std::string message = "nothing was thrown";
+};
+Refusal refusal(const TinyFile& file) {
+  try {
+    const std::vector<std::byte> bytes = file.build();
+    const gguf::File parsed = gguf::File::parse(bytes, "tiny.gguf");
+    const ModelConfig config = read_config(parsed);
+    const auto backend = make_backend({"reference", DType::kF32, 1, ""});
+    load_weights(parsed, config, *backend);
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  }
+  return {};
+}
+
+void expect_refused(const TinyFile& file, ErrorCode code, const std::string& part) {
+  const Refusal seen = refusal(file);
+  EXPECT_EQ(error_code_name(seen.code), std::string(error_code_name(code))) << seen.message;
+  EXPECT_THAT(seen.message, testing::AllOf(HasSubstr("tiny.gguf"), HasSubstr(part)));
+}
+
+TEST(ReadConfig, TakesWhatTheFileSays) {
+  TinyFile file = tiny_file();
+  const ModelConfig config = config_of(file);
+  EXPECT_EQ(config.architecture, "llama");
+  EXPECT_EQ(config.name, "tiny");
+  EXPECT_EQ(config.layers, 6);
+  EXPECT_EQ(config.hidden, 64);
+  EXPECT_EQ(config.ffn, 96);
+  EXPECT_EQ(config.heads, 4);
+  EXPECT_EQ(config.kv_heads, 2);
+  EXPECT_EQ(config.head_size, 16);
+  EXPECT_EQ(config.vocabulary, 97);
+  EXPECT_EQ(config.context, 4096);
+  EXPECT_FLOAT_EQ(config.norm_eps, 1e-5f);
+  EXPECT_FALSE(config.tied_output);
+  EXPECT_FALSE(config.qkv_bias);
+  EXPECT_TRUE(config.rope.interleaved);
+  EXPECT_EQ(config.rope.rotated, 16);
+  EXPECT_EQ(config.rope.base, 10000);
+  EXPECT_EQ(config.rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(refusal(file).message, "nothing was thrown");
+}
+
+TEST(ReadConfig, OptionalKeys) {
+  TinyFile file = tiny_file({.architecture = "qwen2", .bias = true});
+  file.metadata.erase("qwen2.attention.head_count_kv");
+  file.metadata["qwen2.attention.layer_norm_rms_epsilon"] = 1e-6f;
+  file.metadata["qwen2.rope.freq_base"] = 1e6f;
+  file.metadata["qwen2.rope.dimension_count"] = uint32_t{8};
+  file.metadata["qwen2.attention.sliding_window"] = uint32_t{100};
+  file.metadata.erase("general.name");
+  file.tensors.erase("output.weight");
+  const ModelConfig config = config_of(file);
+  EXPECT_EQ(config.kv_heads, 4) << "without the key, every query head has its own";
+  EXPECT_FLOAT_EQ(config.norm_eps, 1e-6f);
+  EXPECT_EQ(config.rope.base, 1e6);
+  EXPECT_EQ(config.rope.rotated, 8);
+  EXPECT_FALSE(config.rope.interleaved);
+  EXPECT_EQ(config.context, 100);
+  EXPECT_TRUE(config.qkv_bias);
+  EXPECT_TRUE(config.tied_output);
+  EXPECT_EQ(config.name, "");
+}
+
+TEST(ReadConfig, RefusesMissingKeys) {
+  for (const char* key :
+       {"block_count", "embedding_length", "feed_forward_length", "attention.head_count", "context_length"}) {
+    TinyFile file = tiny_file();
+    file.metadata.erase(file.key(key));
+    expect_refused(file, ErrorCode::kCorruptFile, key);
+  }
+}
+
+TEST(ReadConfig, RefusesOtherArchitectures) {
+  TinyFile file = tiny_file({.architecture = "mamba"});
+  expect_refused(file, ErrorCode::kUnsupported, "'mamba' is not supported; this build runs llama");
+  file = tiny_file();
+  file.metadata["llama.expert_count"] = uint32_t{8};
+  expect_refused(file, ErrorCode::kUnsupported, "mixture-of-experts");
+  TinyFile nameless;
+  nameless.metadata["general.name"] = std::string("x");
+  expect_refused(nameless, ErrorCode::kCorruptFile, "general.architecture");
+}
+
+TEST(ReadConfig, RefusesBadValues) {
+  struct Case {
+    const char* key;
+    gguf::Writer::Value value;
+    ErrorCode code;
+    const char* message;
+  };
+  const Case cases[] = {
+      {"block_count", uint32_t{0}, ErrorCode::kCorruptFile, "block_count"},
+      {"block_count", uint32_t{1025}, ErrorCode::kCorruptFile, "1..1024"},
+      {"block_count", std::string("six"), ErrorCode::kCorruptFile, "block_count"},
+      {"block_count", int32_t{-1}, ErrorCode::kCorruptFile, "block_count"},
+      {"embedding_length", uint32_t{70000}, ErrorCode::kCorruptFile, "embedding_length"},
+      {"embedding_length", uint64_t{1} << 63, ErrorCode::kCorruptFile, "embedding_length"},
+      {"attention.head_count", uint32_t{0}, ErrorCode::kCorruptFile, "head_count"},
+      {"attention.head_count_kv", uint32_t{3}, ErrorCode::kUnsupported, "3 KV heads"},
+      {"attention.head_count_kv", uint32_t{0}, ErrorCode::kCorruptFile, "head_count_kv"},
+      {"attention.key_length", uint32_t{15}, ErrorCode::kUnsupported, "even"},
+      {"attention.value_length", uint32_t{8}, ErrorCode::kUnsupported, "value heads"},
+      {"attention.layer_norm_rms_epsilon", -1.0f, ErrorCode::kCorruptFile, "epsilon"},
+      {"attention.layer_norm_rms_epsilon", std::nanf(""), ErrorCode::kCorruptFile, "epsilon"},
+      {"rope.dimension_count", uint32_t{18}, ErrorCode::kCorruptFile, "dimension_count"},
+      {"rope.dimension_count", uint32_t{7}, ErrorCode::kCorruptFile, "odd"},
+      {"rope.freq_base", 0.0f, ErrorCode::kCorruptFile, "base"},
+      {"rope.freq_base", std::nanf(""), ErrorCode::kCorruptFile, "base"},
+      {"rope.freq_base", INFINITY, ErrorCode::kCorruptFile, "base"},
+      {"rope.scaling.factor", 0.0f, ErrorCode::kCorruptFile, "factor"},
+      {"rope.scaling.factor", INFINITY, ErrorCode::kCorruptFile, "factor"},
+      {"rope.scaling.type", std::string("longrope"), ErrorCode::kUnsupported, "'longrope'"},
+      {"rope.scaling.type", std::string("yarn"), ErrorCode::kCorruptFile, "original_context_length"},
+  };
+  for (const Case& wrong : cases) {
+    SCOPED_TRACE(wrong.key);
+    TinyFile file = tiny_file();
+    file.metadata[file.key(wrong.key)] = wrong.value;
+    expect_refused(file, wrong.code, wrong.message);
+  }
+}
+
+TEST(ReadConfig, ScalingKeys) {
+  TinyFile file = tiny_file();
+  file.metadata["llama.rope.scaling.type"] = std::string("linear");
+  file.metadata["llama.rope.scaling.factor"] = 4.0f;
+  EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(config_of(file).rope.factor, 4);
+  file.metadata["llama.rope.scaling.type"] = std::string("none");
+  EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kNone);
+  file.metadata["llama.rope.scaling.type"] = std::string("yarn");
+  file.metadata["llama.rope.scaling.original_context_length"] = uint32_t{1024};
+  EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(config_of(file).rope.original_context, 1024);
+  TinyFile old = tiny_file();  // the key of files from before 2023-10
+  old.metadata["llama.rope.scale_linear"] = 2.0f;
+  EXPECT_EQ(config_of(old).rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(config_of(old).rope.factor, 2);
+}
+
+TEST(ReadConfig, FrequencyFactors) {
+  TinyFile file = tiny_file();
+  file.tensors["rope_freqs.weight"] = {8};
+  EXPECT_EQ(config_of(file).rope.frequency_factors.size(), 8u);
+  file.tensors["rope_freqs.weight"] = {9};
+  expect_refused(file, ErrorCode::kCorruptFile, "rope_freqs.weight must be 8");
+}
+
+TEST(LoadWeights, RefusesMissingTensors) {
+  const TinyFile whole = tiny_file({.bias = true});
+  for (const auto& [name, shape] : whole.tensors) {
+    // Without these the file is another, valid one: a tied output, no bias.
+    if (name == "output.weight" || name == "blk.0.attn_q.bias") continue;
+    TinyFile file = whole;
+    file.tensors.erase(name);
+    expect_refused(file, ErrorCode::kCorruptFile, "'" + name + "' is missing");
+  }
+}
+
+TEST(LoadWeights, RefusesMisshapenTensors) {
+  const TinyFile whole = tiny_file({.bias = true});
+  for (const auto& [name, shape] : whole.tensors) {
+    for (const size_t axis : {size_t{0}, shape.size() - 1}) {
+      // The embedding's rows define the vocabulary, so that the output is what disagrees.
+      const bool vocabulary = name == "token_embd.weight" && axis == 1;
+      TinyFile file = whole;
+      file.tensors[name][axis] += 2;
+      expect_refused(file, ErrorCode::kCorruptFile, vocabulary ? "output.weight" : name);
+    }
+  }
+  TinyFile file = whole;
+  file.tensors["token_embd.weight"] = {64 * 97};
+  expect_refused(file, ErrorCode::kCorruptFile, "token_embd.weight");
+}
+
+TEST(LoadWeights, ReportsProgress) {
+  const std::vector<std::byte> bytes = tiny_file().build();
+  const gguf::File file = gguf::File::parse(bytes, "tiny.gguf");
+  const auto backend = make_backend({"reference", DType::kF32, 1, ""});
+  std::vector<int64_t> done;
+  const ModelWeights weights =
+      load_weights(file, read_config(file), *backend, [&](int64_t layer, int64_t layers) {
+        EXPECT_EQ(layers, 6);
+        done.push_back(layer);
+      });
+  EXPECT_EQ(done, (std::vector<int64_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_GT(weights.bytes, 4u * 97 * 64);
+}
+
+}  // namespace
+}  // namespace claa

@@ -1,0 +1,116 @@
+// What the prefill tests share: devices, prompts, runs and their comparison.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "decode/decoder.h"
+#include "prefill/runner.h"
+#include "prefill/tiny_model.h"
+
+namespace claa::test {
+
+inline std::vector<int32_t> prompt_of(int64_t tokens, uint64_t seed = 5, int32_t vocabulary = 97) {
+  std::mt19937_64 random(seed);
+  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(vocabulary));
+  return ids;
+}
+
+// One thread each: such small models spend their time waiting for threads, above all when tests run side by
+// side.
+inline const std::vector<BackendOptions>& prefill_devices() {
+  static const std::vector<BackendOptions> devices = {{"cpu", DType::kF32, 1, ""},
+                                                      {"cpu", DType::kBF16, 1, ""},
+                                                      {"cpu", DType::kBF16, 1, "avx2"},
+                                                      {"reference", DType::kF32, 1, ""},
+                                                      {"reference", DType::kBF16, 1, ""}};
+  return devices;
+}
+inline std::string options_name(const BackendOptions& options) {
+  return options.name + "_" + dtype_name(options.dtype) + (options.isa.empty() ? "" : "_" + options.isa);
+}
+
+// One model a device and process: building it costs more than most tests.
+inline TinyModel& tiny_on(const BackendOptions& options) {
+  static std::map<std::string, std::unique_ptr<TinyModel>> models;
+  auto& model = models[options_name(options)];
+  if (model == nullptr) model = std::make_unique<TinyModel>(options);
+  return *model;
+}
+
+class PrefillTest : public testing::TestWithParam<BackendOptions> {
+ protected:
+  PrefillTest() : tiny(tiny_on(GetParam())), registry(builtin_methods()) {}
+
+  PrefillResult run(const Method& method, const std::vector<int32_t>& ids,
+                    const PrefillOptions& options = {}) {
+    return run_prefill(tiny.model, tiny.rope, ids, method, options);
+  }
+  PrefillResult run(const std::string& name, const ParamValues& params, const std::vector<int32_t>& ids) {
+    return run(*registry.create(name, params), ids);
+  }
+  // Logits after each of the given tokens.
+  std::vector<std::vector<float>> decode(PrefillResult& prefill, const std::vector<int32_t>& tokens) {
+    Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
+    std::vector<std::vector<float>> logits;
+    for (const int32_t token : tokens) logits.push_back(decoder.step(token));
+    return logits;
+  }
+  static bool has(const MethodInfo& info, const std::string& param) {
+    return std::any_of(info.params.begin(), info.params.end(),
+                       [&](const ParamSpec& s) { return s.name == param; });
+  }
+  // Methods with a budget, which all take `keep`.
+  std::vector<std::string> selective() const {
+    std::vector<std::string> names;
+    for (const MethodInfo& info : registry.all()) {
+      if (has(info, "keep")) names.push_back(info.name);
+    }
+    return names;
+  }
+
+  TinyModel& tiny;
+  MethodRegistry registry;
+};
+
+#define CLAA_EVERY_PREFILL_DEVICE(Suite)                                               \
+  INSTANTIATE_TEST_SUITE_P(Devices, Suite, testing::ValuesIn(test::prefill_devices()), \
+                           [](const auto& info) { return test::options_name(info.param); })
+
+// All of a cache: lengths, positions, and every stored bit.
+inline std::vector<std::byte> cache_row(KvCache& cache, int64_t layer, int64_t head, int64_t slot) {
+  const KvView view = cache.view(layer);
+  std::vector<std::byte> row;
+  for (const Tensor* t : {&view.k, &view.v}) {
+    const size_t bytes = static_cast<size_t>(t->columns()) * dtype_bytes(t->dtype);
+    const auto* from = static_cast<const std::byte*>(t->data) +
+                       static_cast<size_t>(head * t->stride[0] + slot * t->stride[1]) * dtype_bytes(t->dtype);
+    row.insert(row.end(), from, from + bytes);
+  }
+  return row;
+}
+
+inline void expect_same(const std::string& what, PrefillResult& a, PrefillResult& b) {
+  EXPECT_EQ(a.logits, b.logits) << what;
+  EXPECT_EQ(a.selected, b.selected) << what;
+  EXPECT_EQ(a.kept_tokens, b.kept_tokens) << what;
+  EXPECT_EQ(a.cache->next_position, b.cache->next_position) << what;
+  EXPECT_EQ(a.report.active, b.report.active) << what;
+  EXPECT_EQ(a.report.scores.to_host(), b.report.scores.to_host()) << what;
+  ASSERT_EQ(a.layers.size(), b.layers.size()) << what;
+  for (int64_t layer = 0; layer < a.cache->layers(); ++layer) {
+    EXPECT_EQ(a.layers[static_cast<size_t>(layer)].live, b.layers[static_cast<size_t>(layer)].live) << what;
+    ASSERT_EQ(a.cache->prompt_positions(layer), b.cache->prompt_positions(layer))
+        << what << ", layer " << layer;
+    ASSERT_EQ(a.cache->length(layer), b.cache->length(layer)) << what << ", layer " << layer;
+    for (int64_t slot = 0; slot < a.cache->length(layer); ++slot) {
+      ASSERT_EQ(cache_row(*a.cache, layer, 0, slot), cache_row(*b.cache, layer, 0, slot))
+          << what << ", layer " << layer << ", slot " << slot;
+      ASSERT_EQ(cache_row(*a.cache, layer, 1, slot), cache_row(*b.cache, layer, 1, slot))
+          << what << ", layer " << layer << ", slot " << slot;
+    }
+  }
+}
+
+}  // namespace claa::test

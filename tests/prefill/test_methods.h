@@ -1,0 +1,55 @@
+// Methods made on the spot from functions, for tests of the runner.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "claa/prefill.h"
+
+namespace claa::test {
+
+// What a run of a TestMethod does; anything left out does nothing.
+struct Script {
+  std::function<Entry(Passes&)> entry;
+  std::function<Decision(LayerView&)> decide;
+  RunReport report = {true, "", {}, {}};
+};
+
+class TestMethod : public Method {
+ public:
+  explicit TestMethod(Script script) : script_(std::move(script)) {}
+  const std::string& name() const override { return name_; }
+  std::vector<std::pair<std::string, std::string>> params() const override { return {}; }
+  std::unique_ptr<Run> start(const PromptInfo& /*prompt*/) const override {
+    return std::make_unique<ScriptRun>(script_);
+  }
+
+ private:
+  class ScriptRun : public Run {
+   public:
+    explicit ScriptRun(const Script& script) : script_(script) {}
+    Entry entry(Passes& passes) override {
+      return script_.entry ? script_.entry(passes) : Run::entry(passes);
+    }
+    Decision decide(LayerView& view) override { return script_.decide ? script_.decide(view) : Decision{}; }
+    bool may_drop(int /*layer*/) const override { return script_.decide != nullptr; }
+    RunReport report() const override { return script_.report; }
+
+   private:
+    const Script& script_;
+  };
+  std::string name_ = "test";
+  Script script_;
+};
+
+// Only these prompt tokens enter layer 0.
+inline TestMethod entry_method(std::vector<int32_t> tokens, bool renumber = false) {
+  Script script;
+  script.entry = [tokens = std::move(tokens), renumber](Passes&) { return Entry{tokens, renumber}; };
+  return TestMethod(std::move(script));
+}
+
+}  // namespace claa::test
