@@ -134,7 +134,7 @@ void window_scores(benchmark::State& state) {
   const Tensor out = filled(memory[3], DType::kF32, 1, kKvHeads, length - spec.window);
   std::unique_ptr<PackedKv> packed;
   backend().pack_kv(kv, packed);
-  for (auto _ : state) backend().window_scores(q, kv, *packed, spec, out);
+  for (auto _ : state) backend().window_scores(q, kv, packed.get(), spec, out);
 }
 BENCHMARK(window_scores)->Arg(8000)->UseRealTime();
 

@@ -24,6 +24,8 @@
 
 #include "claa/error.h"
 #include "claa/params.h"
+#include "claa/prefill.h"
+#include "claa/ranking.h"
 
 namespace claa {
 
@@ -31,7 +33,8 @@ struct EngineOptions {
   std::string device = "cpu";  // "cpu" or "reference"
   std::string dtype = "auto";  // "f32", "bf16" or "auto": bf16 where the CPU multiplies it, else f32
   int threads = 0;             // 0: physical cores
-  std::string isa;             // cap on the instruction set, for tests: "avx2", "avx512" or ""
+  std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
+  std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512" or ""
   std::function<void(int64_t layers_done, int64_t layers)> on_load;
 };
 
@@ -51,8 +54,10 @@ struct PrefillProgress {
 
 struct Request {
   std::string prompt;
-  std::string system;        // optional system message
-  bool raw = false;          // no chat template: the prompt as it is
+  std::string system;  // optional system message
+  std::string
+      answer_prefix;  // how the answer begins, given to the model and not repeated in the answer's text
+  bool raw = false;   // no chat template: the prompt as it is
   std::vector<int32_t> ids;  // when not empty: these tokens instead of prompt and template
   std::string method = "full";
   ParamValues params;        // of the method, e.g. {"keep", "0.2"}
@@ -77,6 +82,7 @@ struct Timings {           // milliseconds
   double load = 0;         // of the model, once
   double tokenize = 0;     // template and tokenizer
   double prefill = 0;      // prompt to first logits, selection included
+  double entry = 0;        // passes that choose what enters (gemfilter, specprefill, oracle), inside prefill
   double select = 0;       // scores, aggregation, top-k and gathers, inside prefill
   double first_token = 0;  // request in to first token out
   double decode = 0;       // all further tokens
@@ -113,11 +119,30 @@ struct Trace {
   Answer answer;
 };
 
+// The Answer-Informed Oracle (methods.md 8): what of the prompt an answer attends to.
+struct OracleRequest {
+  Request request;                           // its method is not used: the prefill is full, the answer greedy
+  std::optional<std::string> gold;           // this answer, teacher forced, instead of the model's own
+  int64_t kernel = 13;                       // width of the average pooling of the ranking
+  std::function<void(LayerView&)> on_layer;  // sees every layer of the prefill; may be empty
+  std::optional<LookAheadSpec>
+      look_ahead;  // scores of a SpecPrefill look-ahead by the model itself, from the same pass
+};
+
+struct OracleResult {
+  Ranking ranking;
+  std::vector<float> look_ahead;  // one a prompt token, when asked for
+  int64_t queries = 0;            // answer positions that the ranking is the mean of
+  Answer answer;
+};
+
 struct ModelSummary {
   std::string name, architecture, file;
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
   size_t weight_bytes = 0;
-  std::string device;  // instruction set, type, threads
+  std::string device;        // instruction set, type, threads
+  uint64_t fingerprint = 0;  // of the weights
+  std::string draft;         // file of the draft model, if any
 };
 
 class Engine {
@@ -133,9 +158,17 @@ class Engine {
   // As answer(), and reports every decision. `top` logits of the first token.
   Trace trace(const Request& request, int64_t top = 10);
 
+  // A full prefill and its answer, with the attention from the answer back to the prompt. request.max_tokens
+  // must be positive.
+  OracleResult oracle(const OracleRequest& request);
+
   // Prompt ids as answer() would compute them: template and special tokens unless raw.
   std::vector<int32_t> tokenize(const Request& request) const;
   std::string detokenize(const std::vector<int32_t>& ids) const;
+  // Raw bytes of one token, which may begin or end inside a UTF-8 character; the name of a special token
+  // ("<|im_end|>"); empty where the embedding has a row but the tokenizer no token. Throws outside the
+  // vocabulary.
+  std::string token_text(int32_t id) const;
 
  private:
   struct Impl;

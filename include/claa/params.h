@@ -18,7 +18,7 @@
 
 namespace claa {
 
-enum class ParamType { kInteger, kNumber, kChoice };
+enum class ParamType { kInteger, kNumber, kChoice, kText };
 
 // What a caller may set, and how it is explained.
 struct ParamSpec {
@@ -41,6 +41,7 @@ class ParamLister {
   void number(std::string_view name, double& value, double minimum, double maximum, std::string_view help);
   void choice(std::string_view name, std::string& value, std::span<const std::string_view> choices,
               std::string_view help);
+  void text(std::string_view name, std::string& value, std::string_view help);
   std::vector<ParamSpec> specs;
 };
 
@@ -54,6 +55,7 @@ class ParamReader {
   void number(std::string_view name, double& value, double minimum, double maximum, std::string_view help);
   void choice(std::string_view name, std::string& value, std::span<const std::string_view> choices,
               std::string_view help);
+  void text(std::string_view name, std::string& value, std::string_view help);
   void finish() const;
 
  private:

@@ -89,6 +89,8 @@ struct PromptInfo {
   int heads = 0;
   int kv_heads = 0;
   int head_size = 0;
+  std::span<const int32_t> ids;    // the prompt; valid as long as the run
+  uint64_t model_fingerprint = 0;  // of the weights; 0: unknown
 };
 
 // What a run sees at one layer, valid for one call of decide(). The hook sits after Q, K, V and RoPE, before
@@ -98,7 +100,8 @@ class LayerView {
   virtual ~LayerView() = default;
   virtual int layer() const = 0;
   virtual const PromptInfo& prompt() const = 0;
-  virtual int64_t live() const = 0;  // tokens that entered this layer
+  virtual int64_t live() const = 0;                        // tokens that entered this layer
+  virtual std::span<const int32_t> positions() const = 0;  // in the prompt, of the live tokens, ascending
   // [rows, tokens], tokens = live - window when drop_window is set. Throws when window exceeds live.
   virtual Scores scores(const ScoreSpec& spec) = 0;
   // [1, tokens] of several [heads, tokens]; `base` is the weight ratio of rank_sum.
@@ -106,6 +109,8 @@ class LayerView {
   // Per score row the best `budget - forced_tail` tokens plus the last `forced_tail` live tokens, ascending.
   // Ties: higher score first, then lower index. budget >= live gives "all".
   virtual KeepSet top_k(const Scores& scores, int64_t budget, int64_t forced_tail) = 0;
+  // [1, values] from the host: scores that come from elsewhere, such as a ranking file.
+  virtual Scores put(std::span<const float> values) = 0;
   // A set from host indices (ascending, unique, inside live); for methods that choose without scores.
   virtual KeepSet keep(std::vector<int32_t> indices) = 0;
 };
@@ -119,22 +124,37 @@ struct Decision {
 struct RunReport {
   bool active = false;                 // did anything get dropped
   std::string reason;                  // why not, in words, when inactive
-  std::optional<int> selection_layer;  // where tokens stop being live
-  Scores scores;                       // [1, tokens] that chose the live tokens; may be empty
+  std::optional<int> selection_layer;  // where tokens stop being live; none: at the entry, or nowhere
+  std::vector<float> scores;  // per prompt token (the window may be missing) that chose; may be empty
 };
 
-// A partial pass over the prompt before the real one, for methods that choose the tokens that enter layer 0.
+// Attention of the last prompt token, and of the tokens that a model generates after it, back to the prompt:
+// per query, head and layer a softmax over the prompt's keys alone, then the maximum over heads and layers,
+// then the mean over queries (methods.md 5, 8.1).
+struct LookAheadSpec {
+  int64_t steps = 8;  // greedy tokens to feed; the end of the answer ends it earlier
+  PoolKind pool = PoolKind::kAverage;
+  int64_t kernel = 7;
+  bool pool_first = true;  // pool before the maximum (SpecPrefill); false: once, after the mean (oracle)
+  bool drafter = true;     // by the draft model, if there is one; false: always by the model itself
+};
+
+// Passes over the prompt before the real one, for methods that choose the tokens that enter layer 0.
 class Passes {
  public:
   virtual ~Passes() = default;
   // Full prefill of layers 0..last_layer; `observe` is called at each; what it keeps is its own affair.
   virtual void run_layers(int last_layer, const std::function<void(LayerView&)>& observe) = 0;
+  // Scores, one a prompt token, from a full prefill and `steps` decode steps.
+  virtual std::vector<float> look_ahead(const LookAheadSpec& spec) = 0;
 };
 
-// Which prompt tokens start layer 0. An empty list means all.
+// Which prompt tokens start layer 0. An empty list means all. The last one's logits begin the answer.
 struct Entry {
-  std::vector<int32_t> tokens;  // ascending prompt positions, the last prompt token included
+  std::vector<int32_t> tokens;  // ascending prompt positions
   bool renumber = false;        // true: new positions 0..k-1; false: the original ones
+  // Position of the first generated token; -1: after the prompt, or after the new positions.
+  int64_t next_position = -1;
 };
 
 // All state of one prompt. Two prompts never share a Run.
@@ -166,6 +186,9 @@ struct Budget {
   // min(max(floor(tokens * keep), window), tokens), the product in double (methods.md 2.1).
   int64_t of(int64_t tokens, int64_t window) const;
 };
+
+// The `count` best of `scores` by (score desc, index asc), ascending: top-k on the host, for entries.
+std::vector<int32_t> best_indices(std::span<const float> scores, int64_t count);
 
 struct MethodInfo {
   std::string name;

@@ -11,6 +11,9 @@ namespace claa {
 
 // Parameters that every method with a budget shares; a method's struct derives from it and adds its own.
 struct SelectionParams {
+  // Budgets below it are raised to it, also by methods without a window (methods.md, decision 12).
+  static constexpr int64_t kFewest = 8;
+
   double keep = 0.2;
   int64_t keep_tokens = 0;
   double kv_keep = 0;
@@ -75,6 +78,16 @@ class Ranker {
 
 std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
                                      std::unique_ptr<Ranker> ranker);
+
+// What a method of the entry chose, and the scores (one a prompt token, or none) that it chose by.
+struct EntryChoice {
+  Entry entry;
+  std::vector<float> scores;
+};
+
+// A run that only chooses which tokens enter layer 0; `choose` is called when `budget` is below the prompt.
+std::unique_ptr<Run> make_entry_run(const PromptInfo& prompt, int64_t budget,
+                                    std::function<EntryChoice(Passes&)> choose);
 
 // A Method from a parameter struct and a function that starts its runs.
 template <class Params>

@@ -102,8 +102,10 @@ class Backend {
   virtual void attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
                          std::span<const int32_t> visible, const Tensor& out) = 0;
   // Scores of the window queries q [window, heads * head_size] (the last `window` of kv.length tokens).
-  // out f32 [score_rows(spec), tokens]; see ScoreSpec for the order of the reductions.
-  virtual void window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed, const ScoreSpec& spec,
+  // out f32 [score_rows(spec), tokens]; see ScoreSpec for the order of the reductions. `packed` may be null
+  // (few query rows). With a window of one row and all columns the query may come from after the keys: it
+  // sees them all.
+  virtual void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
                              const Tensor& out) = 0;
   // [heads, tokens] of several layers -> [1, tokens].
   virtual void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,

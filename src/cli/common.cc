@@ -20,6 +20,7 @@ void ModelOptions::add_to(CLI::App& app) {
   app.add_option("--device", engine.device, "cpu, or reference (slow, for tests)")->capture_default_str();
   app.add_option("--dtype", engine.dtype, "auto, f32 or bf16")->capture_default_str();
   app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
+  app.add_option("--draft", engine.draft, "GGUF file of a smaller model that drafts for specprefill");
   app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512");
 }
 
@@ -64,6 +65,7 @@ void MethodOptions::fill(Request& request) const {
 void PromptOptions::add_to(CLI::App& app) {
   app.add_option("-f,--file", file, "a document to put before the prompt; - for standard input");
   app.add_option("prompt", prompt, "the question or instruction");
+  app.add_option("--answer-prefix", answer_prefix, "how the answer begins; it is not repeated");
   app.add_option("--system", system, "a system message");
   app.add_option("--ids", ids_file, "a file of token ids instead of text");
   app.add_flag("--raw", raw, "no chat template: the text as it is");
@@ -71,6 +73,7 @@ void PromptOptions::add_to(CLI::App& app) {
 
 void PromptOptions::fill(Request& request) const {
   request.system = system;
+  request.answer_prefix = answer_prefix;
   request.raw = raw;
   if (!ids_file.empty()) {
     request.ids = parse_ids(read_text(ids_file), ids_file);
@@ -167,6 +170,7 @@ boost::json::object timings_json(const Timings& timings) {
   json["load"] = rounded(timings.load);
   json["tokenize"] = rounded(timings.tokenize);
   json["prefill"] = rounded(timings.prefill);
+  json["entry"] = rounded(timings.entry);
   json["select"] = rounded(timings.select);
   json["first_token"] = rounded(timings.first_token);
   json["decode"] = rounded(timings.decode);

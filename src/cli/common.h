@@ -34,6 +34,7 @@ struct PromptOptions {
   std::string file;  // "-": standard input
   std::string prompt;
   std::string system;
+  std::string answer_prefix;
   std::string ids_file;
   bool raw = false;
   void add_to(CLI::App& app);
@@ -61,6 +62,8 @@ std::string group_digits(int64_t value);  // 12,345
 void add_run(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_trace(CLI::App& app);
+void add_oracle(CLI::App& app);
+void add_diagnose(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_methods(CLI::App& app);

@@ -12,6 +12,10 @@ namespace {
 
 std::string range_text(const ParamSpec& spec) {
   if (spec.type == ParamType::kChoice) return fmt::format("{}", fmt::join(spec.choices, "|"));
+  if (spec.type == ParamType::kText) return "text";
+  if (spec.type == ParamType::kInteger) {
+    return fmt::format("{}..{}", static_cast<int64_t>(spec.minimum), static_cast<int64_t>(spec.maximum));
+  }
   return fmt::format("{:g}..{:g}", spec.minimum, spec.maximum);
 }
 

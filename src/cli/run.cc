@@ -25,21 +25,26 @@ std::string seconds(double ms) {
 
 std::string summary_line(const Answer& answer) {
   const PrefillSummary& prefill = answer.prefill;
-  const std::string selection = !prefill.active ? fmt::format("nothing dropped: {}", prefill.reason)
-                                : prefill.selection_layer
-                                    ? fmt::format("selection active after layer {}", *prefill.selection_layer)
-                                    : std::string("selection active in the cache");
+  const std::string selection =
+      !prefill.active           ? fmt::format("nothing dropped: {}", prefill.reason)
+      : prefill.selection_layer ? fmt::format("selection active after layer {}", *prefill.selection_layer)
+      : answer.kept_tokens < answer.prompt_tokens ? std::string("selection active before layer 0")
+                                                  : std::string("selection active in the cache");
   std::string rate = "no decode";
   if (answer.tokens.size() > 1 && answer.timings.decode > 0) {
     rate = fmt::format("decode {:.1f} tokens/s",
                        1000.0 * static_cast<double>(answer.tokens.size() - 1) / answer.timings.decode);
   }
+  // Only methods that look before they enter spend time there.
+  const std::string entry = prefill.active && answer.timings.entry >= 1
+                                ? fmt::format("look ahead {}, ", seconds(answer.timings.entry))
+                                : std::string();
   return fmt::format(
-      "[{}: kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} (select {}) | load {} | {} tokens, "
+      "[{}: kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} ({}select {}) | load {} | {} tokens, "
       "{}]",
       prefill.method, group_digits(answer.kept_tokens), group_digits(answer.prompt_tokens), selection,
       seconds(answer.timings.first_token), seconds(answer.timings.tokenize), seconds(answer.timings.prefill),
-      seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
+      entry, seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
 }
 
 void print_json(const Answer& answer) {

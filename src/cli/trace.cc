@@ -1,7 +1,14 @@
-// claa trace: everything one prefill decided, as one JSON object (the contract is in docs/architecture.md).
+// claa trace: everything one prefill decided, as one JSON object (the contract is in docs/architecture.md),
+// and as a heat map of the prompt for people.
+#include <unistd.h>
+
+#include <cstdlib>
 #include <iostream>
+#include <optional>
 
 #include "cli/common.h"
+#include "cli/heatmap.h"
+#include "core/output_file.h"
 
 namespace claa::cli {
 namespace {
@@ -15,6 +22,8 @@ struct TraceOptions {
   int64_t top = 10;
   int64_t predict = 24;
   bool scores = false;
+  std::optional<std::string> heatmap;  // "-": standard output, in place of the JSON
+  std::string color = "auto";
 };
 
 json::array ids_json(const std::vector<int32_t>& ids) {
@@ -68,14 +77,38 @@ json::object trace_json(const Trace& trace, const ModelSummary& model, bool scor
   return result;
 }
 
+// As https://no-color.org asks; a terminal that calls itself dumb has no colours either.
+bool use_color(const std::string& choice) {
+  if (choice != "auto") return choice == "always";
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  if (no_color != nullptr && *no_color != '\0') return false;
+  return isatty(STDOUT_FILENO) != 0 && (term == nullptr || std::string_view(term) != "dumb");
+}
+
+Heatmap heatmap_of(const Trace& trace, const Engine& engine) {
+  std::vector<std::string> texts;
+  texts.reserve(trace.prompt_tokens.size());
+  for (const int32_t id : trace.prompt_tokens) texts.push_back(engine.token_text(id));
+  return make_heatmap(trace, engine.model(), texts);
+}
+
 void run(TraceOptions& options) {
   Request request;
   options.prompt.fill(request);
   options.method.fill(request);
   request.max_tokens = options.predict;
   request.cancel = &interrupt_flag();
+  const bool on_stdout = options.heatmap == "-";
+  std::optional<OutputFile> page;
+  if (options.heatmap && !on_stdout) page.emplace(*options.heatmap);
   Engine engine = options.model.load();
   const Trace trace = engine.trace(request, options.top);
+  if (on_stdout) {
+    std::cout << heatmap_text(heatmap_of(trace, engine), use_color(options.color));
+    return;
+  }
+  if (page) page->commit(heatmap_html(heatmap_of(trace, engine)));
   std::cout << json::serialize(trace_json(trace, engine.model(), options.scores)) << "\n";
 }
 
@@ -92,6 +125,14 @@ void add_trace(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--predict", options->predict, "greedy tokens to continue with")->capture_default_str();
   command->add_flag("--scores", options->scores, "add the score of every prompt token");
+  CLI::Option* heatmap = command->add_option(
+      "--heatmap", options->heatmap,
+      "write the prompt, coloured by score and with kept tokens marked, to this HTML file;"
+      " - shows it on stdout instead of the JSON");
+  command->add_option("--color", options->color, "of --heatmap -: auto, always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->needs(heatmap)
+      ->capture_default_str();
   command->callback([options] { run(*options); });
 }
 

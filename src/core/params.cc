@@ -48,6 +48,10 @@ void ParamLister::choice(std::string_view name, std::string& value, std::span<co
                    std::vector<std::string>(choices.begin(), choices.end()), std::string(help)});
 }
 
+void ParamLister::text(std::string_view name, std::string& value, std::string_view help) {
+  specs.push_back({std::string(name), ParamType::kText, value, 0, 0, {}, std::string(help)});
+}
+
 const std::string* ParamReader::find(std::string_view name) {
   known_.emplace_back(name);
   const auto found = values_.find(name);
@@ -87,6 +91,10 @@ void ParamReader::choice(std::string_view name, std::string& value, std::span<co
          fmt::join(choices, ", "), *text);
   }
   value = *text;
+}
+
+void ParamReader::text(std::string_view name, std::string& value, std::string_view /*help*/) {
+  if (const std::string* text = find(name)) value = *text;
 }
 
 void ParamReader::finish() const {

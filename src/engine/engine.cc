@@ -1,18 +1,8 @@
-#include "claa/engine.h"
-
 #include <algorithm>
 #include <numeric>
 
-#include "claa/prefill.h"
-#include "core/clock.h"
-#include "decode/decoder.h"
-#include "decode/sampler.h"
-#include "decode/stop.h"
-#include "gguf/file.h"
-#include "model/llama.h"
-#include "prefill/runner.h"
-#include "tokenizer/chat_template.h"
-#include "tokenizer/tokenizer.h"
+#include "engine/impl.h"
+#include "prefill/decoder.h"
 
 namespace claa {
 
@@ -43,53 +33,58 @@ BackendOptions backend_options(const EngineOptions& options) {
   return backend;
 }
 
-// What a request becomes before the model sees it.
-struct Prompt {
-  std::vector<int32_t> ids;
-  std::unique_ptr<Method> method;
-};
-
 }  // namespace
 
-struct Engine::Impl {
-  Impl(const std::string& path, const EngineOptions& options)
-      : file(gguf::File::open(path)),
-        config(read_config(file)),
-        tokenizer(read_tokenizer_data(file)),
-        backend(make_backend(backend_options(options))),
-        model(config, load_weights(file, config, *backend, options.on_load), *backend),
-        methods(builtin_methods()) {
-    if (!tokenizer.data().chat_template.empty()) chat.emplace(tokenizer.data().chat_template);
-    if (tokenizer.vocab_size() > config.vocabulary) {
-      fail(ErrorCode::kCorruptFile, "{}: the tokenizer has {} tokens, the embedding {} rows", path,
-           tokenizer.vocab_size(), config.vocabulary);
-    }
-    summary = {config.name,     config.architecture,   path,
-               config.layers,   config.hidden,         config.heads,
-               config.kv_heads, config.head_size,      config.vocabulary,
-               config.context,  model.weights().bytes, backend->description()};
+Engine::Impl::Impl(const std::string& path, const EngineOptions& options)
+    : file(gguf::File::open(path)),
+      config(read_config(file)),
+      tokenizer(read_tokenizer_data(file)),
+      backend(make_backend(backend_options(options))),
+      model(config, load_weights(file, config, *backend, options.on_load), *backend),
+      methods(builtin_methods()) {
+  if (!tokenizer.data().chat_template.empty()) chat.emplace(tokenizer.data().chat_template);
+  if (tokenizer.vocab_size() > config.vocabulary) {
+    fail(ErrorCode::kCorruptFile, "{}: the tokenizer has {} tokens, the embedding {} rows", path,
+         tokenizer.vocab_size(), config.vocabulary);
   }
+  if (!options.draft.empty()) drafter.emplace(options.draft, tokenizer, *backend);
+  summary = {config.name,
+             config.architecture,
+             path,
+             config.layers,
+             config.hidden,
+             config.heads,
+             config.kv_heads,
+             config.head_size,
+             config.vocabulary,
+             config.context,
+             model.weights().bytes,
+             backend->description(),
+             gguf::weights_fingerprint(file),
+             options.draft};
+}
 
-  std::vector<int32_t> tokenize(const Request& request) const;
-  Prompt prepare(const Request& request) const;
-  void check_length(const Request& request, int64_t tokens) const;
-  const RopeTables& rope_for(int64_t positions);
-  PrefillResult prefill(const Request& request, const Prompt& prompt);
-  void generate(const Request& request, const Prompt& prompt, PrefillResult& prefill, const Stopwatch& clock,
-                Answer& answer);
-  Answer answer(const Request& request, Trace* trace, int64_t top);
-
-  gguf::File file;
-  ModelConfig config;
-  Tokenizer tokenizer;
-  std::optional<ChatTemplate> chat;
-  std::unique_ptr<Backend> backend;
-  LlamaModel model;
-  MethodRegistry methods;
-  RopeTables rope;
-  ModelSummary summary;
-  double load_ms = 0;
-};
+Drafter::Drafter(const std::string& path, const Tokenizer& tokenizer, Backend& backend)
+    : file(gguf::File::open(path)),
+      config(read_config(file)),
+      model(config, load_weights(file, config, backend, {}), backend) {
+  const std::vector<std::string> drafted = read_tokenizer_data(file).tokens;
+  const std::vector<std::string>& tokens = tokenizer.data().tokens;
+  if (drafted.size() != tokens.size()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the draft model '{}' has a vocabulary of {} tokens, the model one of {}; choose a draft model with "
+         "the same "
+         "tokenizer",
+         path, drafted.size(), tokens.size());
+  }
+  const auto differ = std::mismatch(tokens.begin(), tokens.end(), drafted.begin());
+  if (differ.first != tokens.end()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the draft model '{}' has another vocabulary: token {} differs; choose a draft model with the same "
+         "tokenizer",
+         path, differ.first - tokens.begin());
+  }
+}
 
 std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   if (!request.ids.empty()) return request.ids;
@@ -100,7 +95,7 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
       fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",
            request.raw ? "leave out --raw" : "this model file has none");
     }
-    ids = tokenizer.encode(request.prompt);
+    ids = tokenizer.encode(request.prompt + request.answer_prefix);
     if (data.add_bos && data.bos >= 0) ids.insert(ids.begin(), data.bos);
     return ids;
   }
@@ -117,6 +112,7 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   const std::vector<TemplateSpan> rendered = chat->render(messages, variables);
   std::vector<Span> spans;
   for (const TemplateSpan& span : rendered) spans.push_back({span.text, span.special});
+  if (!request.answer_prefix.empty()) spans.push_back({request.answer_prefix, false});
   ids = tokenizer.encode(spans);
   // Templates differ in whether they write the begin-of-text token themselves; it must stand there once.
   if (data.add_bos && data.bos >= 0 && (ids.empty() || ids.front() != data.bos))
@@ -166,59 +162,71 @@ const RopeTables& Engine::Impl::rope_for(int64_t positions) {
   return rope;
 }
 
-PrefillResult Engine::Impl::prefill(const Request& request, const Prompt& prompt) {
+PrefillOptions Engine::Impl::prefill_options(const Request& request, int64_t tokens) const {
   PrefillOptions options;
-  const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
-  const int64_t last = std::min(config.context, tokens + request.max_tokens);
-  options.reserve = last - tokens;
+  options.reserve = std::min(config.context, tokens + request.max_tokens) - tokens;
   options.cancel = request.cancel;
   if (request.on_progress) {
-    options.progress = [&](int64_t layer, int64_t layers, int64_t rows, int64_t live) {
+    options.progress = [&request](int64_t layer, int64_t layers, int64_t rows, int64_t live) {
       request.on_progress({layer, layers, rows, live});
     };
   }
-  return run_prefill(model, rope_for(last), prompt.ids, *prompt.method, options);
+  if (drafter) options.drafter = &drafter->model;
+  options.ends_answer = [this](int32_t id) { return tokenizer.is_end_of_generation(id); };
+  options.model_fingerprint = summary.fingerprint;
+  return options;
+}
+
+PrefillResult Engine::Impl::prefill(const Request& request, const Prompt& prompt) {
+  const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
+  const PrefillOptions options = prefill_options(request, tokens);
+  return run_prefill(model, rope_for(tokens + options.reserve), prompt.ids, *prompt.method, options);
+}
+
+bool AnswerText::push(int32_t token) {
+  answer_.tokens.push_back(token);
+  if (tokenizer_.is_end_of_generation(token)) {
+    answer_.finish = FinishReason::kEnd;
+    return false;
+  }
+  if (!tokenizer_.is_special(token)) show(stops_.push(utf8_.push(tokenizer_.token_bytes(token))));
+  if (stops_.stopped()) answer_.finish = FinishReason::kStop;
+  return !stops_.stopped();
+}
+
+void AnswerText::finish() {
+  if (stops_.stopped()) return;
+  show(stops_.push(utf8_.flush()));
+  show(stops_.flush());
+}
+
+void AnswerText::show(const std::string& text) {
+  answer_.text += text;
+  if (request_.on_text && !text.empty()) request_.on_text(text);
 }
 
 void Engine::Impl::generate(const Request& request, const Prompt& prompt, PrefillResult& prefill,
                             const Stopwatch& clock, Answer& answer) {
   Sampler sampler(request.sampling);
-  StopMatcher stops(request.stop);
-  Utf8Stream utf8;
+  AnswerText text(tokenizer, request, answer);
   std::vector<int32_t> seen = prompt.ids;
-  const auto show = [&](const std::string& text) {
-    answer.text += text;
-    if (request.on_text && !text.empty()) request.on_text(text);
-  };
   Decoder decoder(model, rope, *prefill.cache);
   const std::vector<float>* logits = &prefill.logits;
   Stopwatch decode_clock;
   while (static_cast<int64_t>(answer.tokens.size()) < request.max_tokens) {
     check_cancelled(request.cancel);
     const int32_t token = sampler.next(*logits, seen);
-    answer.tokens.push_back(token);
     seen.push_back(token);
-    if (answer.tokens.size() == 1) {
+    if (answer.tokens.empty()) {
       answer.timings.first_token = clock.ms();
       decode_clock.restart();
     }
-    if (tokenizer.is_end_of_generation(token)) {
-      answer.finish = FinishReason::kEnd;
-      break;
-    }
-    if (!tokenizer.is_special(token)) show(stops.push(utf8.push(tokenizer.token_bytes(token))));
-    if (stops.stopped()) {
-      answer.finish = FinishReason::kStop;
-      break;
-    }
+    if (!text.push(token)) break;
     const bool room = prefill.cache->next_position < rope.positions;
     if (!room || static_cast<int64_t>(answer.tokens.size()) == request.max_tokens) break;
     logits = &decoder.step(token);
   }
-  if (!stops.stopped()) {
-    show(stops.push(utf8.flush()));
-    show(stops.flush());
-  }
+  text.finish();
   answer.timings.decode = decode_clock.ms();
 }
 
@@ -246,7 +254,7 @@ void fill_trace(const PrefillResult& prefill, const Prompt& prompt, int64_t top,
     const int32_t id = order[static_cast<size_t>(i)];
     trace.top.emplace_back(id, prefill.logits[static_cast<size_t>(id)]);
   }
-  trace.scores = prefill.report.scores.to_host();
+  trace.scores = prefill.report.scores;
   trace.next_position = prefill.cache->next_position;
 }
 
@@ -263,6 +271,7 @@ Answer Engine::Impl::answer(const Request& request, Trace* trace, int64_t top) {
   Stopwatch prefill_clock;
   PrefillResult result = prefill(request, prompt);
   answer.timings.prefill = prefill_clock.ms();
+  answer.timings.entry = result.entry_ms;
   answer.timings.select = result.select_ms;
   answer.timings.first_token = clock.ms();
   answer.kept_tokens = result.kept_tokens;
@@ -292,6 +301,10 @@ Answer Engine::answer(const Request& request) {
   return impl_->answer(request, nullptr, 0);
 }
 
+OracleResult Engine::oracle(const OracleRequest& request) {
+  return impl_->oracle(request);
+}
+
 Trace Engine::trace(const Request& request, int64_t top) {
   Trace trace;
   trace.answer = impl_->answer(request, &trace, top);
@@ -303,6 +316,11 @@ std::vector<int32_t> Engine::tokenize(const Request& request) const {
 }
 std::string Engine::detokenize(const std::vector<int32_t>& ids) const {
   return impl_->tokenizer.decode(ids);
+}
+std::string Engine::token_text(int32_t id) const {
+  // Some models pad the embedding with rows that no token of the tokenizer names.
+  if (id >= impl_->tokenizer.vocab_size() && id < impl_->config.vocabulary) return "";
+  return std::string(impl_->tokenizer.token_bytes(id));
 }
 
 }  // namespace claa

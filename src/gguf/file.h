@@ -100,4 +100,8 @@ class File {
   std::unique_ptr<Impl> impl_;
 };
 
+// Fingerprint of the weights: names, shapes, types, and the first and last bytes of every tensor, which tells
+// models and quantisations apart without reading the whole file.
+uint64_t weights_fingerprint(const File& file);
+
 }  // namespace claa::gguf

@@ -28,7 +28,7 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result = make_scores(model_.backend(), score_rows(spec, config.heads, config.kv_heads),
                             score_tokens(spec, live()));
-  model_.backend().window_scores(window_queries(spec.window), kv_, packed_, spec, result->tensor);
+  model_.backend().window_scores(window_queries(spec.window), kv_, &packed_, spec, result->tensor);
   return Scores(std::move(result));
 }
 
@@ -49,6 +49,13 @@ KeepSet RunnerLayerView::top_k(const Scores& scores, int64_t budget, int64_t for
   auto result = make_keep_set(model_.backend(), scores.rows(), count + forced_tail);
   model_.backend().top_k(scores.impl()->tensor, count, forced_tail, result->tensor);
   return KeepSet(std::move(result));
+}
+
+Scores RunnerLayerView::put(std::span<const float> values) {
+  require(!values.empty(), "put: no values");
+  auto result = make_scores(model_.backend(), 1, static_cast<int64_t>(values.size()));
+  model_.backend().upload(values.data(), values.size_bytes(), result->tensor.data);
+  return Scores(std::move(result));
 }
 
 KeepSet RunnerLayerView::keep(std::vector<int32_t> indices) {

@@ -25,6 +25,8 @@ class RunnerLayerView : public LayerView {
   int layer() const override { return static_cast<int>(layer_); }
   const PromptInfo& prompt() const override { return info_; }
   int64_t live() const override { return kv_.length; }
+  std::span<const int32_t> positions() const override { return positions_; }
+  Scores put(std::span<const float> values) override;
   Scores scores(const ScoreSpec& spec) override;
   Scores aggregate(std::span<const Scores> layers, Aggregator aggregator, double base) override;
   KeepSet top_k(const Scores& scores, int64_t budget, int64_t forced_tail) override;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/check.h"
 
@@ -18,6 +19,19 @@ int64_t Budget::of(int64_t tokens, int64_t window) const {
   const int64_t wanted =
       keep_tokens > 0 ? keep_tokens : static_cast<int64_t>(std::floor(static_cast<double>(tokens) * keep));
   return std::min(std::max(wanted, window), tokens);
+}
+
+std::vector<int32_t> best_indices(std::span<const float> scores, int64_t count) {
+  std::vector<int32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  count = std::clamp<int64_t>(count, 0, static_cast<int64_t>(order.size()));
+  std::nth_element(order.begin(), order.begin() + count, order.end(), [&](int32_t a, int32_t b) {
+    const float x = scores[static_cast<size_t>(a)], y = scores[static_cast<size_t>(b)];
+    return x > y || (x == y && a < b);
+  });
+  order.resize(static_cast<size_t>(count));
+  std::sort(order.begin(), order.end());
+  return order;
 }
 
 void MethodRegistry::add(MethodInfo info) {

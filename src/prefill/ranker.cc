@@ -72,7 +72,7 @@ class RankedRun : public Run {
     RunReport report;
     report.active = drops_live_ || drops_kept_;
     if (drops_live_) report.selection_layer = schedule_.selection_layer;
-    report.scores = chosen_by_;
+    report.scores = chosen_by_.to_host();
     if (!report.active) report.reason = reason();
     return report;
   }
@@ -96,7 +96,39 @@ class RankedRun : public Run {
   Scores chosen_by_;
 };
 
+class EntryRun : public Run {
+ public:
+  EntryRun(const PromptInfo& prompt, int64_t budget, std::function<EntryChoice(Passes&)> choose)
+      : active_(budget < prompt.tokens), budget_(budget), choose_(std::move(choose)) {}
+  Entry entry(Passes& passes) override {
+    if (!active_) return {};
+    EntryChoice choice = choose_(passes);
+    scores_ = std::move(choice.scores);
+    return std::move(choice.entry);
+  }
+  bool may_drop(int /*layer*/) const override { return false; }
+  Decision decide(LayerView& /*view*/) override { return {}; }
+  RunReport report() const override {
+    RunReport report;
+    report.active = active_;
+    report.scores = scores_;
+    if (!active_) report.reason = fmt::format("the budget of {} tokens keeps the whole prompt", budget_);
+    return report;
+  }
+
+ private:
+  bool active_;
+  int64_t budget_;
+  std::function<EntryChoice(Passes&)> choose_;
+  std::vector<float> scores_;
+};
+
 }  // namespace
+
+std::unique_ptr<Run> make_entry_run(const PromptInfo& prompt, int64_t budget,
+                                    std::function<EntryChoice(Passes&)> choose) {
+  return std::make_unique<EntryRun>(prompt, budget, std::move(choose));
+}
 
 std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
                                      std::unique_ptr<Ranker> ranker) {

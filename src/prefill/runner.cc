@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "kv/keep_set.h"
 #include "prefill/layer_view.h"
+#include "prefill/look_ahead.h"
 
 namespace claa {
 namespace {
@@ -15,14 +16,14 @@ using Positions = std::shared_ptr<const std::vector<int32_t>>;
 // One pass over (some of) the layers for (some of) the prompt's tokens.
 class Pass {
  public:
-  Pass(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options, int64_t prompt_tokens,
+  Pass(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options, const PromptInfo& info,
        std::vector<int32_t> ids, std::vector<int32_t> positions)
       : model_(model),
         backend_(model.backend()),
         config_(model.config()),
         rope_(rope.table),
         options_(options),
-        info_(prompt_info(config_, prompt_tokens)),
+        info_(info),
         live_(static_cast<int64_t>(ids.size())),
         positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
         work_(config_, backend_, std::min(live_, backend_.chunk_rows())) {
@@ -173,25 +174,29 @@ class Pass {
 class RunnerPasses : public Passes {
  public:
   RunnerPasses(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options,
-               std::span<const int32_t> ids)
-      : model_(model), rope_(rope), options_(options), ids_(ids) {}
+               const PromptInfo& info)
+      : model_(model), rope_(rope), options_(options), info_(info) {}
   void run_layers(int last_layer, const std::function<void(LayerView&)>& observe) override {
     require(last_layer >= 0 && last_layer < model_.config().layers, "run_layers: no such layer");
-    std::vector<int32_t> positions(ids_.size());
+    const std::span<const int32_t> ids = info_.ids;
+    std::vector<int32_t> positions(ids.size());
     std::iota(positions.begin(), positions.end(), 0);
-    Pass pass(model_, rope_, options_, static_cast<int64_t>(ids_.size()), {ids_.begin(), ids_.end()},
-              positions);
+    Pass pass(model_, rope_, options_, info_, {ids.begin(), ids.end()}, std::move(positions));
     pass.run(last_layer, nullptr, nullptr, nullptr, &observe);
+  }
+  std::vector<float> look_ahead(const LookAheadSpec& spec) override {
+    const bool drafted = spec.drafter && options_.drafter != nullptr;
+    return run_look_ahead(drafted ? *options_.drafter : model_, info_.ids, spec, options_);
   }
 
  private:
   const LlamaModel& model_;
   const RopeTables& rope_;
   const PrefillOptions& options_;
-  std::span<const int32_t> ids_;
+  const PromptInfo& info_;
 };
 
-// What a method of someone else's may get wrong; the last token's row gives the logits.
+// What a method of someone else's may get wrong.
 void check_entry(const Entry& entry, int64_t tokens) {
   int32_t previous = -1;
   for (const int32_t position : entry.tokens) {
@@ -199,23 +204,35 @@ void check_entry(const Entry& entry, int64_t tokens) {
             "an entry must be ascending, unique and inside the prompt");
     previous = position;
   }
-  require(previous == tokens - 1, "an entry must hold the last prompt token");
 }
 
 }  // namespace
 
 PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
-  return {tokens, static_cast<int>(config.layers), static_cast<int>(config.heads),
-          static_cast<int>(config.kv_heads), static_cast<int>(config.head_size)};
+  PromptInfo info;
+  info.tokens = tokens;
+  info.layers = static_cast<int>(config.layers);
+  info.heads = static_cast<int>(config.heads);
+  info.kv_heads = static_cast<int>(config.kv_heads);
+  info.head_size = static_cast<int>(config.head_size);
+  return info;
 }
 
 PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::span<const int32_t> ids,
                           const Method& method, const PrefillOptions& options) {
   const int64_t tokens = static_cast<int64_t>(ids.size());
   require(tokens > 0 && tokens <= rope.positions, "run_prefill: prompt length outside the rope table");
-  const std::unique_ptr<Run> run = method.start(prompt_info(model.config(), tokens));
-  RunnerPasses passes(model, rope, options, ids);
-  const Entry entry = run->entry(passes);
+  PromptInfo info = prompt_info(model.config(), tokens);
+  info.ids = ids;
+  info.model_fingerprint = options.model_fingerprint;
+  const std::unique_ptr<Run> run = method.start(info);
+  RunnerPasses passes(model, rope, options, info);
+  PrefillResult result;
+  Entry entry;
+  {
+    ScopedTimer timer(result.entry_ms);
+    entry = run->entry(passes);
+  }
 
   std::vector<int32_t> entering(ids.begin(), ids.end()), positions(ids.size());
   std::iota(positions.begin(), positions.end(), 0);
@@ -227,15 +244,16 @@ PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::
     if (entry.renumber) std::iota(positions.begin(), positions.end(), 0), positions.resize(entering.size());
   }
 
-  PrefillResult result;
   if (!entry.tokens.empty()) result.selected = entry.tokens;
   result.cache = std::make_unique<KvCache>(model.config(), model.backend());
-  Pass pass(model, rope, options, tokens, std::move(entering), std::move(positions));
+  Pass pass(model, rope, options, info, std::move(entering), std::move(positions));
   pass.run(model.config().layers - 1, run.get(), result.cache.get(), &result, nullptr);
   result.kept_tokens = result.layers.back().live;
   result.logits = pass.logits();
   result.report = run->report();
-  result.cache->next_position = entry.renumber ? static_cast<int64_t>(entry.tokens.size()) : tokens;
+  result.cache->next_position = entry.next_position >= 0 ? entry.next_position
+                                : entry.renumber         ? static_cast<int64_t>(entry.tokens.size())
+                                                         : tokens;
   result.cache->reusable = !result.report.active;
   return result;
 }

@@ -19,6 +19,10 @@ struct PrefillOptions {
   const CancelFlag* cancel = nullptr;  // checked at every chunk of rows
   // (layer, layers, live rows done, live rows) after every chunk.
   std::function<void(int64_t, int64_t, int64_t, int64_t)> progress;
+  const LlamaModel* drafter =
+      nullptr;  // for look-ahead, with the model's own vocabulary; null: the model itself
+  std::function<bool(int32_t)> ends_answer;  // whether a token ends a look-ahead; may be empty
+  uint64_t model_fingerprint = 0;            // see gguf::weights_fingerprint()
 };
 
 struct LayerRecord {
@@ -33,6 +37,7 @@ struct PrefillResult {
   RunReport report;
   int64_t kept_tokens = 0;  // live in the last layer
   double select_ms = 0;     // scores, aggregation, top-k and gathers
+  double entry_ms = 0;      // passes before the real one
 };
 
 // Runs a prompt of at least one token. Ids must be inside the vocabulary and the rope table must cover the

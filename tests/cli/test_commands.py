@@ -1,5 +1,10 @@
 """What the subcommands print when all is well: text, JSON shapes, standard input, sampling, interruption."""
+import html
+import html.parser
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import time
@@ -172,6 +177,118 @@ def test_trace_of_ids(model, trace, tmp_path):
     again = good_json("trace", "-m", model, "--ids", ids, *CLAA, "--predict", 6)
     assert again["selected"] == trace["selected"] and again["continuation"] == trace["continuation"]
     assert "scores" not in again
+
+
+class Page(html.parser.HTMLParser):
+    """The tokens of a heat map: class, tooltip and text of each; every tag and every address that the page names."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tokens, self.tags, self.links, self.inside = [], set(), [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.add(tag)
+        self.links += [value for name, value in attributes.items() if name in ("href", "src")]
+        self.inside = tag == "span" and attributes.get("title", "").startswith("#")
+        if self.inside:
+            self.tokens.append((attributes["class"].split(), attributes["title"], ""))
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.tokens[-1] = (*self.tokens[-1][:2], data)
+
+
+HOSTILE = b"<script>alert('1')</script> &amp; \x1b[31mred\x1b]0;title\x07 caf\xe9 \xc2\x9b1m \xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\r\nend"
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hostile") / "hostile.txt"
+    path.write_bytes(HOSTILE)
+    return path
+
+
+def test_heatmap_page_agrees_with_the_json(model, document, passage, trace, tmp_path):
+    file = tmp_path / "heat.html"
+    again = good_json("trace", "-m", model, "-f", document, QUESTION, *CLAA, "--predict", 6, "--scores", "--top", 5,
+                      "--heatmap", file)
+    assert {k: v for k, v in again.items() if k != "timings_ms"} == {k: v for k, v in trace.items() if k != "timings_ms"}
+    assert [path.name for path in tmp_path.iterdir()] == ["heat.html"]  # no temporary file
+    page = Page(file.read_text("utf-8"))
+    assert len(page.tokens) == len(trace["prompt_tokens"])
+    assert [i for i, (names, _, _) in enumerate(page.tokens) if "k" in names] == trace["selected"]
+    assert [i for i, (names, _, _) in enumerate(page.tokens) if "w" in names] == trace["selected"][-8:]
+    assert [int(re.match(r"#\d+ id (\d+) ", tip)[1]) for _, tip, _ in page.tokens] == trace["prompt_tokens"]
+    assert passage in "".join(text for _, _, text in page.tokens)
+    best = max(range(len(trace["scores"])), key=lambda i: trace["scores"][i])
+    assert f"rank 1/{len(trace['scores'])}" in page.tokens[best][1] and "c9" in page.tokens[best][0]
+    held = sum(3 if layer["kept"] == "all" else sum(best in kept for kept in layer["kept"]) for layer in trace["layers"][4:])
+    assert f"caches {held}/78" in page.tokens[best][1]
+    assert trace["text"] in html.unescape(file.read_text("utf-8"))
+
+
+def test_heatmap_of_a_method_without_a_score(model, document, tmp_path):
+    file = tmp_path / "heat.html"
+    trace = good_json("trace", "-m", model, "-f", document, QUESTION, "--method", "snapkv", "--keep", 0.2, "--predict", 1,
+                      "--heatmap", file)
+    text = file.read_text("utf-8")
+    assert "share of the caches" in text and "score " not in text
+    for i, (names, tip, _) in enumerate(Page(text).tokens):
+        held = sum(i in kept for layer in trace["layers"] for kept in layer["kept"])
+        assert tip.split("\n")[1] == f"caches {held}/90" and ("k" in names) == (held >= 45)
+        assert ("w" in names) == (i >= len(trace["prompt_tokens"]) - 8)
+
+
+def test_heatmap_page_is_harmless(model, hostile, tmp_path):
+    file = tmp_path / "heat.html"
+    good("trace", "-m", model, "-f", hostile, "Say it.", "--method", "claa", "--keep-tokens", 30, "--predict", 2, "--heatmap", file)
+    text = file.read_text("utf-8")
+    page = Page(text)
+    assert "script" not in page.tags and all(link.startswith("#p") for link in page.links)
+    assert not [c for c in text if ord(c) < 32 and c != "\n" or 0x7F <= ord(c) < 0xA0]
+    shown = "".join(text for _, _, text in page.tokens)
+    assert ("<script>alert('1')</script> &amp; ␛[31mred␛]0;title" in shown and "caf� \\u{9b}1m 日本語␍\nend" in shown), shown
+
+
+def test_heatmap_in_a_pipe_is_plain_text(model, hostile):
+    ask = ["trace", "-m", model, "-f", hostile, "Say it.", "--method", "claa", "--keep-tokens", 30, "--predict", 2, "--heatmap", "-"]
+    text = good(*ask).stdout.decode()
+    assert not [c for c in text if ord(c) < 32 and c not in "\n\t" or 0x7F <= ord(c) < 0xA0]
+    assert "Kept    30 of " in text and " […" in text
+    dropped = sum(int(n) for n in re.findall(r" \[…(\d+) tokens?…\] ", text))
+    assert f"Kept    30 of {30 + dropped} tokens" in text
+    assert good(*ask, "--color", "never").stdout.decode() == text
+
+
+@pytest.mark.parametrize("environment,options,colored", [
+    ({}, [], True), ({"NO_COLOR": "1"}, [], False), ({"TERM": "dumb"}, [], False), ({}, ["--color", "never"], False),
+    ({"NO_COLOR": "1"}, ["--color", "always"], True)])
+def test_heatmap_on_a_terminal(model, hostile, environment, options, colored):
+    main, terminal = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", **environment}
+    process = subprocess.Popen([str(BIN), "trace", "-m", str(model), "-f", str(hostile), "Say it.", *CLAA, "--predict", "1",
+                                "--heatmap", "-", *options], env=environment, stdin=subprocess.DEVNULL, stdout=terminal)
+    os.close(terminal)
+    out = b""
+    try:
+        while chunk := os.read(main, 65536):
+            out += chunk
+    except OSError:  # how a terminal ends
+        pass
+    os.close(main)
+    assert process.wait(timeout=60) == 0
+    assert (b"\x1b[" in out) == colored
+    assert not re.sub(rb"\x1b\[[0-9;]*m", b"", out).count(b"\x1b")
+
+
+def test_heatmap_in_colour_on_request(model, hostile):
+    out = good("trace", "-m", model, "-f", hostile, "Say it.", *CLAA, "--predict", 1, "--heatmap", "-", "--color", "always").stdout
+    assert b"\x1b[1;4;38;5;16;48;5;153m" in out and b"window, always kept" in out
 
 
 def test_bench(model):

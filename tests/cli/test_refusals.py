@@ -1,5 +1,6 @@
 """Bad input: one clear sentence on stderr, nothing on stdout, exit code 2; never a crash, never a silent guess."""
 import os
+import resource
 
 import pytest
 
@@ -202,6 +203,27 @@ def test_engine_options(refused, model, option):
 
 def test_system_message_needs_a_template(refused, model):
     refused("run", "-m", model, "--raw", "--system", "Be brief.", "hello", words=["--raw"])
+
+
+def test_heatmap_that_cannot_be_written(refused, tmp_path):
+    # Refused before the model is opened: nobody waits for a prefill to learn of a wrong path.
+    for path, why in ((tmp_path / "missing/heat.html", "No such file"), (tmp_path, "directory"),
+                      ("/proc/heat.html", "No such file"), ("", "No such file")):
+        refused("trace", "-m", "no-such-model.gguf", "hello", "--heatmap", path, words=[f"cannot write '{path}'", why])
+
+
+def test_heatmap_leaves_nothing_behind_when_refused(refused, model, tmp_path):
+    # A limit on file sizes stands for a full disk; Python leaves its signal ignored for the program.
+    refused("trace", "-m", model, "hello", "--predict", 0, "--heatmap", tmp_path / "heat.html", words=["heat.html", "too large"],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)), restore_signals=False)
+    assert list(tmp_path.iterdir()) == []
+    refused("trace", "-m", model, "--predict=-1", "hello", "--heatmap", tmp_path / "heat.html", words=["max_tokens"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_color_belongs_to_the_heatmap(refused):
+    refused("trace", "-m", "no-such-model.gguf", "hello", "--color", "always", words=["--heatmap"])
+    refused("trace", "-m", "no-such-model.gguf", "hello", "--heatmap", "-", "--color", "pink", words=["pink"])
 
 
 def test_full_disk(claa, model):

@@ -192,8 +192,8 @@ TEST_P(Conformance, AttentionAndScores) {
                       tokens = score_tokens(spec, length);
         const Tensor c = tensor(DType::kF32, 1, out_rows, tokens),
                      d = tensor(DType::kF32, 1, out_rows, tokens);
-        reference_->window_scores(window, kv, *packed_reference, spec, c);
-        device_->window_scores(window, kv, *packed, spec, d);
+        reference_->window_scores(window, kv, packed_reference.get(), spec, c);
+        device_->window_scores(window, kv, packed.get(), spec, d);
         expect_close("window_scores", c, d, static_cast<double>(length));
       }
     }

@@ -51,6 +51,16 @@ TEST(Engine, PromptTextNeverBecomesControlTokens) {
   EXPECT_GT(ids.size(), shorter + 2) << "the text is spelled out";
 }
 
+TEST(Engine, TokenTextsAreTheRawBytesAndTheNamesOfSpecialTokens) {
+  Request request;
+  request.prompt = "naïve 日本語";
+  std::string joined;
+  for (const int32_t id : engine().tokenize(request)) joined += engine().token_text(id);
+  EXPECT_NE(joined.find("<|im_start|>user\nnaïve 日本語<|im_end|>"), std::string::npos) << joined;
+  EXPECT_THROW(engine().token_text(-1), Error);
+  EXPECT_THROW(engine().token_text(static_cast<int32_t>(engine().model().vocabulary)), Error);
+}
+
 TEST(Engine, StopStringEndsTheAnswerAndIsNotShown) {
   Request request;
   request.prompt = "What is the capital of France?";

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "decode/decoder.h"
+#include "prefill/decoder.h"
 #include "prefill/runner.h"
 #include "prefill/tiny_model.h"
 
@@ -97,7 +97,7 @@ inline void expect_same(const std::string& what, PrefillResult& a, PrefillResult
   EXPECT_EQ(a.kept_tokens, b.kept_tokens) << what;
   EXPECT_EQ(a.cache->next_position, b.cache->next_position) << what;
   EXPECT_EQ(a.report.active, b.report.active) << what;
-  EXPECT_EQ(a.report.scores.to_host(), b.report.scores.to_host()) << what;
+  EXPECT_EQ(a.report.scores, b.report.scores) << what;
   ASSERT_EQ(a.layers.size(), b.layers.size()) << what;
   for (int64_t layer = 0; layer < a.cache->layers(); ++layer) {
     EXPECT_EQ(a.layers[static_cast<size_t>(layer)].live, b.layers[static_cast<size_t>(layer)].live) << what;

@@ -63,9 +63,19 @@ TEST_P(Runner, EntryWithOriginalPositions) {
   EXPECT_EQ(entered.layers.front().live, 8);
 }
 
+// The answer begins with the logits of the last token that enters, wherever it stands.
+TEST_P(Runner, EntryWithoutTheLastPromptToken) {
+  const std::vector<int32_t> ids = prompt_of(61), chosen = {0, 3, 4, 17, 18, 40};
+  Script script;
+  script.entry = [&](Passes&) { return Entry{chosen, false, 41}; };
+  PrefillResult entered = run(TestMethod(script), ids);
+  EXPECT_EQ(entered.cache->next_position, 41);
+  std::vector<int32_t> shorter(ids.begin(), ids.begin() + 41);
+  EXPECT_EQ(entered.logits, run(entry_method(chosen), shorter).logits);
+}
+
 TEST_P(Runner, RefusesSenselessEntries) {
   const std::vector<int32_t> ids = prompt_of(20);
-  EXPECT_EQ(code_of(entry_method({0, 5, 18}), ids), ErrorCode::kInternal) << "the last token is missing";
   EXPECT_EQ(code_of(entry_method({0, 19, 20}), ids), ErrorCode::kInternal) << "outside the prompt";
   EXPECT_EQ(code_of(entry_method({-1, 19}), ids), ErrorCode::kInternal);
   EXPECT_EQ(code_of(entry_method({5, 3, 19}), ids), ErrorCode::kInternal) << "not ascending";
@@ -320,7 +330,7 @@ TEST(Newcomer, ARankerIsAMethod) {
   PrefillResult result = run_prefill(tiny.model, tiny.rope, ids, *method, {});
   EXPECT_EQ(result.selected.size(), 6u);
   EXPECT_EQ(result.selected.back(), 60);
-  EXPECT_EQ(result.report.scores.tokens(), 60);
+  EXPECT_EQ(result.report.scores.size(), 60u);
   // One row of scores for all heads: the cache is shared by them.
   EXPECT_EQ(result.cache->prompt_positions(0).size(), 1u);
 }

@@ -67,7 +67,7 @@ TEST_P(Selection, CacheLengthsOfClaa) {
   EXPECT_EQ(result.report.selection_layer, 2);
   EXPECT_EQ(result.kept_tokens, 16);
   EXPECT_EQ(result.cache->next_position, 83);
-  EXPECT_EQ(result.report.scores.tokens(), 75);
+  EXPECT_EQ(result.report.scores.size(), 75u);
 
   result = run("claa", {{"keep", "0.2"}, {"first_layer", "4"}}, prompt_of(83));
   EXPECT_EQ(lengths(result), (std::vector<int64_t>{83, 83, 83, 16, 16, 16}));
@@ -119,7 +119,7 @@ TEST_P(Selection, FastKvSumsTheHeadsOfOneLayer) {
   std::vector<float> sum(75);
   for (size_t t = 0; t < 75; ++t) sum[t] = rows[0][t] + rows[1][t];
   EXPECT_EQ(result.selected, best_of(sum, 12, 8));
-  EXPECT_EQ(result.report.scores.to_host(), sum);
+  EXPECT_EQ(result.report.scores, sum);
 }
 
 TEST_P(Selection, ClaaTakesTheMaximumOverLayersAndHeads) {
@@ -146,13 +146,12 @@ TEST_P(Selection, AggregatorsDiffer) {
         run("claa", {{"keep", "0.25"}, {"selection_layer", "4"}, {"aggregator", aggregator}}, ids);
     EXPECT_EQ(result.selected.size(), 20u) << aggregator;
     EXPECT_EQ(result.selected.back(), 82) << aggregator;
-    scores.push_back(result.report.scores.to_host());
+    scores.push_back(result.report.scores);
     EXPECT_EQ(result.selected, best_of(scores.back(), 12, 8)) << aggregator;
     for (size_t i = 0; i + 1 < scores.size(); ++i) EXPECT_NE(scores[i], scores.back()) << aggregator;
   }
   // sum_single over any history is what fastkv does.
-  EXPECT_EQ(scores.back(),
-            run("fastkv", {{"keep", "0.25"}, {"selection_layer", "4"}}, ids).report.scores.to_host());
+  EXPECT_EQ(scores.back(), run("fastkv", {{"keep", "0.25"}, {"selection_layer", "4"}}, ids).report.scores);
 }
 
 TEST_P(Selection, PoolingAndKernelReachTheScores) {
@@ -162,7 +161,7 @@ TEST_P(Selection, PoolingAndKernelReachTheScores) {
        {ParamValues{}, {{"pooling", "max"}}, {{"pooling", "none"}}, {{"kernel", "13"}}}) {
     ParamValues params = extra;
     params["keep"] = "0.25";
-    scores.push_back(run("claa", params, ids).report.scores.to_host());
+    scores.push_back(run("claa", params, ids).report.scores);
     for (size_t i = 0; i + 1 < scores.size(); ++i) EXPECT_NE(scores[i], scores.back());
   }
 }

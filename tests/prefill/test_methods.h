@@ -48,7 +48,7 @@ class TestMethod : public Method {
 // Only these prompt tokens enter layer 0.
 inline TestMethod entry_method(std::vector<int32_t> tokens, bool renumber = false) {
   Script script;
-  script.entry = [tokens = std::move(tokens), renumber](Passes&) { return Entry{tokens, renumber}; };
+  script.entry = [tokens = std::move(tokens), renumber](Passes&) { return Entry{tokens, renumber, -1}; };
   return TestMethod(std::move(script));
 }
 

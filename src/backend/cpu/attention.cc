@@ -253,19 +253,37 @@ void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& k
 
 namespace {
 
-// Products, softmax and the reduction over query rows of one query head: out [rows, tokens].
-void score_head(const Kernels& kernels, const Tensor& q, const CpuPackedKv& packed, const ScoreSpec& spec,
-                int64_t head_size, int64_t head, int64_t plane, std::vector<float>& s, float* out) {
-  const int64_t window = spec.window, length = packed.length, tokens = score_tokens(spec, length);
-  const int64_t padded = round_up(length, kernels.panel);
+// Products of one query head with packed keys: s [window, padded].
+void packed_products(const Kernels& kernels, const Tensor& q, const CpuPackedKv& packed, int64_t head_size,
+                     int64_t head, int64_t plane, int64_t padded, std::vector<float>& s) {
+  const int64_t window = q.rows();
   std::vector<uint32_t> units(static_cast<size_t>(window * packed.depth));
   for (int64_t i = 0; i < window; ++i) {
     load_units(kernels, q, i, head * head_size, head_size, packed.pairs, units.data() + i * packed.depth);
   }
-  s.resize(static_cast<size_t>(window * padded));
   kernels.gemm(static_cast<int>(window), static_cast<int>(padded), static_cast<int>(packed.depth),
                units.data(), packed.depth, packed.k(plane), packed.depth * kernels.panel, kernels.panel,
                s.data(), padded, false);
+}
+
+// The same with keys where they lie.
+void plain_products(const Kernels& kernels, const Tensor& q, const KvView& kv, int64_t head, int64_t plane,
+                    int64_t padded, std::vector<float>& s) {
+  const int64_t head_size = kv.k.columns(), column = head * head_size;
+  for (int64_t i = 0; i < q.rows(); ++i) {
+    float* row = s.data() + i * padded;
+    for (int64_t j = 0; j < kv.length; ++j) {
+      row[j] = kv.k.dtype == DType::kBF16
+                   ? kernels.dot_bf16(q.ptr<uint16_t>(0, i) + column, kv.k.ptr<uint16_t>(plane, j), head_size)
+                   : kernels.dot_f32(q.ptr<float>(0, i) + column, kv.k.ptr<float>(plane, j), head_size);
+    }
+  }
+}
+
+// Softmax and the reduction over query rows of one query head: s [window, padded] -> out [rows, tokens].
+void reduce_rows(const Kernels& kernels, const ScoreSpec& spec, int64_t head_size, int64_t length,
+                 int64_t padded, std::vector<float>& s, float* out) {
+  const int64_t window = spec.window, tokens = score_tokens(spec, length);
   const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(head_size)) : 1.0f;
   for (int64_t i = 0; i < window; ++i) {
     float* row = s.data() + i * padded;
@@ -285,7 +303,7 @@ void score_head(const Kernels& kernels, const Tensor& q, const CpuPackedKv& pack
 
 }  // namespace
 
-void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
+void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,
                    const ScoreSpec& spec, const Tensor& out, int threads) {
   const int64_t head_size = kv.k.columns();
   const int64_t heads = q.columns() / head_size;
@@ -293,6 +311,7 @@ void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, co
   const int64_t rows = spec.rows == Reduce::kKeep ? spec.window : 1;
   const int64_t tokens = score_tokens(spec, kv.length);
   const int64_t listed = spec.only.empty() ? heads : static_cast<int64_t>(spec.only.size());
+  const int64_t padded = round_up(kv.length, kernels.panel);
   std::vector<float> per_head(static_cast<size_t>(listed * rows * tokens));
 #pragma omp parallel num_threads(threads)
   {
@@ -300,8 +319,13 @@ void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, co
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < listed; ++i) {
       const int64_t head = spec.only.empty() ? i : spec.only[static_cast<size_t>(i)].head;
-      score_head(kernels, q, packed, spec, head_size, head, head / group, s,
-                 per_head.data() + i * rows * tokens);
+      s.resize(static_cast<size_t>(spec.window * padded));
+      if (packed != nullptr) {
+        packed_products(kernels, q, *packed, head_size, head, head / group, padded, s);
+      } else {
+        plain_products(kernels, q, kv, head, head / group, padded, s);
+      }
+      reduce_rows(kernels, spec, head_size, kv.length, padded, s, per_head.data() + i * rows * tokens);
     }
   }
   host::reduce_scores(per_head, heads, kv.k.planes(), rows, tokens, spec, out);

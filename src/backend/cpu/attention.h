@@ -35,7 +35,8 @@ void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const 
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
                         std::span<const int32_t> visible, const Tensor& out, int threads);
 
-void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
+// `packed` may be null: keys are then read where they lie.
+void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,
                    const ScoreSpec& spec, const Tensor& out, int threads);
 
 }  // namespace claa::cpu

@@ -146,10 +146,10 @@ void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* pa
   }
 }
 
-void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed,
+void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed,
                                const ScoreSpec& spec, const Tensor& out) {
   check_score_spec(spec, q.columns() / kv.k.columns(), kv.k.planes(), kv.length);
-  cpu::window_scores(kernels_, q, kv, static_cast<const CpuPackedKv&>(packed), spec, out, threads_);
+  cpu::window_scores(kernels_, q, kv, static_cast<const CpuPackedKv*>(packed), spec, out, threads_);
 }
 
 }  // namespace claa::cpu

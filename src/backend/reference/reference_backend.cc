@@ -161,7 +161,7 @@ void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const Packed
   }
 }
 
-void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv& /*packed*/,
+void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
                                      const ScoreSpec& spec, const Tensor& out) {
   const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
   check_score_spec(spec, heads, kv.k.planes(), kv.length);

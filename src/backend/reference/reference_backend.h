@@ -27,7 +27,7 @@ class ReferenceBackend : public HostBackend {
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
                  const Tensor& out) override;
-  void window_scores(const Tensor& q, const KvView& kv, const PackedKv& packed, const ScoreSpec& spec,
+  void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
                      const Tensor& out) override;
 
  private:

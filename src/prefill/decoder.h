@@ -1,6 +1,8 @@
-// One decode step: a token in, the next logits out, through the same layer halves as prefill.
+// One decode step: a token in, the next logits out, through the same layer halves as prefill. Prefill's
+// look-ahead and the generate loop share it.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "kv/cache.h"
@@ -9,12 +11,15 @@
 
 namespace claa {
 
+// Sees a fed token's rotated query [1, heads * head_size] and the layer's K and V, its own included.
+using QueryObserver = std::function<void(int64_t layer, const Tensor& q, const KvView& kv)>;
+
 class Decoder {
  public:
   // `cache` comes from a prefill; the rope table must cover every position that will be fed.
   Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache);
   // Logits [vocabulary] after `token`, which takes position cache.next_position. Valid until the next call.
-  const std::vector<float>& step(int32_t token);
+  const std::vector<float>& step(int32_t token, const QueryObserver& observe = {});
 
  private:
   const LlamaModel& model_;

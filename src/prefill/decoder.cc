@@ -1,4 +1,4 @@
-#include "decode/decoder.h"
+#include "prefill/decoder.h"
 
 namespace claa {
 
@@ -12,7 +12,7 @@ Decoder::Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache
           model.backend().allocate(static_cast<size_t>(model.config().vocabulary) * sizeof(float))),
       logits_(static_cast<size_t>(model.config().vocabulary)) {}
 
-const std::vector<float>& Decoder::step(int32_t token) {
+const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& observe) {
   const ModelConfig& config = model_.config();
   require(token >= 0 && token < config.vocabulary, "decode: token outside the vocabulary");
   require(cache_.next_position < rope_.positions, "decode: position outside the rope table");
@@ -26,6 +26,7 @@ const std::vector<float>& Decoder::step(int32_t token) {
     kv.length = cache_.length(layer);
     const int32_t visible = static_cast<int32_t>(kv.length);
     model_.project_q(layer, hidden, {&position, 1}, rope_.table, work_.q, work_);
+    if (observe) observe(layer, work_.q, kv);
     model_.finish(layer, work_.q, kv, nullptr, {&visible, 1}, hidden, work_);
   }
   ++cache_.next_position;

@@ -1,0 +1,28 @@
+// Ranking: one score a prompt token, bound to the prompt and the model that it was made for. `claa oracle`
+// writes them, the method `oracle` reads them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "claa/prefill.h"
+
+namespace claa {
+
+struct Ranking {
+  uint64_t model_fingerprint = 0;
+  std::vector<int32_t> ids;   // the prompt
+  std::vector<float> scores;  // one a token, finite; pooled
+};
+
+// File format, little endian: "CLAARANK", u32 version (1), u32 zero, u64 model fingerprint, u64 n, i32
+// ids[n], f32 scores[n], u64 XXH3 of everything before. Throws Error{kIo}. The file appears whole or not at
+// all.
+void write_ranking(const std::string& path, const Ranking& ranking);
+// Throws Error: kNotFound, kIo, kCorruptFile (truncated, checksum, a score that is no finite number).
+Ranking read_ranking(const std::string& path);
+// Throws Error{kInvalidArgument} when the ranking was made for another model or another prompt.
+void check_ranking(const Ranking& ranking, const PromptInfo& prompt, const std::string& path);
+
+}  // namespace claa

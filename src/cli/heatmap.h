@@ -1,0 +1,71 @@
+// Heat map of a prompt: every token with its score and what became of it, as a web page or for a terminal.
+// Pure functions of a trace: no files, no model, no environment.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "claa/engine.h"
+
+namespace claa::cli {
+
+struct HeatToken {
+  int32_t id = 0;
+  // Valid UTF-8 without control characters but newline and tab. A character that spans several tokens stands
+  // on the last of them, so that the text may be empty.
+  std::string text;
+  bool kept = true;
+  bool window = false;  // one of the last prompt tokens, which observe and are always kept
+  int level = -1;       // colour, 0 to 9; -1: none
+  float score = 0;
+  int64_t rank = 0;    // by score, 1 is best; 0: not scored
+  int64_t caches = 0;  // that hold the token, of Heatmap::caches
+};
+
+struct Heatmap {
+  std::string model;
+  PrefillSummary prefill;
+  std::string answer;
+  FinishReason finish = FinishReason::kLength;
+  std::vector<HeatToken> tokens;
+  // Whether tokens left the residual stream. If not, kept means: in at least half of the counted caches.
+  bool selected = false;
+  int64_t kept = 0;    // tokens
+  int64_t scored = 0;  // tokens; 0: the colour is the share of caches
+  // A cache is that of one layer and KV head. Only those that lack part of the prompt are counted: the others
+  // hold every token and tell nothing.
+  int64_t caches = 0;
+  int64_t all_caches = 0;
+};
+
+// `token_bytes`: raw bytes of each prompt token, which may begin or end inside a character.
+Heatmap make_heatmap(const Trace& trace, const ModelSummary& model,
+                     const std::vector<std::string>& token_bytes);
+
+// Valid UTF-8 in which nothing acts on a terminal or reorders the text: control characters other than newline
+// and tab become visible symbols.
+std::string visible_text(std::string_view utf8);
+
+// What both forms say above the text: label and sentence. The answer comes last.
+std::vector<std::pair<std::string, std::string>> heatmap_facts(const Heatmap& map);
+// What the marks mean: kept, and not kept.
+std::pair<std::string, std::string> heatmap_marks(const Heatmap& map);
+// What the colour means; empty when there is none.
+std::string heatmap_scale(const Heatmap& map);
+
+// Where in the prompt the kept tokens lie: equal stretches, at most `bins`.
+struct HeatBin {
+  int64_t begin, end;  // tokens
+  double share;        // kept tokens, or without a selection the mean share of caches
+};
+std::vector<HeatBin> heatmap_bins(const Heatmap& map, int64_t bins);
+
+// One self-contained page: nothing is loaded, no script.
+std::string heatmap_html(const Heatmap& map);
+// For a terminal. Without colour, kept text stands as it is and a run of dropped tokens becomes " […N
+// tokens…] ".
+std::string heatmap_text(const Heatmap& map, bool color);
+
+}  // namespace claa::cli

@@ -1,0 +1,13 @@
+// A 64-bit fingerprint of bytes (XXH3): tells files apart and finds damage; it is no protection against an
+// attacker.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace claa {
+
+uint64_t fingerprint(std::span<const std::byte> bytes);
+
+}  // namespace claa

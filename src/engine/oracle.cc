@@ -1,0 +1,76 @@
+#include "engine/impl.h"
+#include "prefill/look_ahead.h"
+
+namespace claa {
+namespace {
+
+LookAheadSpec oracle_spec(const OracleRequest& request) {
+  LookAheadSpec spec;
+  spec.steps = request.request.max_tokens;
+  spec.kernel = request.kernel;
+  spec.pool_first = spec.drafter = false;
+  return spec;
+}
+
+}  // namespace
+
+OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
+  Stopwatch clock;
+  Request request = wanted.request;
+  request.method = "full";
+  request.params.clear();
+  request.sampling = {};
+  if (request.max_tokens < 1) {
+    fail(ErrorCode::kInvalidArgument, "an oracle needs an answer: max_tokens must be at least 1, it is {}",
+         request.max_tokens);
+  }
+  const Prompt prompt = prepare(request);
+  const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
+  std::vector<int32_t> gold;
+  if (wanted.gold) {
+    gold = tokenizer.encode(*wanted.gold);
+    if (gold.empty()) fail(ErrorCode::kInvalidArgument, "the gold answer is empty: give at least one token");
+    request.max_tokens = static_cast<int64_t>(gold.size());
+  }
+
+  OracleResult result;
+  Answer& answer = result.answer;
+  answer.timings.load = load_ms;
+  answer.timings.tokenize = clock.ms();
+  answer.prompt_tokens = answer.kept_tokens = tokens;
+  answer.prefill = {"full", {}, false, "the oracle reads the whole prompt", {}};
+  AnswerScores scores(*backend, oracle_spec(wanted), tokens, request.max_tokens + 1);
+  std::vector<AnswerScores*> all{&scores};
+  std::optional<AnswerScores> drafted;
+  if (wanted.look_ahead) {
+    drafted.emplace(*backend, *wanted.look_ahead, tokens, wanted.look_ahead->steps + 1);
+    all.push_back(&*drafted);
+  }
+
+  AnswerText text(tokenizer, request, answer);
+  Sampler sampler({});
+  Stopwatch stage;
+  const auto next = [&](const std::vector<float>& logits) {
+    ++result.queries;
+    if (answer.tokens.empty()) {
+      answer.timings.prefill = stage.ms();
+      answer.timings.first_token = clock.ms();
+      stage.restart();
+    }
+    // A gold answer is fed to its end; of the model's own the last token never is.
+    const size_t step = answer.tokens.size();
+    if (!gold.empty() && step == gold.size()) return -1;
+    const int32_t token = gold.empty() ? sampler.next(logits, {}) : gold[step];
+    const bool more = text.push(token);
+    if (gold.empty() && (!more || step + 1 == static_cast<size_t>(request.max_tokens))) return -1;
+    return token;
+  };
+  run_answer_pass({model, prompt.ids, next, all, wanted.on_layer}, prefill_options(request, tokens));
+  text.finish();
+  answer.timings.decode = stage.ms();
+  result.ranking = {summary.fingerprint, prompt.ids, scores.result()};
+  if (drafted) result.look_ahead = drafted->result();
+  return result;
+}
+
+}  // namespace claa

@@ -1,0 +1,25 @@
+// The prompts of a study: a folder of text files, or a JSONL file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace claa::eval {
+
+struct StudyPrompt {
+  std::string id;     // unique
+  std::string group;  // results are averaged over a group
+  std::string task;   // data set or task family; the group when there is none
+  std::string prompt;
+  std::string answer_prefix;        // how the answer begins
+  std::optional<std::string> gold;  // the right answer, if known
+};
+
+// `path`: a folder (every .txt and .md file is one prompt, in order of names), one text file, or a .jsonl
+// file whose lines are objects with "prompt" (required), "id", "group", "task", "answer_prefix" and "gold"
+// (all strings). Throws Error naming file, line and field.
+std::vector<StudyPrompt> read_prompts(const std::string& path);
+
+}  // namespace claa::eval

@@ -1,0 +1,49 @@
+// The parts that write_report puts together.
+#pragma once
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "eval/report.h"
+#include "eval/summary.h"
+
+namespace claa::eval {
+
+inline constexpr const char* kPictureNames[] = {"spearman_groups", "spearman_tasks", "spearman_all",
+                                                "jaccard_all",     "stability_all",  "density",
+                                                "head_recall"};
+
+// A group's or task's name on paper.
+inline std::string shown_name(const std::string& name) {
+  return name.empty() ? "(no name)" : name;
+}
+
+struct Picture {
+  std::string name;  // the file's without its ending
+  std::string heading, caption;
+};
+
+// Draws what there are values for and returns it in the order of the report.
+std::vector<Picture> draw_pictures(const Summary& summary, const std::filesystem::path& folder);
+
+boost::json::object summary_json(const Summary& summary, const ReportInfo& info);
+
+// group,heuristic,layer,metric,mean,standard_error,n: "(all)" is the group of all prompts. Empty: no value.
+std::string curves_csv(const Summary& summary);
+
+// id,group,task,tokens,answer_tokens, then for every heuristic the mean over layers of its Spearman with the
+// oracle.
+std::string prompts_csv(const std::vector<PromptDiagnosis>& prompts, const Summary& summary);
+
+// One file that refers to nothing outside itself. `svgs` are the pictures' files, in their order.
+std::string report_html(const std::vector<PromptDiagnosis>& prompts, const Summary& summary,
+                        const ReportInfo& info, const std::vector<Picture>& pictures,
+                        const std::vector<std::string>& svgs);
+
+// An SVG file as an element of an HTML page: without its prologue, at most as wide as it was drawn, with
+// `prefix` before its ids, which would clash with those of other pictures.
+std::string inline_svg(const std::string& svg, const std::string& prefix, const std::string& label);
+
+}  // namespace claa::eval

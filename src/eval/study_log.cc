@@ -1,0 +1,70 @@
+#include "eval/study_log.h"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "core/check.h"
+#include "core/file_map.h"
+
+namespace claa::eval {
+namespace {
+
+namespace json = boost::json;
+
+// Where the configurations differ, in words; empty when they agree.
+std::string difference(const json::object& before, const json::object& now) {
+  for (const auto& [name, value] : now) {
+    const json::value* old = before.if_contains(name);
+    if (old == nullptr || *old != value) {
+      return fmt::format("{} was {}, is {}", std::string(name),
+                         old == nullptr ? "not set" : json::serialize(*old), json::serialize(value));
+    }
+  }
+  return before.size() == now.size() ? "" : "it has other fields";
+}
+
+}  // namespace
+
+StudyLog::StudyLog(const std::string& path, const json::object& configuration) : path_(path) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    const FileMap map(path);
+    const std::span<const std::byte> bytes = map.bytes();
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
+    read(text.substr(0, whole), configuration);
+    if (whole < text.size()) std::filesystem::resize_file(path, whole);
+  }
+  file_.open(path, std::ios::app | std::ios::binary);
+  if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path, std::strerror(errno));
+  if (file_.tellp() == std::streampos(0)) file_ << json::serialize(configuration) << std::endl;
+}
+
+void StudyLog::read(const std::string& text, const json::object& configuration) {
+  size_t begin = 0;
+  for (int64_t number = 1; begin < text.size(); ++number) {
+    const size_t end = text.find('\n', begin);
+    boost::system::error_code error;
+    const json::value value = json::parse(text.substr(begin, end - begin), error);
+    begin = end + 1;
+    if (error || !value.is_object()) {
+      fail(ErrorCode::kCorruptFile, "'{}' line {} is not a JSON object; choose another folder", path_,
+           number);
+    }
+    if (number > 1) {
+      results_.push_back(value.as_object());
+    } else if (const std::string differs = difference(value.as_object(), configuration); !differs.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "'{}' holds results of another configuration: {}; choose another folder", path_, differs);
+    }
+  }
+}
+
+void StudyLog::add(const json::object& result) {
+  file_ << json::serialize(result) << std::endl;
+  if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path_, std::strerror(errno));
+  results_.push_back(result);
+}
+
+}  // namespace claa::eval

@@ -1,0 +1,28 @@
+// Results of a study as JSONL: the configuration first, then one object a prompt. A run that was stopped goes
+// on where it was; a changed configuration is refused rather than mixed.
+#pragma once
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace claa::eval {
+
+class StudyLog {
+ public:
+  // Opens or creates the file. A last line that was cut off is dropped. Throws Error{kInvalidArgument} naming
+  // the first configuration value that differs, {kCorruptFile} for a line that is no JSON object, {kIo}.
+  StudyLog(const std::string& path, const boost::json::object& configuration);
+  const std::vector<boost::json::object>& results() const { return results_; }
+  // Appends one line and flushes it.
+  void add(const boost::json::object& result);
+
+ private:
+  void read(const std::string& text, const boost::json::object& configuration);
+  std::string path_;
+  std::vector<boost::json::object> results_;
+  std::ofstream file_;
+};
+
+}  // namespace claa::eval

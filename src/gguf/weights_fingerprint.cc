@@ -1,0 +1,26 @@
+#include <algorithm>
+#include <string>
+
+#include "core/fingerprint.h"
+#include "gguf/file.h"
+
+namespace claa::gguf {
+
+uint64_t weights_fingerprint(const File& file) {
+  constexpr size_t kSample = 4096;
+  std::string identity;
+  const auto add = [&](uint64_t value) {
+    identity.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  };
+  for (const TensorInfo& tensor : file.tensors()) {
+    identity += tensor.name;
+    add(static_cast<uint64_t>(tensor.type));
+    for (const uint64_t size : tensor.shape) add(size);
+    const size_t sample = std::min(kSample, tensor.data.size());
+    add(fingerprint(tensor.data.first(sample)));
+    add(fingerprint(tensor.data.last(sample)));
+  }
+  return fingerprint(std::as_bytes(std::span(identity)));
+}
+
+}  // namespace claa::gguf

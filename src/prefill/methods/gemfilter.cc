@@ -1,0 +1,54 @@
+// gemfilter: a partial pass up to one layer ranks the prompt's tokens by the last query; the best ones are
+// then a shorter prompt of their own, with new positions. Paper: GemFilter, arXiv 2409.17422. Score of token
+// j: sum over the query heads of q_last k_j, neither scaled nor put through a softmax, average-pooled
+// (methods.md 4). Departures from the authors' code: the pass stops before the attention of its last layer;
+// the answer's length and every end-of-generation token are honoured (decision 19); budgets are clamped to 8
+// tokens (decision 12).
+#include "claa/ranker.h"
+
+namespace claa {
+namespace {
+
+struct GemFilterParams : SelectionParams {
+  GemFilterParams() { kernel = 5; }
+
+  template <class Visitor>
+  void visit(Visitor& v) {
+    visit_budget(v);
+    v.integer("kernel", kernel, 1, 4095, "width of the average pooling along the prompt");
+    v.integer("selection_layer", selection_layer, -1, 4096,
+              "layer whose last query ranks the tokens, from 0; -1: the layer at half depth");
+  }
+};
+
+EntryChoice choose(const GemFilterParams& params, int layer, int64_t budget, Passes& passes) {
+  ScoreSpec spec;
+  spec.window = 1;
+  spec.softmax = spec.scale = spec.drop_window = false;
+  spec.kernel = params.kernel;
+  spec.heads = Reduce::kSum;
+  EntryChoice choice;
+  passes.run_layers(layer, [&](LayerView& view) {
+    if (view.layer() == layer) choice.scores = view.scores(spec).to_host();
+  });
+  choice.entry.tokens = best_indices(choice.scores, budget);
+  choice.entry.renumber = true;
+  return choice;
+}
+
+std::unique_ptr<Run> start(const GemFilterParams& params, const PromptInfo& prompt) {
+  const int layer = params.selection_layer_of(prompt);
+  const int64_t budget = params.live_budget().of(prompt.tokens, params.kFewest);
+  return make_entry_run(prompt, budget,
+                        [=](Passes& passes) { return choose(params, layer, budget, passes); });
+}
+
+}  // namespace
+
+void register_gemfilter(MethodRegistry& registry) {
+  add_method<GemFilterParams>(registry, "gemfilter",
+                              "a partial pass picks tokens by the last query; they start anew, renumbered",
+                              "arXiv 2409.17422", start);
+}
+
+}  // namespace claa

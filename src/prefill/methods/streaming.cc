@@ -1,0 +1,58 @@
+// streaming: a control. All tokens are computed; each layer keeps the first entries (attention sinks) and the
+// most recent ones. Paper: StreamingLLM, arXiv 2309.17453; positions stay the original ones, as in the
+// comparison of FastKV (methods.md 6).
+#include <numeric>
+
+#include "claa/ranker.h"
+
+namespace claa {
+namespace {
+
+struct StreamingParams : SelectionParams {
+  int64_t sinks = 4;
+
+  template <class Visitor>
+  void visit(Visitor& v) {
+    visit_budget(v);
+    v.integer("sinks", sinks, 0, 4096, "first tokens that are always kept");
+  }
+};
+
+class StreamingRun : public Run {
+ public:
+  StreamingRun(int64_t sinks, int64_t budget, int64_t tokens)
+      : sinks_(std::min(sinks, budget - 1)), budget_(budget), tokens_(tokens) {}
+  bool may_drop(int /*layer*/) const override { return false; }
+  Decision decide(LayerView& view) override {
+    if (budget_ >= tokens_) return {};
+    std::vector<int32_t> kept(static_cast<size_t>(budget_));
+    std::iota(kept.begin(), kept.end(), 0);
+    std::iota(kept.begin() + sinks_, kept.end(), static_cast<int32_t>(tokens_ - budget_ + sinks_));
+    return {.live = {}, .kept = view.keep(std::move(kept))};
+  }
+  RunReport report() const override {
+    RunReport report;
+    report.active = budget_ < tokens_;
+    if (!report.active)
+      report.reason = "the budget of " + std::to_string(budget_) + " tokens keeps the whole prompt";
+    return report;
+  }
+
+ private:
+  int64_t sinks_, budget_, tokens_;
+};
+
+std::unique_ptr<Run> start(const StreamingParams& params, const PromptInfo& prompt) {
+  const int64_t budget = params.live_budget().of(prompt.tokens, params.kFewest);
+  return std::make_unique<StreamingRun>(params.sinks, budget, prompt.tokens);
+}
+
+}  // namespace
+
+void register_streaming(MethodRegistry& registry) {
+  add_method<StreamingParams>(registry, "streaming",
+                              "all tokens computed; the cache keeps the first and the last ones",
+                              "arXiv 2309.17453", start);
+}
+
+}  // namespace claa
