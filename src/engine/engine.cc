@@ -64,27 +64,33 @@ Engine::Impl::Impl(const std::string& path, const EngineOptions& options)
              options.draft};
 }
 
-Drafter::Drafter(const std::string& path, const Tokenizer& tokenizer, Backend& backend)
-    : file(gguf::File::open(path)),
-      config(read_config(file)),
-      model(config, load_weights(file, config, backend, {}), backend) {
+namespace {
+
+// The file of a draft model, once its vocabulary is known to be the model's own.
+gguf::File open_draft(const std::string& path, const std::vector<std::string>& tokens) {
+  gguf::File file = gguf::File::open(path);
   const std::vector<std::string> drafted = read_tokenizer_data(file).tokens;
-  const std::vector<std::string>& tokens = tokenizer.data().tokens;
   if (drafted.size() != tokens.size()) {
     fail(ErrorCode::kInvalidArgument,
-         "the draft model '{}' has a vocabulary of {} tokens, the model one of {}; choose a draft model with "
-         "the same "
+         "the draft model '{}' has a vocabulary of {} tokens, the model has {}; choose one with the same "
          "tokenizer",
          path, drafted.size(), tokens.size());
   }
   const auto differ = std::mismatch(tokens.begin(), tokens.end(), drafted.begin());
   if (differ.first != tokens.end()) {
     fail(ErrorCode::kInvalidArgument,
-         "the draft model '{}' has another vocabulary: token {} differs; choose a draft model with the same "
-         "tokenizer",
+         "the draft model '{}' has another vocabulary: token {} differs; choose one with the same tokenizer",
          path, differ.first - tokens.begin());
   }
+  return file;
 }
+
+}  // namespace
+
+Drafter::Drafter(const std::string& path, const Tokenizer& tokenizer, Backend& backend)
+    : file(open_draft(path, tokenizer.data().tokens)),
+      config(read_config(file)),
+      model(config, load_weights(file, config, backend, {}), backend) {}
 
 std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   if (!request.ids.empty()) return request.ids;

@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 
 #include "claa/engine.h"
+#include "gguf/file.h"
+#include "gguf/writer.h"
 
 namespace claa {
 namespace {
@@ -59,6 +62,67 @@ TEST(Engine, TokenTextsAreTheRawBytesAndTheNamesOfSpecialTokens) {
   EXPECT_NE(joined.find("<|im_start|>user\nnaïve 日本語<|im_end|>"), std::string::npos) << joined;
   EXPECT_THROW(engine().token_text(-1), Error);
   EXPECT_THROW(engine().token_text(static_cast<int32_t>(engine().model().vocabulary)), Error);
+}
+
+TEST(Engine, AnswerPrefixBeginsTheAnswer) {
+  Request request;
+  request.prompt = "What is the capital of France?";
+  request.answer_prefix = "The capital of France is";
+  request.max_tokens = 3;
+  EXPECT_TRUE(engine().answer(request).text.starts_with(" Paris")) << engine().answer(request).text;
+}
+
+// The model as its own draft model chooses what it chooses without one.
+TEST(Engine, DraftModelOfTheSameVocabulary) {
+  EngineOptions options;
+  options.draft = kModel;
+  Engine drafted = Engine::load(kModel, options);
+  EXPECT_EQ(drafted.model().draft, kModel);
+  Request request;
+  request.prompt = std::string(400, 'a') + " What is the capital of France?";
+  request.method = "specprefill";
+  request.params = {{"keep", "0.3"}};
+  request.max_tokens = 2;
+  const Trace a = drafted.trace(request), b = engine().trace(request);
+  ASSERT_TRUE(a.selected);
+  EXPECT_EQ(a.selected, b.selected);
+  EXPECT_EQ(a.scores, b.scores);
+  EXPECT_EQ(a.answer.tokens, b.answer.tokens);
+  EXPECT_GT(a.answer.timings.entry, 0);
+}
+
+TEST(Engine, RefusesADraftModelOfAnotherVocabulary) {
+  const gguf::File model = gguf::File::open(kModel);
+  const auto message = [&](const std::vector<std::string>& tokens) -> std::string {
+    const std::vector<int64_t> types = *model.get_ints("tokenizer.ggml.token_type");
+    std::vector<int32_t> kinds(types.begin(), types.begin() + static_cast<long>(tokens.size()));
+    std::vector<std::string> merges;
+    gguf::Writer writer;
+    writer.add("general.architecture", std::string("llama"));
+    writer.add("tokenizer.ggml.model", std::string("gpt2"));
+    writer.add("tokenizer.ggml.pre", std::string("smollm"));
+    writer.add("tokenizer.ggml.tokens", tokens);
+    writer.add("tokenizer.ggml.token_type", kinds);
+    writer.add("tokenizer.ggml.merges", merges);
+    const std::vector<std::byte> bytes = writer.to_bytes();
+    const std::string path = testing::TempDir() + "draft.gguf";
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<long>(bytes.size()));
+    EngineOptions options;
+    options.draft = path;
+    try {
+      Engine::load(kModel, options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  const auto views = *model.get_strings("tokenizer.ggml.tokens");
+  std::vector<std::string> tokens(views.begin(), views.end());
+  tokens[300] += "x";
+  EXPECT_NE(message(tokens).find("token 300 differs"), std::string::npos) << message(tokens);
+  tokens.pop_back();
+  EXPECT_NE(message(tokens).find("49151 tokens, the model has 49152"), std::string::npos) << message(tokens);
 }
 
 TEST(Engine, StopStringEndsTheAnswerAndIsNotShown) {

@@ -63,6 +63,7 @@ void MethodConformance::check_sets(const std::string& name, PrefillResult& resul
 }
 
 TEST_P(MethodConformance, SetsAreWellFormedAtEveryLengthAndRate) {
+  // One token, around the window of 8, around the budget of 8 that small rates come to, and longer.
   for (const int64_t tokens : {1, 2, 7, 8, 9, 10, 40, 83}) {
     const std::vector<int32_t> ids = prompt_of(tokens);
     for (const MethodInfo& info : registry.all()) {
@@ -71,6 +72,36 @@ TEST_P(MethodConformance, SetsAreWellFormedAtEveryLengthAndRate) {
         PrefillResult result = run(info.name, params, ids);
         check_sets(info.name + " keep " + keep, result, tokens);
         for (const auto& logits : decode(result, kTokens)) EXPECT_TRUE(std::isfinite(logits.front()));
+      }
+    }
+  }
+}
+
+// A budget one below, at and one above the prompt: the first drops exactly one token, the others none.
+TEST_P(MethodConformance, BudgetsAroundThePrompt) {
+  const int64_t tokens = 40;
+  for (const std::string& name : selective()) {
+    for (const int64_t budget : {39, 40, 41}) {
+      PrefillResult result = run(name, {{"keep_tokens", std::to_string(budget)}}, prompt_of(tokens));
+      const int64_t expected = std::min(budget, tokens);
+      EXPECT_EQ(result.report.active, budget < tokens) << name << ", budget " << budget;
+      EXPECT_EQ(result.cache->length(result.cache->layers() - 1), expected) << name << ", budget " << budget;
+    }
+  }
+}
+
+// Where a method promises a window, its tokens are live and kept everywhere.
+TEST_P(MethodConformance, TheWindowIsKept) {
+  const int64_t tokens = 83;
+  for (const std::string& name : selective()) {
+    const bool windowed = has(registry.find(name), "window");
+    if (!windowed) continue;
+    PrefillResult result = run(name, {{"keep", "0.2"}, {"window", "11"}}, prompt_of(tokens));
+    for (int64_t layer = 0; layer < result.cache->layers(); ++layer) {
+      for (const std::vector<int32_t>& kept : result.cache->prompt_positions(layer)) {
+        ASSERT_GE(kept.size(), 11u);
+        for (int64_t i = 0; i < 11; ++i)
+          EXPECT_EQ(kept[kept.size() - 1 - static_cast<size_t>(i)], tokens - 1 - i) << name;
       }
     }
   }

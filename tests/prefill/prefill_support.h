@@ -8,7 +8,20 @@
 #include "prefill/runner.h"
 #include "prefill/tiny_model.h"
 
+namespace claa {
+void register__template(MethodRegistry& registry);  // src/prefill/methods/_template.cc
+void register_toy(MethodRegistry& registry);        // toy_method.cc
+}  // namespace claa
+
 namespace claa::test {
+
+// The built-in methods, the template that newcomers copy, and one that came of it.
+inline MethodRegistry registry_with_newcomers() {
+  MethodRegistry registry = builtin_methods();
+  register__template(registry);
+  register_toy(registry);
+  return registry;
+}
 
 inline std::vector<int32_t> prompt_of(int64_t tokens, uint64_t seed = 5, int32_t vocabulary = 97) {
   std::mt19937_64 random(seed);
@@ -41,7 +54,7 @@ inline TinyModel& tiny_on(const BackendOptions& options) {
 
 class PrefillTest : public testing::TestWithParam<BackendOptions> {
  protected:
-  PrefillTest() : tiny(tiny_on(GetParam())), registry(builtin_methods()) {}
+  PrefillTest() : tiny(tiny_on(GetParam())), registry(registry_with_newcomers()) {}
 
   PrefillResult run(const Method& method, const std::vector<int32_t>& ids,
                     const PrefillOptions& options = {}) {

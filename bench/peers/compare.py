@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""claa beside llama.cpp and OpenVINO GenAI: everything once a round, round after round, medians and ratios.
+
+  compare.py --model M.gguf --llama-bench PATH --llama-models Q4_0.gguf Q8_0.gguf BF16.gguf --openvino-python PATH
+             [--tokens 512 2048 8000] [--rounds 3] [--prefix CMD]
+
+--prefix runs every command under another one (such as `chrt -r 10`), so that a busy machine disturbs all alike less.
+"""
+import argparse
+import json
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def output(prefix, command):
+    done = subprocess.run([*prefix, *map(str, command)], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{shlex.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def claa(options, prefix, tokens):
+    command = [options.claa, "bench", "-m", options.model, "-p", tokens, "--methods", "full,fastkv,claa", "--keep", "0.1,0.2,0.4",
+               "-r", 1, "--warmups", 0, "--decode", 0, "-o", "json"]
+    for row in json.loads(output(prefix, command)):
+        name = "claa: " + row["method"] + (f" {row['keep']}" if row["method"] != "full" else "")
+        yield name, row["ttft_ms"]["median"], row
+
+
+def llama(options, prefix, tokens):
+    for model in options.llama_models:
+        command = [options.llama_bench, "-m", model, "-p", tokens, "-n", 0, "-r", 1, "-fa", 1, "-t", options.threads, "-o", "json"]
+        row = json.loads(output(prefix, command))[0]
+        yield f"llama.cpp {pathlib.Path(model).stem}", row["avg_ns"] / 1e6, row
+
+
+def openvino(options, prefix, tokens):
+    row = json.loads(output(prefix, [options.openvino_python, HERE / "openvino_prefill.py", options.model, tokens]).splitlines()[-1])
+    yield f"OpenVINO GenAI {row['version'].split('-')[0]}", row["ttft_ms"][0], row
+
+
+def measure(options, prefix, tokens):
+    times, extra = {}, {}
+    for round_number in range(options.rounds):
+        for peer in (claa, llama, openvino):
+            for name, milliseconds, row in peer(options, prefix, tokens):
+                times.setdefault(name, []).append(milliseconds)
+                if "peak_bytes" in row:
+                    extra.setdefault(name, []).append((row["select_ms"], row["peak_bytes"]))
+        print(f"{tokens} tokens, round {round_number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+    return times, extra
+
+
+def print_table(tokens, times, extra):
+    full = statistics.median(times["claa: full"])
+    best = min(statistics.median(v) for k, v in times.items() if k.startswith("llama.cpp"))
+    print(f"\n### {tokens:,} tokens\n")
+    print("| | TTFT ms (median) | min | max | of our full | of llama.cpp's best | select ms | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, values in times.items():
+        median = statistics.median(values)
+        select = peak = ""
+        if name in extra:
+            select = f"{statistics.median(s for s, _ in extra[name]):.1f}"
+            peak = f"{max(p for _, p in extra[name]) / 2**20:.0f}"
+        print(f"| {name} | {median:.0f} | {min(values):.0f} | {max(values):.0f} | {median / full:.2f} | {median / best:.2f} | {select} | {peak} |",
+              flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--claa", default=HERE.parents[1] / "build/cpu/claa")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--llama-bench", required=True)
+    parser.add_argument("--llama-models", nargs="+", required=True)
+    parser.add_argument("--openvino-python", required=True, help="Python with the package openvino-genai")
+    parser.add_argument("--tokens", nargs="+", type=int, default=[512, 2048, 8000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--prefix", default="")
+    options = parser.parse_args()
+    for tokens in options.tokens:
+        print_table(tokens, *measure(options, shlex.split(options.prefix), tokens))
+
+
+if __name__ == "__main__":
+    main()
