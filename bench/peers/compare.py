@@ -38,7 +38,7 @@ def claa(options, prefix, tokens):
 
 def llama(options, prefix, tokens):
     for model in options.llama_models:
-        command = [options.llama_bench, "-m", model, "-p", tokens, "-n", 0, "-r", 1, "-fa", 1, "-t", options.threads, "-o", "json"]
+        command = [options.llama_bench, "-m", model, "-p", tokens, "-n", 0, "-r", 1, "-fa", 1, "--no-warmup", "-t", options.threads, "-o", "json"]
         row = json.loads(output(prefix, command))[0]
         yield f"llama.cpp {pathlib.Path(model).stem}", row["avg_ns"] / 1e6, row
 
@@ -54,9 +54,9 @@ def measure(options, prefix, tokens):
         for peer in (claa, llama, openvino):
             for name, milliseconds, row in peer(options, prefix, tokens):
                 times.setdefault(name, []).append(milliseconds)
+                print(f"{tokens} tokens, round {round_number + 1}: {name} {milliseconds:.0f} ms", file=sys.stderr, flush=True)
                 if "peak_bytes" in row:
                     extra.setdefault(name, []).append((row["select_ms"], row["peak_bytes"]))
-        print(f"{tokens} tokens, round {round_number + 1} of {options.rounds}", file=sys.stderr, flush=True)
     return times, extra
 
 

@@ -7,7 +7,7 @@ namespace claa {
 
 DType best_dtype(const BackendOptions& options) {
   if (options.name != "cpu") return DType::kF32;
-  return cpu::select_kernels(options.isa).bf16_dot ? DType::kBF16 : DType::kF32;
+  return cpu::select_kernels(options.isa, DType::kBF16).bf16_dot ? DType::kBF16 : DType::kF32;
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {

@@ -220,6 +220,13 @@ TEST(MakeBackend, RefusesWhatThereIsNot) {
   EXPECT_STREQ(make_backend({"cpu", DType::kBF16, 1, "avx2"})->name(), "cpu");
 }
 
+// The bf16 kernels read pairs of bf16 where f32 values lie.
+TEST(MakeBackend, Bf16KernelsAreForBf16Alone) {
+  EXPECT_EQ(make_backend({"cpu", DType::kF32, 1, ""})->description().find("avx512bf16"), std::string::npos);
+  EXPECT_EQ(make_backend({"cpu", DType::kBF16, 1, "avx512"})->description().find("avx512bf16"),
+            std::string::npos);
+}
+
 CLAA_EVERY_DEVICE(HostOps);
 
 }  // namespace

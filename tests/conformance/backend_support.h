@@ -44,8 +44,9 @@ inline std::unique_ptr<Backend> make_reference(DType dtype) {
   return make_backend({"reference", dtype, 0, ""});
 }
 inline const std::vector<Device>& all_devices() {
-  static const std::vector<Device> devices = {
-      {"", DType::kF32}, {"", DType::kBF16}, {"avx2", DType::kF32}, {"avx2", DType::kBF16}};
+  static const std::vector<Device> devices = {{"", DType::kF32},       {"", DType::kBF16},
+                                              {"avx2", DType::kF32},   {"avx2", DType::kBF16},
+                                              {"avx512", DType::kF32}, {"avx512", DType::kBF16}};
   return devices;
 }
 // Whether the backend multiplies bf16 natively, and so rounds probabilities to bf16.

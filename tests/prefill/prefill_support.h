@@ -33,11 +33,10 @@ inline std::vector<int32_t> prompt_of(int64_t tokens, uint64_t seed = 5, int32_t
 // One thread each: such small models spend their time waiting for threads, above all when tests run side by
 // side.
 inline const std::vector<BackendOptions>& prefill_devices() {
-  static const std::vector<BackendOptions> devices = {{"cpu", DType::kF32, 1, ""},
-                                                      {"cpu", DType::kBF16, 1, ""},
-                                                      {"cpu", DType::kBF16, 1, "avx2"},
-                                                      {"reference", DType::kF32, 1, ""},
-                                                      {"reference", DType::kBF16, 1, ""}};
+  static const std::vector<BackendOptions> devices = {
+      {"cpu", DType::kF32, 1, ""},       {"cpu", DType::kBF16, 1, ""},
+      {"cpu", DType::kBF16, 1, "avx2"},  {"cpu", DType::kBF16, 1, "avx512"},
+      {"reference", DType::kF32, 1, ""}, {"reference", DType::kBF16, 1, ""}};
   return devices;
 }
 inline std::string options_name(const BackendOptions& options) {

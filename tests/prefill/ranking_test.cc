@@ -40,7 +40,9 @@ class RankingFile : public testing::Test {
     return bytes;
   }
 
-  std::string path_ = testing::TempDir() + "ranking_test.rank";
+  // Cases run side by side in processes of their own.
+  std::string path_ =
+      testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name() + ".rank";
   Ranking ranking_{0x1234, {5, 6, 7}, {0.5f, 0.0f, 1e-30f}};
   std::string bytes_;
 };

@@ -8,7 +8,7 @@
 
 namespace claa::cpu {
 
-const Kernels& select_kernels(const std::string& cap) {
+const Kernels& select_kernels(const std::string& cap, DType dtype) {
   if (!cap.empty() && cap != "avx2" && cap != "avx512") {
     fail(ErrorCode::kInvalidArgument, "unknown instruction set cap '{}'; choose avx2 or avx512", cap);
   }
@@ -19,13 +19,15 @@ const Kernels& select_kernels(const std::string& cap) {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (cap == "avx2" || !avx512) return kKernelsAvx2;
-  return __builtin_cpu_supports("avx512bf16") ? kKernelsAvx512Bf16 : kKernelsAvx512;
+  // The bf16 kernels take every unit for a pair of bf16 values: f32 has kernels of its own.
+  const bool bf16 = dtype == DType::kBF16 && cap.empty() && __builtin_cpu_supports("avx512bf16");
+  return bf16 ? kKernelsAvx512Bf16 : kKernelsAvx512;
 }
 
 CpuBackend::CpuBackend(const BackendOptions& options)
     : dtype_(options.dtype),
       threads_(options.threads > 0 ? options.threads : physical_cores()),
-      kernels_(select_kernels(options.isa)),
+      kernels_(select_kernels(options.isa, options.dtype)),
       linear_(kernels_, options.dtype, threads_, options.isa) {
   omp_set_num_threads(threads_);  // oneDNN takes its thread count from here
 }

@@ -47,7 +47,10 @@ Linear::Linear(const Kernels& kernels, DType activation, int threads, const std:
   cap_isa(isa_cap);
   engine_ = dnnl::engine(dnnl::engine::kind::cpu, 0);
   stream_ = dnnl::stream(engine_);
-  native_bf16_ = activation == DType::kBF16 && kernels.bf16_dot;
+  // oneDNN's own cap is process-wide: another backend may have set it before.
+  constexpr auto kBf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  const auto effective = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  native_bf16_ = activation == DType::kBF16 && kernels.bf16_dot && (effective & kBf16) == kBf16;
   plain_layout_ = kernels.panel == 16;  // AVX2: oneDNN packs inside each call
 }
 
