@@ -45,8 +45,8 @@ class CpuBackend : public HostBackend {
   Linear linear_;
 };
 
-// The best kernels this CPU can run for an activation type, at most `cap` ("" for no cap). Throws kUnsupported without AVX2,
-// kInvalidArgument for an unknown cap.
+// The best kernels this CPU can run for an activation type, at most `cap` ("" for no cap). Throws
+// kUnsupported without AVX2, kInvalidArgument for an unknown cap.
 const Kernels& select_kernels(const std::string& cap, DType dtype);
 
 }  // namespace claa::cpu
