@@ -85,7 +85,7 @@ fuzz() {
 
 sanitize() {
   build build/asan asan
-  export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
+  export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
   # The long prompts take the same paths as the short ones, twenty times as long.
   run_ctest build/asan --exclude-regex 'Golden\..*/(novel|multikey|needle|code)'
 }

@@ -51,6 +51,9 @@ inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
   const __m512i n = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
 }
+inline float first_lane(Vec a) {
+  return _mm512_cvtss_f32(a);
+}
 inline float reduce_add(Vec a) {
   return _mm512_reduce_add_ps(a);
 }
@@ -108,6 +111,9 @@ inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
   const __m256i n = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
 }
+inline float first_lane(Vec a) {
+  return _mm256_cvtss_f32(a);
+}
 inline float reduce_add(Vec a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -162,9 +168,7 @@ inline Vec exp2_vec(Vec x) {
   return mul(p, pow2i(n));
 }
 inline float exp2_one(float x) {
-  float lanes[kLanes];
-  store(lanes, exp2_vec(set1(x)));
-  return lanes[0];
+  return first_lane(exp2_vec(set1(x)));
 }
 
 // acc += a b over one 32-bit unit a lane: an f32 product, or two bf16 products.
