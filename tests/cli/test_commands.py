@@ -64,7 +64,7 @@ def test_run_json(full_json):
     assert 1 <= full_json["output_tokens"] <= 12
     assert full_json["prefill"]["method"] == "full" and full_json["prefill"]["active"] is False
     assert full_json["prefill"]["selection_layer"] is None and full_json["prefill"]["keep"] == 1.0
-    assert set(full_json["timings_ms"]) == {"load", "tokenize", "prefill", "select", "first_token", "decode"}
+    assert set(full_json["timings_ms"]) == {"load", "tokenize", "prefill", "entry", "select", "first_token", "decode"}
 
 
 def test_run_json_of_a_selective_prefill(model, document, full_json):
