@@ -71,16 +71,16 @@ make_venv() {
   cp scripts/requirements.txt "$stamp"
 }
 
-# build FOLDER PRESET [OPTION...]
+# build FOLDER PRESET TARGET [OPTION...]
 build() {
-  local folder=$1 preset=$2
-  shift 2
+  local folder=$1 preset=$2 target=$3
+  shift 3
   if command -v ccache >/dev/null; then set -- "$@" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
   local log
   log=$(mktemp)
   cmake --preset "$preset" "$@" >"$log" 2>&1 || { cat "$log"; exit 1; }
   rm -f "$log"
-  cmake --build "$folder" --parallel "$JOBS"
+  cmake --build "$folder" --parallel "$JOBS" --target "$target"
 }
 
 model_is_good() { [ -f "$MODEL" ] && echo "$MODEL_SHA256  $MODEL" | sha256sum --check --status; }

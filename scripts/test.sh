@@ -84,7 +84,7 @@ fuzz() {
 }
 
 sanitize() {
-  build build/asan asan
+  build build/asan asan all
   export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
   # The long prompts take the same paths as the short ones, twenty times as long.
   run_ctest build/asan --exclude-regex 'Golden\..*/(novel|multikey|needle|code)'
@@ -95,7 +95,7 @@ step "Python environment" make_venv
 step "format" check_format
 step "layers" python3 tools/check_layers.py
 step "style" python3 tools/check_style.py
-step "build" build build/cpu cpu
+step "build" build build/cpu cpu all
 step "model" fetch_model
 step "unit tests" run_ctest build/cpu
 step "command line tests" run_pytest

@@ -54,11 +54,10 @@ struct PrefillProgress {
 
 struct Request {
   std::string prompt;
-  std::string system;  // optional system message
-  std::string
-      answer_prefix;  // how the answer begins, given to the model and not repeated in the answer's text
-  bool raw = false;   // no chat template: the prompt as it is
-  std::vector<int32_t> ids;  // when not empty: these tokens instead of prompt and template
+  std::string system;         // optional system message
+  std::string answer_prefix;  // how the answer begins; not repeated in its text
+  bool raw = false;           // no chat template: the prompt as it is
+  std::vector<int32_t> ids;   // when not empty: these tokens instead of prompt and template
   std::string method = "full";
   ParamValues params;        // of the method, e.g. {"keep", "0.2"}
   int64_t max_tokens = 256;  // 0: prefill only
@@ -114,7 +113,7 @@ struct Trace {
   std::optional<std::vector<int32_t>> selected;  // prompt positions live after the last drop
   std::vector<LayerTrace> layers;
   std::vector<std::pair<int32_t, float>> top;  // best first logits
-  std::vector<float> scores;  // that chose the live tokens, one a prompt token before the window
+  std::vector<float> scores;  // that chose the tokens, one a prompt token; those of the window may be missing
   int64_t next_position = 0;
   Answer answer;
 };
@@ -125,8 +124,8 @@ struct OracleRequest {
   std::optional<std::string> gold;           // this answer, teacher forced, instead of the model's own
   int64_t kernel = 13;                       // width of the average pooling of the ranking
   std::function<void(LayerView&)> on_layer;  // sees every layer of the prefill; may be empty
-  std::optional<LookAheadSpec>
-      look_ahead;  // scores of a SpecPrefill look-ahead by the model itself, from the same pass
+  // Scores of a SpecPrefill look-ahead by the model itself, from the same pass.
+  std::optional<LookAheadSpec> look_ahead;
 };
 
 struct OracleResult {

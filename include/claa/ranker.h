@@ -79,6 +79,9 @@ class Ranker {
 std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
                                      std::unique_ptr<Ranker> ranker);
 
+// Why a budget that covers the prompt drops nothing: RunReport::reason.
+std::string keeps_all_reason(int64_t budget);
+
 // What a method of the entry chose, and the scores (one a prompt token, or none) that it chose by.
 struct EntryChoice {
   Entry entry;

@@ -94,8 +94,7 @@ void PromptOptions::fill(Request& request) const {
 
 std::string read_text(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  const FileMap map(path);
-  return {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()};
+  return read_file(path);
 }
 
 std::vector<int32_t> parse_ids(const std::string& text, const std::string& source) {

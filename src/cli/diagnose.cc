@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
-#include <filesystem>
 
 #include <iostream>
 #include <set>
@@ -13,6 +12,8 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "eval/diagnose.h"
+#include "eval/files.h"
+#include "eval/gnuplot.h"
 #include "eval/report.h"
 #include "eval/study_log.h"
 
@@ -27,7 +28,6 @@ struct DiagnoseCommand {
   std::string prompts;
   std::string output;
   bool no_pictures = false;
-  bool report_only = false;
 };
 
 json::object configuration_json(const DiagnoseCommand& command, const ModelSummary& model) {
@@ -62,10 +62,10 @@ std::vector<eval::PromptDiagnosis> diagnoses_of(const eval::StudyLog& log, const
 }
 
 // Diagnoses what the log lacks. False when it was interrupted.
-bool diagnose_all(Engine& engine, const DiagnoseCommand& command, eval::StudyLog& log) {
+bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
+                  const std::vector<eval::StudyPrompt>& prompts, eval::StudyLog& log) {
   std::set<std::string> done;
   for (const json::object& result : log.results()) done.insert(eval::diagnosis_from_json(result).id);
-  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
   Stopwatch clock;
   size_t finished = done.size(), timed = 0;
   for (const eval::StudyPrompt& prompt : prompts) {
@@ -87,14 +87,15 @@ bool diagnose_all(Engine& engine, const DiagnoseCommand& command, eval::StudyLog
 }
 
 void run(const DiagnoseCommand& command) {
-  std::error_code ignored;
-  std::filesystem::create_directories(command.output, ignored);
-  eval::read_prompts(command.prompts);  // refused before the model is loaded
+  // Whatever can be refused without the model is refused before loading it.
+  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
+  eval::make_folder(command.output);
+  if (!command.no_pictures) eval::run_gnuplot(command.output, "/dev/null");  // is it there at all?
   Engine engine = command.model.load();
   const json::object configuration = configuration_json(command, engine.model());
   const std::string log_path = command.output + "/results.jsonl";
   eval::StudyLog log(log_path, configuration);
-  const bool complete = diagnose_all(engine, command, log);
+  const bool complete = diagnose_all(engine, command, prompts, log);
   eval::ReportInfo info;
   info.title = fmt::format("Rankings against the oracle: {}", engine.model().name);
   info.pictures = !command.no_pictures;

@@ -56,4 +56,9 @@ FileMap& FileMap::operator=(FileMap&& other) noexcept {
   return *this;
 }
 
+std::string read_file(const std::string& path) {
+  const FileMap map(path);
+  return {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()};
+}
+
 }  // namespace claa

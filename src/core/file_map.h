@@ -24,4 +24,7 @@ class FileMap {
   size_t size_ = 0;
 };
 
+// The whole of a regular file. Throws as FileMap does.
+std::string read_file(const std::string& path);
+
 }  // namespace claa

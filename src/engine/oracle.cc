@@ -6,7 +6,6 @@ namespace {
 
 LookAheadSpec oracle_spec(const OracleRequest& request) {
   LookAheadSpec spec;
-  spec.steps = request.request.max_tokens;
   spec.kernel = request.kernel;
   spec.pool_first = spec.drafter = false;
   return spec;

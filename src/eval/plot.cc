@@ -5,6 +5,8 @@
 #include <system_error>
 
 #include "core/check.h"
+#include "core/file_map.h"
+#include "core/output_file.h"
 #include "eval/files.h"
 #include "eval/gnuplot.h"
 #include "eval/plot_script.h"
@@ -80,7 +82,7 @@ std::string without_titles(const std::string& svg) {
 void render(const std::string& script, const std::filesystem::path& folder, const std::string& stem) {
   const TemporaryFolder scratch(folder);
   const std::string script_name = stem + ".gp";
-  write_file(scratch.path() / script_name, script);
+  OutputFile(scratch.path() / script_name).commit(script);
   run_gnuplot(scratch.path(), script_name);
   const std::string svg = stem + ".svg";
   const std::string png = stem + ".png";
@@ -90,7 +92,7 @@ void render(const std::string& script, const std::filesystem::path& folder, cons
     if (error || size == 0)
       fail(ErrorCode::kInternal, "gnuplot drew {} but wrote no {}", script_name, picture);
   }
-  write_file(scratch.path() / svg, without_titles(read_file(scratch.path() / svg)));
+  OutputFile(scratch.path() / svg).commit(without_titles(read_file(scratch.path() / svg)));
   for (const std::string& name : {script_name, svg, png}) rename_file(scratch.path() / name, folder / name);
 }
 

@@ -14,12 +14,6 @@ namespace {
 namespace json = boost::json;
 namespace fs = std::filesystem;
 
-std::string read_file(const std::string& path) {
-  const FileMap map(path);
-  const std::span<const std::byte> bytes = map.bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 std::string string_field(const json::object& object, const char* name, const std::string& where,
                          std::string otherwise) {
   const json::value* value = object.if_contains(name);

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "core/file_map.h"
+#include "core/output_file.h"
 #include "eval/files.h"
 #include "eval/report_parts.h"
 
@@ -47,15 +49,15 @@ void write_report(const std::vector<PromptDiagnosis>& prompts, const ReportInfo&
   const Summary summary = summarize(prompts);
   make_folder(folder);
   // Numbers first: they remain when there is no gnuplot.
-  write_file(folder / "summary.json", boost::json::serialize(summary_json(summary, info)) + "\n");
-  write_file(folder / "curves.csv", curves_csv(summary));
-  write_file(folder / "prompts.csv", prompts_csv(prompts, summary));
+  OutputFile(folder / "summary.json").commit(boost::json::serialize(summary_json(summary, info)) + "\n");
+  OutputFile(folder / "curves.csv").commit(curves_csv(summary));
+  OutputFile(folder / "prompts.csv").commit(prompts_csv(prompts, summary));
   std::vector<Picture> pictures;
   if (info.pictures) pictures = draw_pictures(summary, folder);
   remove_other_pictures(pictures, folder);
   std::vector<std::string> svgs;
   for (const Picture& picture : pictures) svgs.push_back(read_file(folder / (picture.name + ".svg")));
-  write_file(folder / "report.html", report_html(prompts, summary, info, pictures, svgs));
+  OutputFile(folder / "report.html").commit(report_html(prompts, summary, info, pictures, svgs));
 }
 
 }  // namespace claa::eval

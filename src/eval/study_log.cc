@@ -29,9 +29,7 @@ std::string difference(const json::object& before, const json::object& now) {
 StudyLog::StudyLog(const std::string& path, const json::object& configuration) : path_(path) {
   std::error_code error;
   if (std::filesystem::exists(path, error)) {
-    const FileMap map(path);
-    const std::span<const std::byte> bytes = map.bytes();
-    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::string text = read_file(path);
     const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
     read(text.substr(0, whole), configuration);
     if (whole < text.size()) std::filesystem::resize_file(path, whole);

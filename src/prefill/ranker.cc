@@ -19,6 +19,10 @@ ScoreSpec SelectionParams::score_spec() const {
   return spec;
 }
 
+std::string keeps_all_reason(int64_t budget) {
+  return fmt::format("the budget of {} tokens keeps the whole prompt", budget);
+}
+
 int SelectionParams::selection_layer_of(const PromptInfo& prompt) const {
   if (selection_layer >= prompt.layers - 1) {
     fail(ErrorCode::kInvalidArgument,
@@ -85,7 +89,7 @@ class RankedRun : public Run {
     if (live_budget_ < prompt_tokens_ || kept_budget_ < prompt_tokens_) {
       return "every layer of this model is outside the method's schedule: see first_layer";
     }
-    return fmt::format("the budget of {} tokens keeps the whole prompt", live_budget_);
+    return keeps_all_reason(live_budget_);
   }
 
   RankSchedule schedule_;
@@ -112,7 +116,7 @@ class EntryRun : public Run {
     RunReport report;
     report.active = active_;
     report.scores = scores_;
-    if (!active_) report.reason = fmt::format("the budget of {} tokens keeps the whole prompt", budget_);
+    if (!active_) report.reason = keeps_all_reason(budget_);
     return report;
   }
 

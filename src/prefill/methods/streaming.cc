@@ -33,8 +33,7 @@ class StreamingRun : public Run {
   RunReport report() const override {
     RunReport report;
     report.active = budget_ < tokens_;
-    if (!report.active)
-      report.reason = "the budget of " + std::to_string(budget_) + " tokens keeps the whole prompt";
+    if (!report.active) report.reason = keeps_all_reason(budget_);
     return report;
   }
 
