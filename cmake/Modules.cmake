@@ -22,6 +22,7 @@ endfunction()
 function(claa_test name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
+  list(FILTER sources EXCLUDE REGEX "/cuda_[^/]*$")  # see claa_gpu_test
   if(NOT sources)
     return()
   endif()
@@ -34,4 +35,22 @@ function(claa_test name)
   endforeach()
   target_link_libraries(test_${name} PRIVATE GTest::gtest_main GTest::gmock claa_flags)
   gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${name} TIMEOUT 600)
+endfunction()
+
+# claa_gpu_test(NAME FILES file... [LINK module...]): the named files of tests/NAME once more, on the CUDA backend; label
+# gpu.
+function(claa_gpu_test name)
+  cmake_parse_arguments(ARG "" "" "FILES;LINK" ${ARGN})
+  list(TRANSFORM ARG_FILES PREPEND ${name}/)
+  add_executable(test_${name}_gpu ${ARG_FILES} gpu_main.cc)
+  target_include_directories(test_${name}_gpu PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_definitions(test_${name}_gpu PRIVATE CLAA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data" CLAA_TEST_CUDA
+                                                      CLAA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  foreach(dep ${ARG_LINK})
+    target_link_libraries(test_${name}_gpu PRIVATE claa_${dep})
+  endforeach()
+  target_link_libraries(test_${name}_gpu PRIVATE GTest::gtest GTest::gmock claa_flags)
+  add_dependencies(test_${name}_gpu claa_cuda)
+  gtest_discover_tests(test_${name}_gpu DISCOVERY_TIMEOUT 60 TEST_PREFIX gpu.
+                       PROPERTIES LABELS gpu TIMEOUT 600 SKIP_RETURN_CODE 77)
 endfunction()

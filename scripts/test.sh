@@ -22,8 +22,8 @@ SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 
 check_format() {
-  git ls-files '*.cc' '*.h' | xargs clang-format-14 --dry-run -Werror
-  echo "$(git ls-files '*.cc' '*.h' | wc -l) files are formatted"
+  git ls-files '*.cc' '*.h' '*.cu' '*.cuh' | xargs clang-format-14 --dry-run -Werror
+  echo "$(git ls-files '*.cc' '*.h' '*.cu' '*.cuh' | wc -l) files are formatted"
 }
 
 # run_ctest FOLDER [OPTION...]: all tests, or those that ctest's options leave, and none of them skipped.
@@ -83,6 +83,17 @@ fuzz() {
   [ "$failed" = 0 ]
 }
 
+# The CUDA backend and its tests compile without a GPU, where nvcc is installed.
+compile_cuda() {
+  if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+    echo "nvcc is not installed: the CUDA backend is not compiled"
+    return
+  fi
+  scripts/cudnn_frontend.sh
+  # One architecture: every further one compiles the same source again.
+  build build/cuda cuda claa_cuda -DCMAKE_CUDA_ARCHITECTURES=90 -DCLAA_BUILD_TESTS=OFF
+}
+
 sanitize() {
   build build/asan asan all
   export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
@@ -100,6 +111,7 @@ step "model" fetch_model
 step "unit tests" run_ctest build/cpu
 step "command line tests" run_pytest
 step "installed package" check_package
+step "CUDA backend" compile_cuda
 if [ "$SANITIZE" = 1 ]; then step "unit tests under sanitizers" sanitize; fi
 if [ "$FUZZ" = 1 ]; then step "fuzzers" fuzz; fi
 printf '\nall passed in %d s: %s\n' "$SECONDS" "$(paste -sd ';' "$SCRATCH/summary" | sed 's/;/; /g')"

@@ -30,9 +30,11 @@
 namespace claa {
 
 struct EngineOptions {
-  std::string device = "cpu";  // "cpu" or "reference"
-  std::string dtype = "auto";  // "f32", "bf16" or "auto": bf16 where the CPU multiplies it, else f32
-  int threads = 0;             // 0: physical cores
+  std::string device = "auto";  // "cpu", "cuda", "auto" (cuda where it can be used, else cpu) or "reference"
+  // "f32", "bf16", "fp8" (cuda: bf16 with linear layers in FP8), or "auto": bf16 where the device multiplies
+  // it, else f32
+  std::string dtype = "auto";
+  int threads = 0;    // 0: physical cores
   std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
   std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512" or ""
   std::function<void(int64_t layers_done, int64_t layers)> on_load;

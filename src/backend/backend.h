@@ -1,8 +1,11 @@
 // The contract of a device: about twenty coarse operations on tensor views. Models and methods are written
-// against it and name no device. `reference` is the naive oracle of the tests; `cpu` is oneDNN and SIMD.
+// against it and name no device. `reference` is the naive oracle of the tests; `cpu` is oneDNN and SIMD;
+// `cuda`, a shared library of its own that is loaded when it is asked for, is cuBLASLt, cuDNN and own
+// kernels.
 //
 // Numerics: the residual stream, scores and logits are f32; the inputs of linear layers, Q, K and V have the
-// activation type (f32 or bf16). All sums accumulate in f32.
+// activation type (f32 or bf16); projections on their way to RoPE and the gated activation have the wide
+// type. All sums accumulate in f32.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +25,12 @@ struct BackendOptions {
   DType dtype = DType::kBF16;  // activation type
   int threads = 0;             // 0: physical cores
   std::string isa;             // cap: "avx2", "avx512" or "" for the best the CPU has
+  bool fp8 = false;            // cuda with bf16: linear layers in FP8 (E4M3), but for the vocabulary's
+};
+
+struct StageTime {
+  std::string stage;  // "linear", "attention", "scores", "select", "rest"
+  double ms = 0;
 };
 
 // A weight in the form its backend multiplies with. Shape [outputs, inputs].
@@ -70,29 +79,45 @@ class Backend {
   virtual DType dtype() const = 0;
   // Rows of a chunk that keeps the device busy and its caches warm.
   virtual int64_t chunk_rows() const = 0;
+  // Type of q, kv and gate_up below: f32, or the activation type where bytes moved cost more than they carry.
+  virtual DType wide_dtype() const { return DType::kF32; }
+  // Rows of memory that attention() of `rows` packed rows needs in q, out, K and V: a kernel made for a range
+  // of lengths touches what lies behind the last row. K and V hold finite values there.
+  virtual int64_t padded(int64_t rows) const { return rows; }
 
   virtual Buffer allocate(size_t bytes) = 0;
   virtual void upload(const void* host, size_t bytes, void* device) = 0;
   virtual void download(const void* device, size_t bytes, void* host) = 0;
+  virtual void clear(void* device, size_t bytes) = 0;  // to zeros
+  // Most device memory in use since the last call; 0 where that is the process's own memory.
+  virtual size_t peak_bytes() { return 0; }
+  // Waits for all work; where nothing is left running, it returns at once.
+  virtual void synchronize() {}
+  // Milliseconds of the device by kind of work between the two calls, which cost a little time of their own;
+  // empty where the device does not measure itself.
+  virtual void start_profile() {}
+  virtual std::vector<StageTime> stop_profile() { return {}; }
 
   virtual std::unique_ptr<PackedWeight> prepare(const WeightSource& source) = 0;
 
   // out[r] = rows ids[r] of the table [vocabulary, hidden]; out f32.
   virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) = 0;
-  // out = x W^T (+ out when accumulate); x [rows, inputs] activation type, out [rows, outputs] f32.
+  // out = x W^T (+ out when accumulate); x [rows, inputs] activation type, out [rows, outputs] f32 or the
+  // wide type.
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) = 0;
   // out = x / sqrt(mean(x^2) + eps) * weight; x f32, out activation type, weight f32 [1, columns].
   virtual void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
-  // x[r] += bias; f32.
+  // x[r] += bias; x wide type, bias f32.
   virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
-  // q [rows, heads * head_size] f32 rotated at table rows `positions` -> out, activation type, same shape.
+  // q [rows, heads * head_size] wide type, rotated at table rows `positions` -> out, activation type, same
+  // shape.
   virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table,
                     std::span<const int32_t> positions, const Tensor& out) = 0;
-  // kv [rows, 2 * kv_heads * head_size] f32 (all K, then all V): rotated K and V go to slots [slot, slot +
-  // rows).
+  // kv [rows, 2 * kv_heads * head_size] wide type (all K, then all V): rotated K and V go to slots [slot,
+  // slot + rows).
   virtual void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                           const KvView& cache, int64_t slot) = 0;
-  // out = silu(gate) * up; gate_up [rows, 2 * columns] f32 (gate first), out activation type.
+  // out = silu(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type.
   virtual void swiglu(const Tensor& gate_up, const Tensor& out) = 0;
 
   // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
@@ -130,7 +155,16 @@ void check_score_spec(const ScoreSpec& spec, int64_t heads, int64_t kv_heads, in
 // The fastest activation type of a device: bf16 where it is multiplied natively, else f32.
 DType best_dtype(const BackendOptions& options);
 
-// Throws Error{kInvalidArgument} (unknown name) or kUnsupported (this CPU cannot).
+// What "auto" stands for on this machine: cuda where there is a GPU that can be used, else cpu. Other names
+// stay.
+std::string resolve_device(const std::string& name);
+
+// From the words of a user: a device as resolve_device() takes it, dtype "auto", "f32", "bf16" or (cuda
+// alone) "fp8", threads from 0 (physical cores) to 1024. Throws Error{kInvalidArgument}.
+BackendOptions backend_options(const std::string& device, const std::string& dtype, int threads,
+                               const std::string& isa);
+
+// Throws Error{kInvalidArgument} (unknown name) or kUnsupported (this machine cannot).
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 
 }  // namespace claa

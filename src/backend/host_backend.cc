@@ -22,6 +22,9 @@ void HostBackend::upload(const void* host, size_t bytes, void* device) {
 void HostBackend::download(const void* device, size_t bytes, void* host) {
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
+void HostBackend::clear(void* device, size_t bytes) {
+  std::memset(device, 0, bytes);
+}
 
 void HostBackend::add_bias(const Tensor& x, const Tensor& bias) {
   const float* b = bias.ptr<float>();

@@ -10,6 +10,7 @@ class HostBackend : public Backend {
   Buffer allocate(size_t bytes) override;
   void upload(const void* host, size_t bytes, void* device) override;
   void download(const void* device, size_t bytes, void* host) override;
+  void clear(void* device, size_t bytes) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
   void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                  const Tensor& out) override;

@@ -1,19 +1,54 @@
 // Makes a backend by name.
 #include "backend/backend.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/plugin.h"
 #include "backend/reference/reference_backend.h"
 
 namespace claa {
+std::string resolve_device(const std::string& name) {
+  if (name != "auto") return name;
+  return cuda_usable() ? "cuda" : "cpu";
+}
 
 DType best_dtype(const BackendOptions& options) {
+  if (options.name == "cuda") return DType::kBF16;
   if (options.name != "cpu") return DType::kF32;
   return cpu::select_kernels(options.isa, DType::kBF16).bf16_dot ? DType::kBF16 : DType::kF32;
+}
+
+BackendOptions backend_options(const std::string& device, const std::string& dtype, int threads,
+                               const std::string& isa) {
+  BackendOptions options;
+  options.name = resolve_device(device);
+  options.threads = threads;
+  options.isa = isa;
+  if (threads < 0 || threads > 1024) {
+    fail(ErrorCode::kInvalidArgument, "threads must be from 0 (physical cores) to 1024, not {}", threads);
+  }
+  if (dtype == "f32") {
+    options.dtype = DType::kF32;
+  } else if (dtype == "bf16") {
+    options.dtype = DType::kBF16;
+  } else if (dtype == "auto") {
+    options.dtype = best_dtype(options);
+  } else if (dtype == "fp8") {
+    if (options.name != "cuda") {
+      fail(ErrorCode::kUnsupported, "dtype fp8 needs device cuda, this is {}; choose auto, f32 or bf16",
+           options.name);
+    }
+    options.dtype = DType::kBF16;
+    options.fp8 = true;
+  } else {
+    fail(ErrorCode::kInvalidArgument, "unknown dtype '{}'; choose auto, f32, bf16 or fp8", dtype);
+  }
+  return options;
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   if (options.name == "cpu") return std::make_unique<cpu::CpuBackend>(options);
   if (options.name == "reference") return std::make_unique<reference::ReferenceBackend>(options.dtype);
-  fail(ErrorCode::kInvalidArgument, "unknown device '{}'; choose cpu or reference", options.name);
+  if (options.name == "cuda") return make_cuda_backend(options);
+  fail(ErrorCode::kInvalidArgument, "unknown device '{}'; choose auto, cpu, cuda or reference", options.name);
 }
 
 }  // namespace claa

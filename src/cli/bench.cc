@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <random>
 
 #include "claa/prefill.h"
+#include "cli/bench_target.h"
 #include "cli/common.h"
 #include "core/check.h"
 
@@ -16,6 +16,9 @@ namespace {
 
 struct BenchOptions {
   ModelOptions model;
+  std::string shape;
+  bool random_weights = false;
+  bool stages = false;
   std::vector<int64_t> lengths{512, 2048};
   std::vector<std::string> methods{"full", "claa"};
   std::vector<std::string> keeps{"0.2"};
@@ -34,6 +37,7 @@ struct Row {
   std::vector<double> ttft, select, decode;
   int64_t kept = 0;
   int64_t peak_bytes = 0;
+  std::vector<StageTime> stages;
 };
 
 double median(std::vector<double> values) {
@@ -43,25 +47,10 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-// Peak resident memory of the process since the last reset, in bytes; 0 where the system does not say.
-int64_t peak_resident() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
-  }
-  return 0;
-}
-void reset_peak() {
-  std::ofstream("/proc/self/clear_refs") << "5";
-}
-
 // Prompts: the start of a text, or random ids. Timing hardly depends on which tokens they are.
-std::vector<int32_t> prompt_ids(const BenchOptions& options, Engine& engine, int64_t tokens) {
+std::vector<int32_t> prompt_ids(const BenchOptions& options, BenchTarget& target, int64_t tokens) {
   if (!options.file.empty()) {
-    Request request;
-    request.raw = true;
-    request.prompt = read_text(options.file);
-    std::vector<int32_t> ids = engine.tokenize(request);
+    std::vector<int32_t> ids = target.tokenize(read_text(options.file));
     if (static_cast<int64_t>(ids.size()) < tokens) {
       fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, fewer than the {} asked for", options.file,
            ids.size(), tokens);
@@ -71,8 +60,7 @@ std::vector<int32_t> prompt_ids(const BenchOptions& options, Engine& engine, int
   }
   std::mt19937 random(static_cast<uint32_t>(tokens));
   std::vector<int32_t> ids(static_cast<size_t>(tokens));
-  for (int32_t& id : ids)
-    id = static_cast<int32_t>(random() % static_cast<uint64_t>(engine.model().vocabulary));
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(target.vocabulary()));
   return ids;
 }
 
@@ -87,7 +75,8 @@ std::vector<Row> make_rows(const BenchOptions& options, int64_t tokens) {
       return std::any_of(specs.begin(), specs.end(), [&](const ParamSpec& s) { return s.name == name; });
     };
     for (const std::string& keep : has("keep") ? options.keeps : std::vector<std::string>{""}) {
-      Row row{method, keep, {}, tokens, {}, {}, {}, 0, 0};
+      Row row;
+      row.method = method, row.keep = keep, row.tokens = tokens;
       for (const auto& [name, value] : extra.values()) {
         if (has(name)) row.params[name] = value;
       }
@@ -99,31 +88,23 @@ std::vector<Row> make_rows(const BenchOptions& options, int64_t tokens) {
   return rows;
 }
 
-void measure(Engine& engine, const std::vector<int32_t>& ids, const BenchOptions& options, bool record,
+void measure(BenchTarget& target, const std::vector<int32_t>& ids, const BenchOptions& options, bool record,
              Row& row) {
-  Request request;
-  request.ids = ids;
-  request.method = row.method;
-  request.params = row.params;
-  request.cancel = &interrupt_flag();
-  request.max_tokens = 1 + options.decode;
-  reset_peak();
-  const Answer answer = engine.answer(request);
+  const Measurement m = target.run({ids, row.method, row.params, options.decode});
   if (!record) return;
-  row.ttft.push_back(answer.timings.first_token);
-  row.select.push_back(answer.timings.select);
-  if (answer.tokens.size() > 1)
-    row.decode.push_back(answer.timings.decode / static_cast<double>(answer.tokens.size() - 1));
-  row.kept = answer.kept_tokens;
-  row.peak_bytes = std::max(row.peak_bytes, peak_resident());
+  row.ttft.push_back(m.ttft_ms);
+  row.select.push_back(m.select_ms);
+  if (m.decoded > 0) row.decode.push_back(m.decode_ms / static_cast<double>(m.decoded));
+  row.kept = m.kept;
+  row.peak_bytes = std::max(row.peak_bytes, m.peak_bytes);
 }
 
 double keep_of(const Row& row) {
   return row.keep.empty() ? 1.0 : std::stod(row.keep);
 }
 
-void print_markdown(const std::vector<Row>& rows, const ModelSummary& model) {
-  std::cout << fmt::format("{}, {}\n\n", model.name.empty() ? model.file : model.name, model.device);
+void print_markdown(const std::vector<Row>& rows, const BenchTarget& target) {
+  std::cout << fmt::format("{}, {}\n\n", target.name(), target.device());
   std::cout << "| tokens | method | keep | TTFT ms (median) | min | max | tokens/s | select ms | decode "
                "ms/token | peak MiB |\n"
                "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
@@ -137,14 +118,35 @@ void print_markdown(const std::vector<Row>& rows, const ModelSummary& model) {
   }
 }
 
-void print_json(const std::vector<Row>& rows, const ModelSummary& model, const BenchOptions& options) {
+// Time of the device by kind of work, from a run of its own: measuring it costs a little.
+void print_stages(const std::vector<Row>& rows) {
+  std::cout << "\n| tokens | method | keep |";
+  for (const StageTime& stage : rows.front().stages) std::cout << " " << stage.stage << " ms |";
+  std::cout << " sum ms | TTFT / (linear + attention) |\n|---:|---|---:|";
+  for (size_t i = 0; i < rows.front().stages.size() + 2; ++i) std::cout << "---:|";
+  std::cout << "\n";
+  for (const Row& row : rows) {
+    std::cout << fmt::format("| {} | {} | {:.2f} |", row.tokens, row.method, keep_of(row));
+    double sum = 0, ceiling = 0;
+    for (const StageTime& stage : row.stages) {
+      std::cout << fmt::format(" {:.2f} |", stage.ms);
+      sum += stage.ms;
+      if (stage.stage == "linear" || stage.stage == "attention") ceiling += stage.ms;
+    }
+    std::cout << fmt::format(" {:.2f} | {:.3f} |\n", sum, median(row.ttft) / ceiling);
+  }
+}
+
+void print_json(const std::vector<Row>& rows, const BenchTarget& target) {
   boost::json::array json;
   for (const Row& row : rows) {
     const double ttft = median(row.ttft);
+    boost::json::object stages;
+    for (const StageTime& stage : row.stages) stages[stage.stage] = rounded(stage.ms);
     json.push_back(boost::json::object{
-        {"shape", model.name},
-        {"device", model.device},
-        {"dtype", options.model.engine.dtype},
+        {"shape", target.name()},
+        {"device", target.device()},
+        {"dtype", target.dtype()},
         {"method", row.method},
         {"keep", keep_of(row)},
         {"tokens", row.tokens},
@@ -156,27 +158,61 @@ void print_json(const std::vector<Row>& rows, const ModelSummary& model, const B
         {"tokens_per_s", rounded(1000.0 * static_cast<double>(row.tokens) / ttft)},
         {"select_ms", rounded(median(row.select))},
         {"peak_bytes", row.peak_bytes},
-        {"decode_ms", rounded(median(row.decode))}});
+        {"decode_ms", rounded(median(row.decode))},
+        {"stages_ms", stages}});
   }
   std::cout << boost::json::serialize(json) << "\n";
 }
 
-void run(const BenchOptions& options) {
+// Where the device works while the host goes on, the host's clock knows nothing of selection.
+void take_select(Row& row) {
+  if (row.stages.empty()) return;
+  double ms = 0;
+  for (const StageTime& stage : row.stages) {
+    if (stage.stage == "scores" || stage.stage == "select") ms += stage.ms;
+  }
+  row.select.assign(1, ms);
+}
+
+void check_options(const BenchOptions& options) {
   if (options.output != "md" && options.output != "json") {
     fail(ErrorCode::kInvalidArgument, "unknown output '{}'; choose md or json", options.output);
   }
+  if (options.shape.empty() == options.model.path.empty()) {
+    fail(ErrorCode::kInvalidArgument, "give either a model (-m) or a shape (--shape)");
+  }
+  if (!options.shape.empty() && !options.random_weights) {
+    fail(ErrorCode::kInvalidArgument, "a shape has no weights of its own: add --random-weights");
+  }
+  if (!options.shape.empty() && !options.file.empty()) {
+    fail(ErrorCode::kInvalidArgument, "a shape has no tokenizer: leave out --file, or give a model");
+  }
+}
+
+void run(const BenchOptions& options) {
+  check_options(options);
   std::vector<std::vector<Row>> groups;
   for (const int64_t length : options.lengths) groups.push_back(make_rows(options, length));
-  Engine engine = options.model.load();
+  const auto target =
+      options.shape.empty() ? bench_engine(options.model) : bench_shape(options.shape, options.model);
   for (size_t g = 0; g < groups.size(); ++g) {
-    const std::vector<int32_t> ids = prompt_ids(options, engine, options.lengths[g]);
+    const std::vector<int32_t> ids = prompt_ids(options, *target, options.lengths[g]);
     for (int i = 0; i < options.warmups + options.runs; ++i) {
-      for (Row& row : groups[g]) measure(engine, ids, options, i >= options.warmups, row);
+      for (Row& row : groups[g]) measure(*target, ids, options, i >= options.warmups, row);
+    }
+    for (Row& row : groups[g]) {
+      row.stages = target->stages({ids, row.method, row.params, 0});
+      take_select(row);
     }
   }
   std::vector<Row> rows;
   for (std::vector<Row>& group : groups) std::move(group.begin(), group.end(), std::back_inserter(rows));
-  options.output == "md" ? print_markdown(rows, engine.model()) : print_json(rows, engine.model(), options);
+  if (options.output == "json") {
+    print_json(rows, *target);
+    return;
+  }
+  print_markdown(rows, *target);
+  if (options.stages && !rows.front().stages.empty()) print_stages(rows);
 }
 
 }  // namespace
@@ -184,7 +220,11 @@ void run(const BenchOptions& options) {
 void add_bench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "time to first token by method, rate and prompt length");
-  options->model.add_to(*command);
+  options->model.add_to(*command, false);
+  command->add_option("--shape", options->shape,
+                      "a published shape instead of a model, such as llama-3.1-8b");
+  command->add_flag("--random-weights", options->random_weights, "the weights of a shape");
+  command->add_flag("--stages", options->stages, "time by kind of work, on a GPU with a shape");
   command->add_option("-p,--prompt-tokens", options->lengths, "prompt lengths")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 27));

@@ -14,7 +14,7 @@ namespace claa::cli {
 struct ModelOptions {
   std::string path;
   EngineOptions engine;
-  void add_to(CLI::App& app);
+  void add_to(CLI::App& app, bool required = true);
   // Loads the model; Ctrl-C stops it after the layer at work.
   Engine load() const;
 };

@@ -10,36 +10,11 @@ const char* finish_reason_name(FinishReason reason) {
   return reason == FinishReason::kEnd ? "end" : reason == FinishReason::kLength ? "length" : "stop";
 }
 
-namespace {
-
-BackendOptions backend_options(const EngineOptions& options) {
-  BackendOptions backend;
-  backend.name = options.device;
-  backend.threads = options.threads;
-  backend.isa = options.isa;
-  if (options.threads < 0 || options.threads > 1024) {
-    fail(ErrorCode::kInvalidArgument, "threads must be from 0 (physical cores) to 1024, not {}",
-         options.threads);
-  }
-  if (options.dtype == "f32") {
-    backend.dtype = DType::kF32;
-  } else if (options.dtype == "bf16") {
-    backend.dtype = DType::kBF16;
-  } else if (options.dtype == "auto") {
-    backend.dtype = best_dtype(backend);
-  } else {
-    fail(ErrorCode::kInvalidArgument, "unknown dtype '{}'; choose auto, f32 or bf16", options.dtype);
-  }
-  return backend;
-}
-
-}  // namespace
-
 Engine::Impl::Impl(const std::string& path, const EngineOptions& options)
     : file(gguf::File::open(path)),
       config(read_config(file)),
       tokenizer(read_tokenizer_data(file)),
-      backend(make_backend(backend_options(options))),
+      backend(make_backend(backend_options(options.device, options.dtype, options.threads, options.isa))),
       model(config, load_weights(file, config, *backend, options.on_load), *backend),
       methods(builtin_methods()) {
   if (!tokenizer.data().chat_template.empty()) chat.emplace(tokenizer.data().chat_template);

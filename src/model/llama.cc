@@ -20,16 +20,17 @@ Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) 
     DType dtype;
     int64_t columns;
   };
-  const DType activation = backend.dtype();
+  const DType activation = backend.dtype(), projected = backend.wide_dtype();
   const Part parts[] = {{&normed, activation, config.hidden},
-                        {&wide, DType::kF32, wide_size},
+                        {&wide, projected, wide_size},
                         {&q, activation, q_size},
                         {&attention, activation, q_size},
-                        {&gate_up, DType::kF32, 2 * config.ffn},
+                        {&gate_up, projected, 2 * config.ffn},
                         {&gated, activation, config.ffn}};
-  const auto size = [rows](const Part& part) {
-    const size_t bytes = static_cast<size_t>(rows * part.columns) * dtype_bytes(part.dtype);
-    return (bytes + 63) / 64 * 64;  // every part starts on a cache line
+  const int64_t padded = backend.padded(rows);
+  const auto size = [padded](const Part& part) {
+    const size_t bytes = static_cast<size_t>(padded * part.columns) * dtype_bytes(part.dtype);
+    return (bytes + 255) / 256 * 256;  // every part starts on a cache line, of a GPU too
   };
   size_t total = 0;
   for (const Part& part : parts) total += size(part);
@@ -59,9 +60,16 @@ void LlamaModel::project_kv(int64_t layer, const Tensor& hidden, std::span<const
 void LlamaModel::project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
                            const RopeTable& rope, const Tensor& out, Workspace& work) const {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-  const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
-  const Tensor projected = head(work.wide, hidden.rows(), w.q->outputs);
-  backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps, normed);
+  backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps,
+                    head(work.normed, hidden.rows(), config_.hidden));
+  project_q_normed(layer, 0, positions, rope, out, work);
+}
+
+void LlamaModel::project_q_normed(int64_t layer, int64_t first, std::span<const int32_t> positions,
+                                  const RopeTable& rope, const Tensor& out, Workspace& work) const {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const Tensor normed = work.normed.slice_rows(first, out.rows());
+  const Tensor projected = head(work.wide, out.rows(), w.q->outputs);
   backend_.linear(normed, *w.q, projected, false);
   if (config_.qkv_bias) backend_.add_bias(projected, w.q_bias.tensor);
   backend_.rope(projected, config_.head_size, rope, positions, out);

@@ -13,15 +13,16 @@ namespace claa {
 // Scratch for one chunk of rows; allocated once per prompt.
 class Workspace {
  public:
+  // Memory for backend.padded(rows) rows.
   Workspace(const ModelConfig& config, Backend& backend, int64_t rows);
   int64_t rows() const { return rows_; }
   size_t bytes() const { return memory_.bytes(); }
 
   Tensor normed;     // [rows, hidden] activation type
-  Tensor wide;       // [rows, max(q, 2 kv)] f32
+  Tensor wide;       // [rows, max(q, 2 kv)] wide type
   Tensor q;          // [rows, heads * head_size] activation type
   Tensor attention;  // [rows, heads * head_size] activation type
-  Tensor gate_up;    // [rows, 2 * ffn] f32
+  Tensor gate_up;    // [rows, 2 * ffn] wide type
   Tensor gated;      // [rows, ffn] activation type
 
  private:
@@ -48,6 +49,10 @@ class LlamaModel {
   // First half, queries: out [rows, heads * head_size], activation type.
   void project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
                  const RopeTable& rope, const Tensor& out, Workspace& work) const;
+  // The same of rows that project_kv() of the layer left in `work.normed`, from row `first` of what it was
+  // given.
+  void project_q_normed(int64_t layer, int64_t first, std::span<const int32_t> positions,
+                        const RopeTable& rope, const Tensor& out, Workspace& work) const;
   // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
   void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
               std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;

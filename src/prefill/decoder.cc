@@ -25,7 +25,7 @@ const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& obse
     cache_.appended(layer);
     kv.length = cache_.length(layer);
     const int32_t visible = static_cast<int32_t>(kv.length);
-    model_.project_q(layer, hidden, {&position, 1}, rope_.table, work_.q, work_);
+    model_.project_q_normed(layer, 0, {&position, 1}, rope_.table, work_.q, work_);
     if (observe) observe(layer, work_.q, kv);
     model_.finish(layer, work_.q, kv, nullptr, {&visible, 1}, hidden, work_);
   }

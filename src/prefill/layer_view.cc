@@ -14,6 +14,11 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
   queries_memory_ = backend.allocate(static_cast<size_t>(window * columns) * dtype_bytes(backend.dtype()));
   queries_ = Tensor::matrix(queries_memory_.data(), backend.dtype(), window, columns);
   const int64_t first = live() - window;
+  if (live() <= work_.rows()) {  // project_kv() took all of them at once, and their norms are still there
+    model_.project_q_normed(layer_, first, positions_.subspan(static_cast<size_t>(first)), rope_, queries_,
+                            work_);
+    return queries_;
+  }
   for (int64_t row = 0; row < window; row += work_.rows()) {
     const int64_t rows = std::min(work_.rows(), window - row);
     model_.project_q(layer_, hidden_.slice_rows(first + row, rows),

@@ -71,18 +71,22 @@ class Pass {
   void allocate() {
     const size_t hidden_bytes = static_cast<size_t>(live_ * config_.hidden) * sizeof(float);
     const size_t kv_bytes =
-        static_cast<size_t>(config_.kv_heads * live_ * config_.head_size) * dtype_bytes(backend_.dtype());
+        static_cast<size_t>(config_.kv_heads * backend_.padded(live_) * config_.head_size) *
+        dtype_bytes(backend_.dtype());
     hidden_memory_ = backend_.allocate(hidden_bytes);
-    k_memory_ = backend_.allocate(kv_bytes);
-    v_memory_ = backend_.allocate(kv_bytes);
+    for (Buffer* memory : {&k_memory_, &v_memory_}) {
+      *memory = backend_.allocate(kv_bytes);
+      if (backend_.padded(live_) != live_) backend_.clear(memory->data(), kv_bytes);
+    }
     hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config_.hidden);
     visible_.resize(static_cast<size_t>(live_));
   }
 
   // First half of the layer for all live tokens: keys and values, chunk by chunk.
   KvView project_keys(int64_t layer) {
-    const auto cube = [this](const Buffer& memory) {
-      return Tensor::cube(memory.data(), backend_.dtype(), config_.kv_heads, live_, config_.head_size);
+    const int64_t slots = backend_.padded(live_);
+    const auto cube = [this, slots](const Buffer& memory) {
+      return Tensor::cube(memory.data(), backend_.dtype(), config_.kv_heads, slots, config_.head_size);
     };
     const KvView kv{cube(k_memory_), cube(v_memory_), live_};
     for (int64_t row = 0; row < live_; row += work_.rows()) {
@@ -106,6 +110,7 @@ class Pass {
   // that is the last token alone. Rows that stop here are never computed.
   void finish_layer(int64_t layer, const KvView& kv, const Decision& decision, PrefillResult* result) {
     std::iota(visible_.begin(), visible_.begin() + live_, 1);
+    const int64_t entered = live_;
     if (layer == config_.layers - 1) {
       keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{}, result, layer);
     } else if (!decision.live.all()) {
@@ -117,7 +122,11 @@ class Pass {
       const int64_t rows = std::min(work_.rows(), live_ - row);
       const Tensor hidden = hidden_.slice_rows(row, rows);
       const Tensor q = work_.q.slice_rows(0, rows);
-      model_.project_q(layer, hidden, span_of(row, rows), rope_, q, work_);
+      if (entered == rows) {  // project_keys() left the norms of just these rows
+        model_.project_q_normed(layer, 0, span_of(row, rows), rope_, q, work_);
+      } else {
+        model_.project_q(layer, hidden, span_of(row, rows), rope_, q, work_);
+      }
       model_.finish(layer, q, kv, packed_.get(),
                     std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)), hidden,
                     work_);

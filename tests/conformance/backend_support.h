@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "conformance/staged_backend.h"
 
 namespace claa::test {
 
@@ -30,28 +31,38 @@ inline constexpr double kExp = 4e-7;          // relative error of the kernels' 
 inline constexpr double kBf16Round = 0x1p-8;  // unit roundoff of bf16
 
 struct Device {
-  std::string isa;
+  std::string isa;  // of the cpu, or "cuda"
   DType dtype;
 };
 
 inline std::string device_name(const Device& device) {
-  return fmt::format("cpu_{}_{}", device.isa.empty() ? "best" : device.isa, dtype_name(device.dtype));
+  const std::string name =
+      device.isa == "cuda" ? "cuda" : "cpu_" + (device.isa.empty() ? "best" : device.isa);
+  return fmt::format("{}_{}", name, dtype_name(device.dtype));
 }
-inline std::unique_ptr<Backend> make_cpu(const Device& device) {
+inline std::unique_ptr<Backend> make_device(const Device& device) {
+  if (device.isa == "cuda")
+    return std::make_unique<StagedBackend>(make_backend({"cuda", device.dtype, 0, ""}));
   return make_backend({"cpu", device.dtype, 2, device.isa});
 }
 inline std::unique_ptr<Backend> make_reference(DType dtype) {
   return make_backend({"reference", dtype, 0, ""});
 }
 inline const std::vector<Device>& all_devices() {
+#ifdef CLAA_TEST_CUDA
+  static const std::vector<Device> devices = {{"cuda", DType::kF32}, {"cuda", DType::kBF16}};
+#else
   static const std::vector<Device> devices = {{"", DType::kF32},       {"", DType::kBF16},
                                               {"avx2", DType::kF32},   {"avx2", DType::kBF16},
                                               {"avx512", DType::kF32}, {"avx512", DType::kBF16}};
+#endif
   return devices;
 }
 // Whether the backend multiplies bf16 natively, and so rounds probabilities to bf16.
 inline bool native_bf16(const Backend& backend) {
-  return backend.dtype() == DType::kBF16 && backend.description().find("avx512bf16") != std::string::npos;
+  const std::string description = backend.description();
+  return backend.dtype() == DType::kBF16 && (description.find("avx512bf16") != std::string::npos ||
+                                             description.find("cuda") != std::string::npos);
 }
 
 // The distance of neighbouring bf16 values at |x|.
@@ -141,7 +152,10 @@ inline double with_output(const Array& want, int64_t p, int64_t r, int64_t c, do
 class BackendTest : public testing::TestWithParam<Device> {
  protected:
   BackendTest()
-      : dtype(GetParam().dtype), backend(make_cpu(GetParam())), reference(make_reference(dtype)), random(1) {}
+      : dtype(GetParam().dtype),
+        backend(make_device(GetParam())),
+        reference(make_reference(dtype)),
+        random(1) {}
   DType dtype;
   std::unique_ptr<Backend> backend, reference;
   Random random;

@@ -34,6 +34,11 @@ Engine& engine(const std::string& dtype) {
   auto found = engines.find(dtype);
   if (found == engines.end()) {
     EngineOptions options;
+#ifdef CLAA_TEST_CUDA
+    options.device = "cuda";
+#else
+    options.device = "cpu";
+#endif
     options.dtype = dtype;
     options.threads = 1;  // the prompts are single CTest tests, which share the cores among themselves
     found = engines.emplace(dtype, Engine::load(kModel, options)).first;
@@ -165,11 +170,16 @@ TEST_P(Golden, F32EqualsPyTorch) {
 }
 
 TEST_P(Golden, Bf16OverlapsAndAnswersTheSame) {
+  // The oracle ranks by the model's own answer: another answer is another ranking.
+  bool answers_alike = true;
   for_each_result([&](const json::object& golden, const json::object& result) {
     Request request = request_of(golden, result.at("params").as_object());
+    if (request.method == "full") {
+      answers_alike = engine("bf16").answer(request).tokens == ints(result.at("out"));
+    }
     request.max_tokens = 1;
     const Trace trace = engine("bf16").trace(request, 2);
-    if (trace.selected) {
+    if (trace.selected && (request.method != "oracle" || answers_alike)) {
       const std::vector<int32_t> expected = ints(result.at("tsp"));
       std::vector<int32_t> common;
       std::set_intersection(trace.selected->begin(), trace.selected->end(), expected.begin(), expected.end(),
@@ -181,6 +191,8 @@ TEST_P(Golden, Bf16OverlapsAndAnswersTheSame) {
       EXPECT_EQ(trace.answer.tokens.at(0), top[0].at(0).to_number<int32_t>());
     }
   });
+  std::printf("[ answer   ] in bf16 it is %s\n",
+              answers_alike ? "the golden one" : "another; oracle not compared");
 }
 
 TEST(GoldenTokens, RawPromptIdsEqual) {  // prompts with a template applied are compared in tests/tokenizer

@@ -22,9 +22,13 @@ struct Case {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* model : {"llama3", "mistral", "qwen2"}) {
+#ifdef CLAA_TEST_CUDA
+    all.push_back({model, {"cuda", DType::kF32, 0, ""}});
+#else
     all.push_back({model, {"reference", DType::kF32, 1, ""}});
     all.push_back({model, {"cpu", DType::kF32, 1, ""}});
     all.push_back({model, {"cpu", DType::kF32, 1, "avx2"}});
+#endif
   }
   return all;
 }

@@ -2,6 +2,7 @@
 #include "prefill/look_ahead.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
@@ -15,19 +16,16 @@ using test::TestMethod;
 
 constexpr int64_t kPrompt = 61;
 
-double value_at(const Tensor& tensor, int64_t plane, int64_t row, int64_t column) {
-  return tensor.ptr<float>(plane, row)[column];
-}
-
 // Softmax over the prompt's keys of one query head.
-std::vector<double> attention(const Tensor& q, const KvView& kv, int64_t head, int64_t group) {
+std::vector<double> attention(Backend& backend, const Tensor& q, const KvView& kv, int64_t head,
+                              int64_t group) {
   const int64_t size = kv.k.columns();
+  const std::vector<float> query = test::row_of(backend, q, 0, 0);
   std::vector<double> p(kPrompt);
   double sum = 0;
   for (int64_t j = 0; j < kPrompt; ++j) {
-    double dot = 0;
-    for (int64_t i = 0; i < size; ++i)
-      dot += value_at(q, 0, 0, head * size + i) * value_at(kv.k, head / group, j, i);
+    const std::vector<float> key = test::row_of(backend, kv.k, head / group, j);
+    const double dot = std::inner_product(key.begin(), key.end(), query.begin() + head * size, 0.0);
     p[static_cast<size_t>(j)] = std::exp(dot / std::sqrt(static_cast<double>(size)));
     sum += p[static_cast<size_t>(j)];
   }
@@ -63,7 +61,7 @@ class LookAhead : public test::PrefillTest {
       decoder.step(token, [&](int64_t, const Tensor& q, const KvView& kv) {
         const int64_t heads = tiny.model.config().heads, group = heads / tiny.model.config().kv_heads;
         for (int64_t head = 0; head < heads; ++head) {
-          std::vector<double> p = attention(q, kv, head, group);
+          std::vector<double> p = attention(*tiny.backend, q, kv, head, group);
           if (pool_first) p = pooled(p, kernel);
           for (size_t j = 0; j < p.size(); ++j) best[j] = std::max(best[j], p[j]);
         }

@@ -8,8 +8,6 @@
 namespace claa {
 namespace {
 
-using test::cache_row;
-using test::expect_same;
 using test::prompt_of;
 
 const std::vector<int32_t> kTokens = {3, 1, 96, 0, 3};

@@ -33,10 +33,15 @@ inline std::vector<int32_t> prompt_of(int64_t tokens, uint64_t seed = 5, int32_t
 // One thread each: such small models spend their time waiting for threads, above all when tests run side by
 // side.
 inline const std::vector<BackendOptions>& prefill_devices() {
+#ifdef CLAA_TEST_CUDA
+  static const std::vector<BackendOptions> devices = {{"cuda", DType::kF32, 0, ""},
+                                                      {"cuda", DType::kBF16, 0, ""}};
+#else
   static const std::vector<BackendOptions> devices = {
       {"cpu", DType::kF32, 1, ""},       {"cpu", DType::kBF16, 1, ""},
       {"cpu", DType::kBF16, 1, "avx2"},  {"cpu", DType::kBF16, 1, "avx512"},
       {"reference", DType::kF32, 1, ""}, {"reference", DType::kBF16, 1, ""}};
+#endif
   return devices;
 }
 inline std::string options_name(const BackendOptions& options) {
@@ -49,6 +54,20 @@ inline TinyModel& tiny_on(const BackendOptions& options) {
   auto& model = models[options_name(options)];
   if (model == nullptr) model = std::make_unique<TinyModel>(options);
   return *model;
+}
+
+// Values of one row of a tensor of the model's device.
+inline std::vector<float> row_of(Backend& backend, const Tensor& t, int64_t plane, int64_t row) {
+  std::vector<float> values(static_cast<size_t>(t.columns()));
+  const size_t bytes = values.size() * dtype_bytes(t.dtype);
+  if (t.dtype == DType::kF32) {
+    backend.download(t.ptr<float>(plane, row), bytes, values.data());
+    return values;
+  }
+  std::vector<Bf16> rounded(values.size());
+  backend.download(t.ptr<Bf16>(plane, row), bytes, rounded.data());
+  std::transform(rounded.begin(), rounded.end(), values.begin(), [](Bf16 value) { return to_float(value); });
+  return values;
 }
 
 class PrefillTest : public testing::TestWithParam<BackendOptions> {
@@ -82,28 +101,22 @@ class PrefillTest : public testing::TestWithParam<BackendOptions> {
     return names;
   }
 
+  // K, then V, of a slot.
+  std::vector<float> cache_row(KvCache& cache, int64_t layer, int64_t head, int64_t slot) const {
+    const KvView view = cache.view(layer);
+    std::vector<float> row = row_of(*tiny.backend, view.k, head, slot);
+    const std::vector<float> v = row_of(*tiny.backend, view.v, head, slot);
+    row.insert(row.end(), v.begin(), v.end());
+    return row;
+  }
+  // All of two results: logits, reports, and the caches' lengths, positions and stored values.
+  void expect_same(const std::string& what, PrefillResult& a, PrefillResult& b) const;
+
   TinyModel& tiny;
   MethodRegistry registry;
 };
 
-#define CLAA_EVERY_PREFILL_DEVICE(Suite)                                               \
-  INSTANTIATE_TEST_SUITE_P(Devices, Suite, testing::ValuesIn(test::prefill_devices()), \
-                           [](const auto& info) { return test::options_name(info.param); })
-
-// All of a cache: lengths, positions, and every stored bit.
-inline std::vector<std::byte> cache_row(KvCache& cache, int64_t layer, int64_t head, int64_t slot) {
-  const KvView view = cache.view(layer);
-  std::vector<std::byte> row;
-  for (const Tensor* t : {&view.k, &view.v}) {
-    const size_t bytes = static_cast<size_t>(t->columns()) * dtype_bytes(t->dtype);
-    const auto* from = static_cast<const std::byte*>(t->data) +
-                       static_cast<size_t>(head * t->stride[0] + slot * t->stride[1]) * dtype_bytes(t->dtype);
-    row.insert(row.end(), from, from + bytes);
-  }
-  return row;
-}
-
-inline void expect_same(const std::string& what, PrefillResult& a, PrefillResult& b) {
+inline void PrefillTest::expect_same(const std::string& what, PrefillResult& a, PrefillResult& b) const {
   EXPECT_EQ(a.logits, b.logits) << what;
   EXPECT_EQ(a.selected, b.selected) << what;
   EXPECT_EQ(a.kept_tokens, b.kept_tokens) << what;
@@ -117,12 +130,16 @@ inline void expect_same(const std::string& what, PrefillResult& a, PrefillResult
         << what << ", layer " << layer;
     ASSERT_EQ(a.cache->length(layer), b.cache->length(layer)) << what << ", layer " << layer;
     for (int64_t slot = 0; slot < a.cache->length(layer); ++slot) {
-      ASSERT_EQ(cache_row(*a.cache, layer, 0, slot), cache_row(*b.cache, layer, 0, slot))
-          << what << ", layer " << layer << ", slot " << slot;
-      ASSERT_EQ(cache_row(*a.cache, layer, 1, slot), cache_row(*b.cache, layer, 1, slot))
-          << what << ", layer " << layer << ", slot " << slot;
+      for (const int64_t head : {0, 1}) {
+        ASSERT_EQ(cache_row(*a.cache, layer, head, slot), cache_row(*b.cache, layer, head, slot))
+            << what << ", layer " << layer << ", slot " << slot;
+      }
     }
   }
 }
+
+#define CLAA_EVERY_PREFILL_DEVICE(Suite)                                               \
+  INSTANTIATE_TEST_SUITE_P(Devices, Suite, testing::ValuesIn(test::prefill_devices()), \
+                           [](const auto& info) { return test::options_name(info.param); })
 
 }  // namespace claa::test

@@ -34,6 +34,12 @@ void check(const std::string& device, const std::string& dtype, int64_t tokens) 
   EXPECT_GE(compared, 3);
 }
 
+#ifdef CLAA_TEST_CUDA
+TEST(RateOne, EqualsFullOnCuda) {
+  check("cuda", "f32", 300);
+  check("cuda", "bf16", 300);
+}
+#else
 TEST(RateOne, EqualsFullOnCpu) {
   check("cpu", "f32", 300);
   check("cpu", "bf16", 300);
@@ -42,6 +48,7 @@ TEST(RateOne, EqualsFullOnCpu) {
 TEST(RateOne, EqualsFullOnReference) {
   check("reference", "f32", 11);
 }
+#endif
 
 }  // namespace
 }  // namespace claa

@@ -12,7 +12,6 @@ namespace claa {
 namespace {
 
 using test::entry_method;
-using test::expect_same;
 using test::prompt_of;
 using test::Script;
 using test::TestMethod;
@@ -127,15 +126,15 @@ TEST_P(Runner, DropLeavesTheSurvivorsUnchanged) {
   for (size_t i = 0; i < chosen.size(); ++i) {
     for (int64_t head = 0; head < 2; ++head) {
       const KvView a = dropped.cache->view(3), b = full.cache->view(3);
-      for (int64_t d = 0; d < 16; ++d) {
-        const auto value = [&](const Tensor& t, int64_t slot) {
-          return t.dtype == DType::kBF16 ? to_float(t.ptr<Bf16>(head, slot)[d]) : t.ptr<float>(head, slot)[d];
-        };
-        // Equal up to the order of sums, which may differ with the number of rows.
-        const double slack = GetParam().dtype == DType::kBF16 ? 0.05 : 1e-4;
-        EXPECT_NEAR(value(a.k, static_cast<int64_t>(i)), value(b.k, chosen[i]), slack);
-        EXPECT_NEAR(value(a.v, static_cast<int64_t>(i)), value(b.v, chosen[i]), slack);
-      }
+      // Equal up to the order of sums, which may differ with the number of rows.
+      const double slack = GetParam().dtype == DType::kBF16 ? 0.05 : 1e-4;
+      const auto row = [&](const Tensor& t, int64_t slot) {
+        return test::row_of(*tiny.backend, t, head, slot);
+      };
+      EXPECT_THAT(row(a.k, static_cast<int64_t>(i)),
+                  testing::Pointwise(testing::FloatNear(static_cast<float>(slack)), row(b.k, chosen[i])));
+      EXPECT_THAT(row(a.v, static_cast<int64_t>(i)),
+                  testing::Pointwise(testing::FloatNear(static_cast<float>(slack)), row(b.v, chosen[i])));
     }
   }
   EXPECT_EQ(dropped.layers[2].live, 61);
@@ -268,8 +267,7 @@ TEST_P(Runner, DecodePositionsFollowThePromptNotTheCache) {
     decode(result, fed);
     EXPECT_EQ(result.cache->next_position, 64) << name;
     for (int64_t step = 0; step < 3; ++step) {
-      EXPECT_EQ(test::cache_row(*result.cache, 0, 1, 12 + step),
-                test::cache_row(*full.cache, 0, 1, 61 + step))
+      EXPECT_EQ(cache_row(*result.cache, 0, 1, 12 + step), cache_row(*full.cache, 0, 1, 61 + step))
           << name << ", step " << step;
     }
   }

@@ -1,0 +1,425 @@
+// Two kernels: FlashAttention-2's loop on mma.sync (Dao, arXiv 2307.08691) for bf16 with many rows, and one
+// block a (row, head) for everything else: f32, odd head sizes, decode.
+#include <cfloat>
+
+#include "backend/cuda/attention.h"
+#include "backend/cuda/device.cuh"
+
+namespace claa::cuda {
+namespace {
+
+constexpr float kLog2E = 1.4426950408889634f;
+
+// What both kernels need; strides in elements.
+template <typename T>
+struct Inputs {
+  const T *q, *k, *v;
+  T* out;
+  const int32_t* visible;
+  int64_t q_stride, out_stride, k_plane, v_plane, k_stride, v_stride;
+  int rows, group, head_size, length;
+  float scale;
+};
+
+constexpr int kWarps = 8;
+constexpr int kLaneValues = kMaxHeadSize / 32;
+constexpr int kSplitKeys = 256;  // keys of a block when few rows must fill the device
+
+// The online softmax of some keys: maximum, sum of e^(logit - maximum), and the values so weighed.
+struct Partial {
+  float top, total;
+};
+
+// Where a block leaves its part when the keys of a row are split; [rows, heads, splits] each.
+struct Splits {
+  int count = 1, keys = 0;
+  Partial* partials = nullptr;
+  float* sums = nullptr;  // head_size values a part
+};
+
+// Keys j = first, first + kWarps, ... below end, one warp.
+template <typename T>
+__device__ Partial warp_keys(const Inputs<T>& in, const T* k, const T* v, const float (&query)[kLaneValues],
+                             int first, int end, float (&sum)[kLaneValues]) {
+  const int lane = threadIdx.x % 32, d = in.head_size;
+  Partial part{-FLT_MAX, 0};
+  for (int j = first; j < end; j += kWarps) {
+    float dot = 0;
+#pragma unroll
+    for (int i = 0; i < kLaneValues; ++i) {
+      if (lane + 32 * i < d) dot = fmaf(query[i], load(k + j * in.k_stride + lane + 32 * i), dot);
+    }
+    for (int offset = 16; offset > 0; offset /= 2) dot += __shfl_xor_sync(~0u, dot, offset);
+    const float higher = fmaxf(part.top, dot), keep = expf(part.top - higher), p = expf(dot - higher);
+    part.top = higher;
+    part.total = part.total * keep + p;
+#pragma unroll
+    for (int i = 0; i < kLaneValues; ++i) {
+      if (lane + 32 * i < d) sum[i] = fmaf(p, load(v + j * in.v_stride + lane + 32 * i), sum[i] * keep);
+    }
+  }
+  return part;
+}
+
+// One block a row, head and part of the keys; its warps take turns at the keys.
+template <typename T>
+__global__ void row_kernel(Inputs<T> in, Splits splits) {
+  __shared__ float sums[kWarps][kMaxHeadSize];
+  __shared__ Partial parts[kWarps];
+  const int row = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int d = in.head_size, first = blockIdx.z * splits.keys;
+  const int end = splits.count == 1 ? in.visible[row] : min(in.visible[row], first + splits.keys);
+  const T* q = in.q + row * in.q_stride + head * d;
+  float query[kLaneValues], sum[kLaneValues] = {};
+#pragma unroll
+  for (int i = 0; i < kLaneValues; ++i)
+    query[i] = lane + 32 * i < d ? load(q + lane + 32 * i) * in.scale : 0.0f;
+  const Partial part = warp_keys(in, in.k + (head / in.group) * in.k_plane,
+                                 in.v + (head / in.group) * in.v_plane, query, first + warp, end, sum);
+#pragma unroll
+  for (int i = 0; i < kLaneValues; ++i) sums[warp][lane + 32 * i] = sum[i];
+  if (lane == 0) parts[warp] = part;
+  __syncthreads();
+  float highest = parts[0].top;
+  for (int w = 1; w < kWarps; ++w) highest = fmaxf(highest, parts[w].top);
+  const int64_t at = (static_cast<int64_t>(row) * gridDim.y + head) * splits.count + blockIdx.z;
+  for (int c = threadIdx.x; c < d; c += blockDim.x) {
+    float value = 0, weight = 0;
+    for (int w = 0; w < kWarps; ++w) {
+      const float factor = expf(parts[w].top - highest);
+      value = fmaf(factor, sums[w][c], value);
+      weight = fmaf(factor, parts[w].total, weight);
+    }
+    if (splits.count == 1) {
+      store(in.out + row * in.out_stride + head * d + c, value / weight);
+    } else {
+      splits.sums[at * d + c] = value;
+      if (c == 0) splits.partials[at] = {highest, weight};
+    }
+  }
+}
+
+// Adds up the parts of every row and head.
+template <typename T>
+__global__ void merge_kernel(Inputs<T> in, Splits splits) {
+  const int row = blockIdx.x, head = blockIdx.y, d = in.head_size;
+  const int64_t at = (static_cast<int64_t>(row) * gridDim.y + head) * splits.count;
+  float highest = -FLT_MAX;
+  for (int s = 0; s < splits.count; ++s) highest = fmaxf(highest, splits.partials[at + s].top);
+  for (int c = threadIdx.x; c < d; c += blockDim.x) {
+    float value = 0, weight = 0;
+    for (int s = 0; s < splits.count; ++s) {
+      const float factor = expf(splits.partials[at + s].top - highest);
+      value = fmaf(factor, splits.sums[(at + s) * d + c], value);
+      weight = fmaf(factor, splits.partials[at + s].total, weight);
+    }
+    store(in.out + row * in.out_stride + head * d + c, value / weight);
+  }
+}
+
+// Few rows leave most of the device idle unless their keys are split.
+template <typename T>
+void launch_rows(const Inputs<T>& in, int heads, cudaStream_t stream) {
+  constexpr int kFewRows = 8;
+  Splits splits;
+  if (in.rows <= kFewRows) {
+    splits.count = static_cast<int>(blocks_for(in.length, kSplitKeys));
+    splits.keys = kSplitKeys;
+  }
+  void* scratch = nullptr;
+  const size_t parts = static_cast<size_t>(in.rows) * heads * splits.count;
+  if (splits.count > 1) {
+    const size_t bytes = parts * (sizeof(Partial) + sizeof(float) * in.head_size);
+    if (cudaMallocAsync(&scratch, bytes, stream) != cudaSuccess)
+      return;  // the caller looks for the last error
+    splits.partials = static_cast<Partial*>(scratch);
+    splits.sums = reinterpret_cast<float*>(splits.partials + parts);
+  }
+  const dim3 grid(static_cast<unsigned>(in.rows), static_cast<unsigned>(heads),
+                  static_cast<unsigned>(splits.count));
+  row_kernel<T><<<grid, kWarps * 32, 0, stream>>>(in, splits);
+  if (splits.count == 1) return;
+  merge_kernel<T><<<dim3(grid.x, grid.y), 128, 0, stream>>>(in, splits);
+  cudaFreeAsync(scratch, stream);
+}
+
+constexpr int kTileRows = 64, kTileKeys = 64, kTileThreads = 128;  // a warp has 16 rows
+constexpr int kPad = 8;  // values a row of a tile, against bank conflicts
+
+__device__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};\n"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <bool kTransposed>
+__device__ void load_matrices(uint32_t (&r)[4], const Bfloat* from) {
+  const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(from));
+  if constexpr (kTransposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+  }
+}
+__device__ uint32_t pack(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
+// Keys [first, first + kTileKeys) into shared memory, 16 bytes a copy; slots that are not valid become zeros,
+// since 0 * NaN would reach the sum.
+template <int D>
+__device__ void copy_tile(const Bfloat* from, int64_t stride, int first, int length, Bfloat* tile) {
+  constexpr int kCopies = D / 8;
+  for (int n = threadIdx.x; n < kTileKeys * kCopies; n += kTileThreads) {
+    const int key = n / kCopies, c = n % kCopies * 8;
+    const bool valid = first + key < length;
+    const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(tile + key * (D + kPad) + c));
+    const Bfloat* source = from + (valid ? first + key : 0) * stride + c;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(source), "r"(valid ? 16 : 0)
+                 : "memory");
+  }
+  asm volatile("cp.async.commit_group;\n" ::: "memory");
+}
+template <int kPending>
+__device__ void wait_copies() {
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");
+  __syncthreads();
+}
+
+// State of one warp: 16 rows, of which a thread holds lane / 4 and lane / 4 + 8.
+template <int D>
+struct WarpRows {
+  uint32_t q[D / 16][4];
+  float sum[D / 8][4] = {};
+  float top[2] = {-FLT_MAX, -FLT_MAX}, total[2] = {};
+  int seen[2];
+};
+
+template <int D>
+__device__ void load_queries(const Inputs<Bfloat>& in, int first_row, int head, WarpRows<D>& rows) {
+  const int lane = threadIdx.x % 32, column = lane % 4 * 2;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = first_row + lane / 4 + half * 8;
+    const bool valid = row < in.rows;
+    rows.seen[half] = valid ? in.visible[row] : 0;
+    const Bfloat* q = in.q + (valid ? row : 0) * in.q_stride + head * D + column;
+#pragma unroll
+    for (int step = 0; step < D / 16; ++step) {
+      rows.q[step][half] = *reinterpret_cast<const uint32_t*>(q + step * 16);
+      rows.q[step][half + 2] = *reinterpret_cast<const uint32_t*>(q + step * 16 + 8);
+    }
+  }
+}
+
+// s[n][...] = logits of the tile's keys 8 n ..., in units of log2 e; unseen ones are -inf.
+template <int D>
+__device__ void tile_logits(const WarpRows<D>& rows, const Bfloat* keys, int first_key, float scale,
+                            float (&s)[kTileKeys / 8][4]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int n = 0; n < kTileKeys / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) s[n][i] = 0;
+  }
+  // Matrices of one load: keys 0-7 and 8-15, dimensions 0-7 and 8-15.
+  const Bfloat* from = keys + (lane % 8 + lane / 16 * 8) * (D + kPad) + lane / 8 % 2 * 8;
+#pragma unroll
+  for (int step = 0; step < D / 16; ++step) {
+#pragma unroll
+    for (int n = 0; n < kTileKeys / 16; ++n) {
+      uint32_t b[4];
+      load_matrices<false>(b, from + n * 16 * (D + kPad) + step * 16);
+      mma(s[2 * n], rows.q[step], b[0], b[1]);
+      mma(s[2 * n + 1], rows.q[step], b[2], b[3]);
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kTileKeys / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = first_key + n * 8 + lane % 4 * 2 + i % 2;
+      s[n][i] = key < rows.seen[i / 2] ? s[n][i] * scale : -INFINITY;
+    }
+  }
+}
+
+// Turns logits into probabilities against the running maximum and rescales what was summed before.
+template <int D>
+__device__ void tile_softmax(WarpRows<D>& rows, float (&s)[kTileKeys / 8][4]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float top = rows.top[half];
+#pragma unroll
+    for (int n = 0; n < kTileKeys / 8; ++n) top = fmaxf(top, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+    const float keep = exp2f(rows.top[half] - top);
+    rows.top[half] = top;
+    float total = 0;
+#pragma unroll
+    for (int n = 0; n < kTileKeys / 8; ++n) {
+      s[n][2 * half] = exp2f(s[n][2 * half] - top), s[n][2 * half + 1] = exp2f(s[n][2 * half + 1] - top);
+      total += s[n][2 * half] + s[n][2 * half + 1];
+    }
+    rows.total[half] = rows.total[half] * keep + total;
+#pragma unroll
+    for (int c = 0; c < D / 8; ++c) rows.sum[c][2 * half] *= keep, rows.sum[c][2 * half + 1] *= keep;
+  }
+}
+
+template <int D>
+__device__ void add_values(WarpRows<D>& rows, const float (&p)[kTileKeys / 8][4], const Bfloat* values) {
+  const int lane = threadIdx.x % 32;
+  // Matrices of one load: keys 0-7 and 8-15 of dimensions 0-7, then of 8-15.
+  const Bfloat* from = values + lane % 16 * (D + kPad) + lane / 16 * 8;
+#pragma unroll
+  for (int step = 0; step < kTileKeys / 16; ++step) {
+    const uint32_t a[4] = {pack(p[2 * step][0], p[2 * step][1]), pack(p[2 * step][2], p[2 * step][3]),
+                           pack(p[2 * step + 1][0], p[2 * step + 1][1]),
+                           pack(p[2 * step + 1][2], p[2 * step + 1][3])};
+#pragma unroll
+    for (int c = 0; c < D / 16; ++c) {
+      uint32_t b[4];
+      load_matrices<true>(b, from + step * 16 * (D + kPad) + c * 16);
+      mma(rows.sum[2 * c], a, b[0], b[1]);
+      mma(rows.sum[2 * c + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+template <int D>
+__device__ void store_rows(const Inputs<Bfloat>& in, int first_row, int head, WarpRows<D>& rows) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = first_row + lane / 4 + half * 8;
+    float total = rows.total[half];
+    total += __shfl_xor_sync(~0u, total, 1);
+    total += __shfl_xor_sync(~0u, total, 2);
+    if (row >= in.rows) continue;
+    Bfloat* out = in.out + row * in.out_stride + head * D + lane % 4 * 2;
+#pragma unroll
+    for (int c = 0; c < D / 8; ++c) {
+      *reinterpret_cast<uint32_t*>(out + c * 8) =
+          pack(rows.sum[c][2 * half] / total, rows.sum[c][2 * half + 1] / total);
+    }
+  }
+}
+
+template <int D>
+__global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
+  extern __shared__ __align__(16) unsigned char memory[];
+  Bfloat* keys = reinterpret_cast<Bfloat*>(memory);
+  Bfloat* values = keys + kTileKeys * (D + kPad);
+  // The last rows see most: they start first.
+  const int tile = static_cast<int>(gridDim.x - 1 - blockIdx.x), head = blockIdx.y;
+  const int first_row = tile * kTileRows + static_cast<int>(threadIdx.x) / 32 * 16;
+  const int last_row = min(tile * kTileRows + kTileRows, in.rows) - 1;
+  const Bfloat* k = in.k + (head / in.group) * in.k_plane;
+  const Bfloat* v = in.v + (head / in.group) * in.v_plane;
+  WarpRows<D> rows;
+  load_queries<D>(in, first_row, head, rows);
+  const int end = in.visible[last_row];
+  copy_tile<D>(k, in.k_stride, 0, in.length, keys);
+  for (int first = 0; first < end; first += kTileKeys) {
+    copy_tile<D>(v, in.v_stride, first, in.length, values);
+    wait_copies<1>();
+    float s[kTileKeys / 8][4];
+    tile_logits<D>(rows, keys, first, in.scale * kLog2E, s);
+    __syncthreads();  // the keys are read: the next ones may come while values are added
+    if (first + kTileKeys < end) copy_tile<D>(k, in.k_stride, first + kTileKeys, in.length, keys);
+    tile_softmax<D>(rows, s);
+    if (first + kTileKeys < end) {
+      wait_copies<1>();
+    } else {
+      wait_copies<0>();
+    }
+    add_values<D>(rows, s, values);
+    __syncthreads();  // the values are read
+  }
+  store_rows<D>(in, first_row, head, rows);
+}
+
+template <int D>
+void launch_tiles(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
+  constexpr size_t kBytes = sizeof(Bfloat) * 2 * kTileKeys * (D + kPad);
+  static const cudaError_t raised = cudaFuncSetAttribute(
+      tile_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
+  static_cast<void>(raised);  // a refusal shows at the launch
+  const dim3 grid(blocks_for(in.rows, kTileRows), static_cast<unsigned>(heads));
+  tile_kernel<D><<<grid, kTileThreads, kBytes, stream>>>(in);
+}
+
+// Whether the 16-byte copies of the tensor-core kernel are aligned.
+bool tiles_fit(const Inputs<Bfloat>& in) {
+  return in.k_stride % 8 == 0 && in.v_stride % 8 == 0 && in.k_plane % 8 == 0 && in.v_plane % 8 == 0 &&
+         in.q_stride % 2 == 0 && in.out_stride % 2 == 0 && in.rows >= 8;
+}
+
+bool launch_tiles(const Inputs<float>& /*in*/, int /*heads*/, cudaStream_t /*stream*/) {
+  return false;
+}
+bool launch_tiles(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
+  if (!tiles_fit(in)) return false;
+  switch (in.head_size) {
+    case 32:
+      launch_tiles<32>(in, heads, stream);
+      return true;
+    case 64:
+      launch_tiles<64>(in, heads, stream);
+      return true;
+    case 80:
+      launch_tiles<80>(in, heads, stream);
+      return true;
+    case 96:
+      launch_tiles<96>(in, heads, stream);
+      return true;
+    case 128:
+      launch_tiles<128>(in, heads, stream);
+      return true;
+    case 256:
+      launch_tiles<256>(in, heads, stream);
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void attention_rows(const View& q, const View& k, const View& v, int64_t length, const int32_t* visible,
+                    const View& out, cudaStream_t stream) {
+  with_type(q, [&](auto* queries) {
+    using T = std::remove_pointer_t<decltype(queries)>;
+    const int head_size = static_cast<int>(k.columns), heads = static_cast<int>(q.columns) / head_size;
+    Inputs<T> in{queries,
+                 data_of<T>(k),
+                 data_of<T>(v),
+                 data_of<T>(out),
+                 visible,
+                 q.row_stride,
+                 out.row_stride,
+                 k.plane_stride,
+                 v.plane_stride,
+                 k.row_stride,
+                 v.row_stride,
+                 static_cast<int>(q.rows),
+                 heads / static_cast<int>(k.planes),
+                 head_size,
+                 static_cast<int>(length),
+                 1.0f / sqrtf(static_cast<float>(head_size))};
+    if (launch_tiles(in, heads, stream)) return;
+    launch_rows(in, heads, stream);
+  });
+}
+
+}  // namespace claa::cuda

@@ -1,0 +1,18 @@
+// Attention of rows that see any prefix of the keys. Asynchronous on `stream`.
+#pragma once
+
+#include "backend/cuda/view.h"
+
+namespace claa::cuda {
+
+// Largest head size of attention_rows().
+inline constexpr int64_t kMaxHeadSize = 256;
+
+// Row r of q [rows, heads * head size] sees slots [0, visible[r]) of k and v [KV heads, slots, head size], of
+// which `length` are valid; visible ascends. Types alike; sums in f32. bf16 with a head size that is a
+// multiple of 16 runs on the tensor cores when there is more than a handful of rows, and rounds probabilities
+// to bf16.
+void attention_rows(const View& q, const View& k, const View& v, int64_t length, const int32_t* visible,
+                    const View& out, cudaStream_t stream);
+
+}  // namespace claa::cuda

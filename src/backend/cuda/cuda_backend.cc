@@ -1,0 +1,329 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "backend/cuda/attention.h"
+#include "backend/cuda/convert.h"
+#include "backend/cuda/dense.h"
+#include "backend/cuda/fp8.h"
+#include "backend/cuda/scores.h"
+#include "backend/cuda/select.h"
+
+namespace claa::cuda {
+namespace {
+
+struct CudaPackedKv : PackedKv {};
+
+constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads as fit are alive at once
+
+bool consecutive(std::span<const int32_t> values) {
+  for (size_t i = 1; i < values.size(); ++i) {
+    if (values[i] != values[0] + static_cast<int32_t>(i)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Stream::Stream() {
+  int devices = 0;
+  check(cudaGetDeviceCount(&devices), "device cuda");
+  if (devices == 0)
+    fail(ErrorCode::kUnsupported, "device cuda: this machine has no NVIDIA GPU; choose --device cpu");
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, 0), "device cuda");
+  if (properties.major < 8) {
+    fail(ErrorCode::kUnsupported,
+         "device cuda: {} has compute capability {}.{}, 8.0 is needed; choose --device cpu", properties.name,
+         properties.major, properties.minor);
+  }
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
+  uint64_t keep = UINT64_MAX;  // freed memory stays with the process: the next prompt wants it back
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
+}
+
+Stream::~Stream() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : dtype_(options.dtype),
+      fp8_(options.fp8),
+      ring_(stream_.get()),
+      linear_(stream_.get()),
+      fused_(stream_.get()),
+      profile_(stream_.get()) {}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream_.get());
+}
+
+std::string CudaBackend::description() const {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, 0), "device cuda");
+  return fmt::format("cuda, {}, {}{}", properties.name, dtype_name(dtype_),
+                     fp8_ ? ", fp8 linear layers" : "");
+}
+
+Buffer CudaBackend::allocate(size_t bytes) {
+  return allocate_async(bytes, stream_.get());
+}
+
+void CudaBackend::upload(const void* host, size_t bytes, void* device) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_.get()), "upload");
+  check(cudaStreamSynchronize(stream_.get()), "upload");  // the caller may reuse `host`
+}
+
+void CudaBackend::download(const void* device, size_t bytes, void* host) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.get()), "download");
+  check(cudaStreamSynchronize(stream_.get()), "download");
+}
+
+void CudaBackend::clear(void* device, size_t bytes) {
+  check(cudaMemsetAsync(device, 0, bytes, stream_.get()), "clear");
+}
+
+void CudaBackend::synchronize() {
+  check(cudaStreamSynchronize(stream_.get()), "synchronize");
+}
+
+size_t CudaBackend::peak_bytes() {
+  cudaMemPool_t pool = nullptr;
+  uint64_t peak = 0, reset = 0;
+  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemHigh, &peak), "memory pool");
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrUsedMemHigh, &reset), "memory pool");
+  return peak;
+}
+
+std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
+  auto weight = std::make_unique<CudaWeight>();
+  weight->outputs = source.outputs;
+  weight->inputs = source.inputs;
+  // The vocabulary's rows are read as they are by embed(), and decide the answer.
+  weight->fp8 = fp8_ && !source.table;
+  const size_t value_bytes = weight->fp8 ? 1 : dtype_bytes(dtype_);
+  weight->bytes = static_cast<size_t>(source.outputs * source.inputs) * value_bytes;
+  weight->memory = allocate(weight->bytes);
+  if (weight->fp8) weight->scales = floats(source.outputs);
+  constexpr int64_t kValuesAtOnce = int64_t{4} << 20;
+  const int64_t step = std::clamp<int64_t>(kValuesAtOnce / source.inputs, 1, source.outputs);
+  std::vector<float> rows(static_cast<size_t>(step * source.inputs));
+  const Buffer staged = floats(step * source.inputs);
+  for (int64_t row = 0; row < source.outputs; row += step) {
+    const int64_t count = std::min(step, source.outputs - row), values = count * source.inputs;
+    source.fill(row, count, rows.data());
+    char* to =
+        static_cast<char*>(weight->memory.data()) + static_cast<size_t>(row * source.inputs) * value_bytes;
+    const bool as_is = !weight->fp8 && dtype_ == DType::kF32;
+    upload(rows.data(), static_cast<size_t>(values) * sizeof(float), as_is ? to : staged.data());
+    if (as_is) continue;
+    if (weight->fp8) {
+      const View view{staged.data(), false, 1, count, source.inputs, 0, source.inputs};
+      quantize_rows(view, to, static_cast<float*>(weight->scales.data()) + row, stream_.get());
+    } else {
+      round_to_bf16(static_cast<const float*>(staged.data()), values, to, stream_.get());
+    }
+  }
+  check_launch("prepare");
+  return weight;
+}
+
+void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kRest);
+  const auto& weight = static_cast<const CudaWeight&>(table);
+  const int32_t* indices = on_device(ids);
+  const View rows{weight.memory.data(), dtype_ == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
+                  weight.inputs};
+  embed_rows(rows, indices, view_of(out), stream_.get());
+  check_launch("embed");
+}
+
+void CudaBackend::linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) {
+  const Profile::Scope scope(profile_, Stage::kLinear);
+  linear_.run(x, static_cast<const CudaWeight&>(weight), out, accumulate);
+  check_launch("linear");
+}
+
+void CudaBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kRest);
+  rms_norm_rows(view_of(x), weight.ptr<float>(), eps, view_of(out), stream_.get());
+  check_launch("rms_norm");
+}
+
+void CudaBackend::add_bias(const Tensor& x, const Tensor& bias) {
+  const Profile::Scope scope(profile_, Stage::kRest);
+  add_bias_rows(view_of(x), bias.ptr<float>(), stream_.get());
+  check_launch("add_bias");
+}
+
+void CudaBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table,
+                       std::span<const int32_t> positions, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kRest);
+  const int32_t* at = on_device(positions);
+  rope_rows(view_of(q), head_size, view_of(table), at, view_of(out), stream_.get());
+  check_launch("rope");
+}
+
+void CudaBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                             const KvView& cache, int64_t slot) {
+  const Profile::Scope scope(profile_, Stage::kRest);
+  const int32_t* at = on_device(positions);
+  rope_store_rows(view_of(kv), view_of(table), at, view_of(cache.k), view_of(cache.v), slot, stream_.get());
+  check_launch("rope_store");
+}
+
+void CudaBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kRest);
+  swiglu_rows(view_of(gate_up), view_of(out), stream_.get());
+  check_launch("swiglu");
+}
+
+void CudaBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
+  if (kv.k.columns() > kMaxHeadSize) {
+    fail(ErrorCode::kUnsupported, "device cuda: head size {} is over {}; choose --device cpu", kv.k.columns(),
+         kMaxHeadSize);
+  }
+  if (reuse == nullptr) reuse = std::make_unique<CudaPackedKv>();
+}
+
+void CudaBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
+                            std::span<const int32_t> visible, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kAttention);
+  const bool fits =
+      packed != nullptr && dtype_ == DType::kBF16 && kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
+  if (fits && q.rows() >= FusedAttention::kLeastRows && consecutive(visible) &&
+      fused_.run(q, kv, visible[0] - 1, ring_, out))
+    return;
+  const int32_t* seen = on_device(visible);
+  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), kv.length, seen, view_of(out), stream_.get());
+  check_launch("attention");
+}
+
+void CudaBackend::head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
+                              int64_t count, float* out) {
+  const int64_t tokens = score_tokens(spec, kv.length), rows = spec.rows == Reduce::kKeep ? spec.window : 1;
+  const int64_t all_heads = q.columns() / kv.k.columns();
+  const bool pooled = spec.pool != PoolKind::kNone && spec.kernel > 1;
+  const Buffer logits = floats(count * spec.window * kv.length);
+  const Buffer folded = pooled ? floats(count * rows * tokens) : Buffer();
+  float* unpooled = pooled ? static_cast<float*>(folded.data()) : out;
+  const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(kv.k.columns())) : 1.0f;
+  const WindowQuery query{view_of(q), view_of(kv.k), heads, count, all_heads / kv.k.planes(),
+                          kv.length,  scale};
+  window_logits(query, static_cast<float*>(logits.data()), stream_.get());
+  fold_window(static_cast<const float*>(logits.data()), count, spec.window, kv.length, spec.softmax,
+              fold_of(spec.rows), tokens, unpooled, stream_.get());
+  if (pooled)
+    pool_rows(unpooled, count * rows, tokens, spec.pool == PoolKind::kAverage, spec.kernel, out,
+              stream_.get());
+}
+
+void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
+                                const ScoreSpec& spec, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kScores);
+  const int64_t heads = q.columns() / kv.k.columns();
+  check_score_spec(spec, heads, kv.k.planes(), kv.length);
+  std::vector<int32_t> listed;
+  std::vector<float> weights;
+  for (const HeadWeight& entry : spec.only) listed.push_back(entry.head), weights.push_back(entry.weight);
+  if (spec.only.empty()) {
+    listed.resize(static_cast<size_t>(heads));
+    std::iota(listed.begin(), listed.end(), 0);
+    weights.assign(listed.size(), 1.0f);
+  }
+  const int64_t count = static_cast<int64_t>(listed.size()), tokens = score_tokens(spec, kv.length);
+  const int64_t rows = spec.rows == Reduce::kKeep ? spec.window : 1;
+  const int32_t* head_list = on_device(listed);
+  const Buffer factors = floats(count * rows), scores = floats(count * rows * tokens);
+  auto* per_head = static_cast<float*>(scores.data());
+  const int64_t logit_bytes = spec.window * kv.length * static_cast<int64_t>(sizeof(float));
+  const int64_t step = std::clamp<int64_t>(kLogitBytes / logit_bytes, 1, count);
+  for (int64_t first = 0; first < count; first += step) {
+    head_scores(q, kv, spec, head_list + first, std::min(step, count - first),
+                per_head + first * rows * tokens);
+  }
+  const auto* w = static_cast<const float*>(ring_.upload(weights.data(), weights.size() * sizeof(float)));
+  auto* f = static_cast<float*>(factors.data());
+  if (spec.normalize_heads) {
+    normalising_factors(per_head, count * rows, rows, tokens, w, f, stream_.get());
+  } else {
+    plain_factors(count * rows, rows, w, f, stream_.get());
+  }
+  const int64_t group = spec.only.empty() ? heads / kv.k.planes() : 1;
+  fold_heads(per_head, f,
+             {count, rows, tokens, group, fold_of(spec.group), fold_of(spec.heads), out.stride[1]},
+             out.ptr<float>(), stream_.get());
+  check_launch("window_scores");
+}
+
+void CudaBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                            const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kScores);
+  require(!layers.empty(), "aggregate: no layers");
+  const int64_t tokens = out.columns();
+  const bool maximum = aggregator == Aggregator::kRawMax || aggregator == Aggregator::kZscoreMax;
+  fill(out.ptr<float>(), tokens, maximum ? -INFINITY : 0.0f, stream_.get());
+  if (aggregator == Aggregator::kSumSingle) layers = layers.last(1);
+  double weight = 1;
+  for (const Tensor& layer : layers) {
+    require(layer.columns() == tokens, "aggregate: layers of different lengths");
+    if (aggregator == Aggregator::kRankSum) {
+      const Buffer sum = floats(tokens);
+      auto* total = static_cast<float*>(sum.data());
+      fill(total, tokens, 0, stream_.get());
+      fold_layer(view_of(layer), nullptr, false, total, stream_.get());
+      subtract_ranks(total, tokens, weight, out.ptr<float>(), stream_.get());
+      weight *= base;
+      continue;
+    }
+    Buffer moments;
+    if (aggregator == Aggregator::kZscoreMax) {
+      moments = allocate(static_cast<size_t>(2 * layer.rows()) * sizeof(double));
+      row_moments(view_of(layer), static_cast<double*>(moments.data()), stream_.get());
+    }
+    fold_layer(view_of(layer), static_cast<const double*>(moments.data()), maximum, out.ptr<float>(),
+               stream_.get());
+  }
+  check_launch("aggregate");
+}
+
+void CudaBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kSelect);
+  require(count >= 0 && count <= scores.columns(), "top_k: count outside the scores");
+  select_best(view_of(scores), count, forced_tail, out.ptr<int32_t>(), stream_.get());
+  check_launch("top_k");
+}
+
+void CudaBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
+  const Profile::Scope scope(profile_, Stage::kSelect);
+  gather_hidden(view_of(x), indices.ptr<int32_t>(), view_of(out), stream_.get());
+  check_launch("gather_rows");
+}
+
+void CudaBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
+  const Profile::Scope scope(profile_, Stage::kSelect);
+  for (const auto& [source, target] : {std::pair{from.k, to.k}, {from.v, to.v}}) {
+    if (indices.data == nullptr) {
+      const size_t value = dtype_bytes(source.dtype),
+                   width = static_cast<size_t>(to.length * source.columns()) * value;
+      check(cudaMemcpy2DAsync(target.data, static_cast<size_t>(target.stride[0]) * value, source.data,
+                              static_cast<size_t>(source.stride[0]) * value, width,
+                              static_cast<size_t>(source.planes()), cudaMemcpyDeviceToDevice, stream_.get()),
+            "gather_kv");
+      continue;
+    }
+    const int64_t list_stride = indices.rows() == 1 ? 0 : indices.stride[1];
+    gather_planes(view_of(source), indices.ptr<int32_t>(), list_stride, to.length, view_of(target),
+                  stream_.get());
+  }
+  check_launch("gather_kv");
+}
+
+}  // namespace claa::cuda

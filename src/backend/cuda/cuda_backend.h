@@ -1,0 +1,89 @@
+// The CUDA backend: cuBLASLt for linear layers, cuDNN for causal attention, own kernels for the rest. All
+// work is in the order of one stream; nothing waits but download().
+#pragma once
+
+#include <memory>
+
+#include "backend/backend.h"
+#include "backend/cuda/fused_attention.h"
+#include "backend/cuda/linear.h"
+#include "backend/cuda/memory.h"
+#include "backend/cuda/profile.h"
+
+namespace claa::cuda {
+
+// The stream that everything runs on; destroyed after all that uses it.
+class Stream {
+ public:
+  Stream();  // throws kUnsupported without a usable GPU
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  const char* name() const override { return "cuda"; }
+  std::string description() const override;
+  DType dtype() const override { return dtype_; }
+  DType wide_dtype() const override { return dtype_; }
+  int64_t chunk_rows() const override { return 16384; }
+  int64_t padded(int64_t rows) const override { return padded_rows(rows); }
+
+  Buffer allocate(size_t bytes) override;
+  void upload(const void* host, size_t bytes, void* device) override;
+  void download(const void* device, size_t bytes, void* host) override;
+  void clear(void* device, size_t bytes) override;
+  size_t peak_bytes() override;
+  void synchronize() override;
+  void start_profile() override { profile_.start(); }
+  std::vector<StageTime> stop_profile() override { return profile_.stop(); }
+
+  std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override;
+  void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
+  void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void add_bias(const Tensor& x, const Tensor& bias) override;
+  void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
+            const Tensor& out) override;
+  void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                  const KvView& cache, int64_t slot) override;
+  void swiglu(const Tensor& gate_up, const Tensor& out) override;
+  void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
+  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
+                 const Tensor& out) override;
+  void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
+                     const Tensor& out) override;
+  void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                 const Tensor& out) override;
+  void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) override;
+  void gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) override;
+  void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
+
+ private:
+  // Valid until a few more arrays are uploaded.
+  const int32_t* on_device(std::span<const int32_t> values) {
+    return static_cast<const int32_t*>(ring_.upload(values.data(), values.size_bytes()));
+  }
+  Buffer floats(int64_t count) { return allocate(static_cast<size_t>(count) * sizeof(float)); }
+  // The scores of the listed heads [first, first + count), pooled: f32 [count, rows, tokens].
+  void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
+                   int64_t count, float* out);
+
+  DType dtype_;
+  bool fp8_;
+  Stream stream_;
+  UploadRing ring_;
+  Linear linear_;
+  FusedAttention fused_;
+  Profile profile_;
+};
+
+}  // namespace claa::cuda

@@ -1,0 +1,233 @@
+#include "backend/cuda/dense.h"
+#include "backend/cuda/device.cuh"
+
+namespace claa::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+template <typename T>
+__global__ void embed_kernel(const T* table, int64_t stride, const int32_t* ids, float* out,
+                             int64_t out_stride, int64_t columns) {
+  const T* from = table + ids[blockIdx.x] * stride;
+  float* to = out + blockIdx.x * out_stride;
+  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) to[c] = load(from + c);
+}
+
+__device__ void store4(float* p, float4 v) {
+  *reinterpret_cast<float4*>(p) = v;
+}
+__device__ void store4(Bfloat* p, float4 v) {
+  const __nv_bfloat162 low = __floats2bfloat162_rn(v.x, v.y), high = __floats2bfloat162_rn(v.z, v.w);
+  *reinterpret_cast<uint2*>(p) = {*reinterpret_cast<const unsigned*>(&low),
+                                  *reinterpret_cast<const unsigned*>(&high)};
+}
+
+// A block a row; the second read of the row comes from the cache.
+template <typename T>
+__global__ void rms_norm_kernel(const float* x, int64_t stride, const float* weight, float eps, T* out,
+                                int64_t out_stride, int columns) {
+  x += blockIdx.x * stride;
+  out += blockIdx.x * out_stride;
+  float squares = 0;
+  const bool vectors = columns % 4 == 0 && stride % 4 == 0 && out_stride % 4 == 0;
+  if (vectors) {
+    const float4* from = reinterpret_cast<const float4*>(x);
+    for (int c = threadIdx.x; c < columns / 4; c += blockDim.x) {
+      const float4 v = from[c];
+      squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+    }
+  } else {
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += x[c] * x[c];
+  }
+  const float scale = 1.0f / sqrtf(block_reduce(squares, Add{}) / static_cast<float>(columns) + eps);
+  if (vectors) {
+    for (int c = threadIdx.x * 4; c < columns; c += blockDim.x * 4) {
+      const float4 v = *reinterpret_cast<const float4*>(x + c),
+                   w = *reinterpret_cast<const float4*>(weight + c);
+      store4(out + c, {v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w});
+    }
+  } else {
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) store(out + c, x[c] * scale * weight[c]);
+  }
+}
+
+template <typename T>
+__global__ void add_bias_kernel(T* x, int64_t stride, const float* bias, int64_t columns) {
+  x += blockIdx.x * stride;
+  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) store(x + c, load(x + c) + bias[c]);
+}
+
+// Rotates pair `i` of a head, or copies value `i - half` of the part that does not turn.
+template <typename In, typename Out>
+__device__ void rotate(const In* x, Out* out, int i, const RopeView& rope, int64_t position) {
+  const int half = static_cast<int>(rope.half);
+  if (i >= half) {
+    const int at = i + half;
+    store(out + at, load(x + at));
+    return;
+  }
+  const int first = rope.interleaved ? 2 * i : i, second = rope.interleaved ? 2 * i + 1 : i + half;
+  const float c = rope.cos[position * half + i], s = rope.sin[position * half + i];
+  const float a = load(x + first), b = load(x + second);
+  store(out + first, a * c - b * s);
+  store(out + second, a * s + b * c);
+}
+
+template <typename In, typename Out>
+__global__ void rope_kernel(const In* q, int64_t stride, int heads, int head_size, RopeView rope,
+                            const int32_t* positions, Out* out, int64_t out_stride) {
+  const int64_t row = blockIdx.x;
+  const int per_head = head_size - static_cast<int>(rope.half);
+  for (int n = threadIdx.x; n < heads * per_head; n += blockDim.x) {
+    const int head = n / per_head;
+    rotate(q + row * stride + head * head_size, out + row * out_stride + head * head_size, n % per_head, rope,
+           positions[row]);
+  }
+}
+
+template <typename In, typename Out>
+__global__ void rope_store_kernel(const In* kv, int64_t stride, int heads, int head_size, RopeView rope,
+                                  const int32_t* positions, Out* k, Out* v, int64_t k_plane, int64_t v_plane,
+                                  int64_t slot) {
+  const int64_t row = blockIdx.x, at = (slot + row) * head_size;
+  const int per_head = head_size - static_cast<int>(rope.half);
+  kv += row * stride;
+  for (int n = threadIdx.x; n < heads * per_head; n += blockDim.x) {
+    const int head = n / per_head;
+    rotate(kv + head * head_size, k + head * k_plane + at, n % per_head, rope, positions[row]);
+  }
+  const In* values = kv + heads * head_size;
+  for (int n = threadIdx.x; n < heads * head_size; n += blockDim.x) {
+    store(v + (n / head_size) * v_plane + at + n % head_size, load(values + n));
+  }
+}
+
+__device__ float silu_times(float gate, float up) {
+  return gate / (1.0f + expf(-gate)) * up;
+}
+
+template <typename In, typename Out>
+__global__ void swiglu_kernel(const In* gate_up, int64_t stride, Out* out, int64_t out_stride,
+                              int64_t columns) {
+  const int64_t c = blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (c >= columns) return;
+  const In* row = gate_up + blockIdx.x * stride;
+  store(out + blockIdx.x * out_stride + c, silu_times(load(row + c), load(row + columns + c)));
+}
+
+// Eight values a thread, 16 bytes a load.
+__global__ void swiglu_bf16_kernel(const Bfloat* gate_up, int64_t stride, Bfloat* out, int64_t out_stride,
+                                   int64_t columns) {
+  const int64_t c = (blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x) * 8;
+  if (c >= columns) return;
+  const Bfloat* row = gate_up + blockIdx.x * stride;
+  const uint4 g = *reinterpret_cast<const uint4*>(row + c),
+              u = *reinterpret_cast<const uint4*>(row + columns + c);
+  uint4 result;
+  const Bfloat* gates = reinterpret_cast<const Bfloat*>(&g);
+  const Bfloat* ups = reinterpret_cast<const Bfloat*>(&u);
+  Bfloat* to = reinterpret_cast<Bfloat*>(&result);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) to[i] = __float2bfloat16(silu_times(load(gates + i), load(ups + i)));
+  *reinterpret_cast<uint4*>(out + blockIdx.x * out_stride + c) = result;
+}
+
+__global__ void round_kernel(const float* in, int64_t count, Bfloat* out) {
+  const int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (i < count) out[i] = __float2bfloat16(in[i]);
+}
+
+template <typename T, typename Out>
+__global__ void linear_kernel(const T* x, int64_t x_stride, const T* weight, Out* out, int64_t out_stride,
+                              int64_t outputs, int64_t inputs, bool accumulate) {
+  const int64_t o = blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (o >= outputs) return;
+  x += blockIdx.x * x_stride;
+  Out* to = out + blockIdx.x * out_stride + o;
+  float sum = accumulate ? load(to) : 0.0f;
+  for (int64_t i = 0; i < inputs; ++i) sum = fmaf(load(x + i), load(weight + o * inputs + i), sum);
+  store(to, sum);
+}
+
+unsigned rows_of(const View& view) {
+  return static_cast<unsigned>(view.rows);
+}
+
+}  // namespace
+
+void embed_rows(const View& table, const int32_t* ids, const View& out, cudaStream_t stream) {
+  with_type(table, [&](auto* rows) {
+    embed_kernel<<<rows_of(out), kThreads, 0, stream>>>(rows, table.row_stride, ids, data_of<float>(out),
+                                                        out.row_stride, out.columns);
+  });
+}
+
+void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream) {
+  with_type(out, [&](auto* to) {
+    rms_norm_kernel<<<rows_of(x), kThreads, 0, stream>>>(data_of<float>(x), x.row_stride, weight, eps, to,
+                                                         out.row_stride, static_cast<int>(x.columns));
+  });
+}
+
+void add_bias_rows(const View& x, const float* bias, cudaStream_t stream) {
+  with_type(x, [&](auto* rows) {
+    add_bias_kernel<<<rows_of(x), kThreads, 0, stream>>>(rows, x.row_stride, bias, x.columns);
+  });
+}
+
+void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int32_t* positions,
+               const View& out, cudaStream_t stream) {
+  with_type(q, [&](auto* from) {
+    with_type(out, [&](auto* to) {
+      rope_kernel<<<rows_of(q), kThreads, 0, stream>>>(
+          from, q.row_stride, static_cast<int>(q.columns / head_size), static_cast<int>(head_size), rope,
+          positions, to, out.row_stride);
+    });
+  });
+}
+
+void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
+                     const View& v, int64_t slot, cudaStream_t stream) {
+  with_type(kv, [&](auto* from) {
+    with_type(k, [&](auto* keys) {
+      using Out = std::remove_pointer_t<decltype(keys)>;
+      rope_store_kernel<<<rows_of(kv), kThreads, 0, stream>>>(
+          from, kv.row_stride, static_cast<int>(k.planes), static_cast<int>(k.columns), rope, positions, keys,
+          data_of<Out>(v), k.plane_stride, v.plane_stride, slot);
+    });
+  });
+}
+
+void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream) {
+  if (gate_up.bf16 && out.bf16 && out.columns % 8 == 0) {
+    const dim3 grid(rows_of(out), blocks_for(out.columns, kThreads * 8));
+    swiglu_bf16_kernel<<<grid, kThreads, 0, stream>>>(data_of<Bfloat>(gate_up), gate_up.row_stride,
+                                                      data_of<Bfloat>(out), out.row_stride, out.columns);
+    return;
+  }
+  const dim3 grid(rows_of(out), blocks_for(out.columns, kThreads));
+  with_type(gate_up, [&](auto* from) {
+    with_type(out, [&](auto* to) {
+      swiglu_kernel<<<grid, kThreads, 0, stream>>>(from, gate_up.row_stride, to, out.row_stride, out.columns);
+    });
+  });
+}
+
+void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream) {
+  if (count == 0) return;
+  round_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(in, count, static_cast<Bfloat*>(out));
+}
+
+void linear_naive(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream) {
+  const dim3 grid(rows_of(x), blocks_for(weight.rows, kThreads));
+  with_type(x, [&](auto* from) {
+    using T = std::remove_pointer_t<decltype(from)>;
+    with_type(out, [&](auto* to) {
+      linear_kernel<<<grid, kThreads, 0, stream>>>(from, x.row_stride, data_of<T>(weight), to, out.row_stride,
+                                                   weight.rows, weight.columns, accumulate);
+    });
+  });
+}
+
+}  // namespace claa::cuda

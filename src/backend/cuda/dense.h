@@ -1,0 +1,22 @@
+// Kernels between the matrix products. All are asynchronous on `stream`; shapes as in backend.h.
+#pragma once
+
+#include "backend/cuda/view.h"
+
+namespace claa::cuda {
+
+void embed_rows(const View& table, const int32_t* ids, const View& out, cudaStream_t stream);
+void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
+void add_bias_rows(const View& x, const float* bias, cudaStream_t stream);
+void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int32_t* positions,
+               const View& out, cudaStream_t stream);
+// kv [rows, 2 * planes * head_size]; rows go to slots [slot, slot + rows) of every plane of k and v.
+void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
+                     const View& v, int64_t slot, cudaStream_t stream);
+void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream);
+// out = bf16(in), `count` values.
+void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
+// out = x W^T (+ out); one thread a value, for shapes that the library refuses.
+void linear_naive(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
+
+}  // namespace claa::cuda

@@ -1,0 +1,68 @@
+// Shared by the kernels: loads and stores of both activation types, and sums over a block.
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "backend/cuda/view.h"
+
+namespace claa::cuda {
+
+using Bfloat = __nv_bfloat16;
+
+__device__ inline float load(const float* p) {
+  return *p;
+}
+__device__ inline float load(const Bfloat* p) {
+  return __bfloat162float(*p);
+}
+__device__ inline void store(float* p, float value) {
+  *p = value;
+}
+__device__ inline void store(Bfloat* p, float value) {
+  *p = __float2bfloat16(value);
+}
+
+template <typename T>
+T* data_of(const View& view) {
+  return static_cast<T*>(view.data);
+}
+
+// Runs f(T*) with the type of the view's elements.
+template <typename F>
+void with_type(const View& view, F&& f) {
+  if (view.bf16) {
+    f(data_of<Bfloat>(view));
+  } else {
+    f(data_of<float>(view));
+  }
+}
+
+inline unsigned blocks_for(int64_t items, int64_t per_block) {
+  return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
+
+struct Add {
+  template <typename T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Larger {
+  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+
+// Combines one value a thread over the block; every thread gets the result. blockDim.x is a multiple of 32.
+template <typename T, typename Op>
+__device__ T block_reduce(T value, Op op) {
+  __shared__ T partial[32];
+  for (int offset = 16; offset > 0; offset /= 2) value = op(value, __shfl_xor_sync(~0u, value, offset));
+  const int warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  __syncthreads();  // an earlier call may still be read
+  if (threadIdx.x % 32 == 0) partial[warp] = value;
+  __syncthreads();
+  value = partial[0];
+  for (int w = 1; w < warps; ++w) value = op(value, partial[w]);
+  return value;
+}
+
+}  // namespace claa::cuda

@@ -1,0 +1,207 @@
+#include "backend/cuda/linear.h"
+
+#include <bit>
+#include <limits>
+
+#include "backend/cuda/convert.h"
+#include "backend/cuda/dense.h"
+#include "backend/cuda/fp8.h"
+
+namespace claa::cuda {
+namespace {
+
+constexpr size_t kWorkspace = size_t{64} << 20;
+constexpr int kSuggestions = 16;
+constexpr int kTimedRuns = 3;
+constexpr int64_t kTimedRows = 256;  // below, products are over before a choice could pay
+
+cudaDataType_t type_of(DType dtype) {
+  return dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+// Rows that share a choice: an eighth of a power of two apart.
+int64_t bucket_of(int64_t rows) {
+  const int64_t step =
+      std::max<int64_t>(1, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 8);
+  return (rows + step - 1) / step * step;
+}
+
+struct Layout {
+  Layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t stride) {
+    check(cublasLtMatrixLayoutCreate(&value, type, static_cast<uint64_t>(rows),
+                                     static_cast<uint64_t>(columns), stride),
+          "matrix layout");
+  }
+  ~Layout() { cublasLtMatrixLayoutDestroy(value); }
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+  cublasLtMatrixLayout_t value = nullptr;
+};
+
+// Largest power of two, up to 16, that divides an address and a row's bytes.
+uint32_t alignment_of(const void* data, int64_t row_bytes) {
+  const uint64_t bits = reinterpret_cast<uintptr_t>(data) | static_cast<uint64_t>(row_bytes) | 16;
+  return 1u << std::countr_zero(bits);
+}
+
+// One operand: [rows, columns] of a row-major matrix.
+struct Operand {
+  const void* data = nullptr;
+  cudaDataType_t type = CUDA_R_32F;
+  int64_t rows = 0, columns = 0, stride = 0;
+  const float* scales = nullptr;  // one a row, for FP8
+
+  uint32_t alignment() const {
+    const int64_t bytes = type == CUDA_R_32F ? 4 : type == CUDA_R_16BF ? 2 : 1;
+    return alignment_of(data, stride * bytes);
+  }
+};
+
+Operand operand(const Tensor& t) {
+  return {t.data, type_of(t.dtype), t.rows(), t.columns(), t.stride[1], nullptr};
+}
+
+}  // namespace
+
+// out = x W^T (+ out). The library's matrices are column-major: out^T [outputs, rows] = W x^T with W stored
+// transposed.
+struct Linear::Problem {
+  Problem(const Operand& input, const Operand& w, const Operand& output, bool add)
+      : x(input),
+        weight(w),
+        out(output),
+        accumulate(add),
+        a(w.type, w.columns, w.rows, w.stride),
+        b(x.type, x.columns, x.rows, x.stride),
+        c(out.type, out.columns, out.rows, out.stride) {
+    check(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "matrix product");
+    set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    if (x.scales == nullptr) return;
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, weight.scales);
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, x.scales);
+    set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1});
+  }
+  ~Problem() { cublasLtMatmulDescDestroy(operation); }
+  Problem(const Problem&) = delete;
+  Problem& operator=(const Problem&) = delete;
+
+  template <typename T>
+  void set(cublasLtMatmulDescAttributes_t attribute, T value) {
+    check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value)), "matrix product");
+  }
+  Key key() const {
+    return {
+        weight.rows, weight.columns, bucket_of(x.rows), static_cast<int>(x.type), static_cast<int>(out.type),
+        accumulate};
+  }
+  cublasStatus_t run(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& algorithm, void* to,
+                     const Buffer& workspace, cudaStream_t stream) const {
+    const float one = 1, beta = accumulate ? 1 : 0;
+    return cublasLtMatmul(handle, operation, &one, weight.data, a.value, x.data, b.value, &beta, to, c.value,
+                          to, c.value, &algorithm, workspace.data(), kWorkspace, stream);
+  }
+
+  Operand x, weight, out;
+  bool accumulate;
+  Layout a, b, c;
+  cublasLtMatmulDesc_t operation = nullptr;
+};
+
+Linear::Linear(cudaStream_t stream) : stream_(stream), workspace_(allocate_async(kWorkspace, stream)) {
+  check(cublasLtCreate(&handle_), "cuBLASLt");
+  check(cublasLtMatmulPreferenceCreate(&preference_), "cuBLASLt");
+  const size_t workspace = kWorkspace;
+  check(cublasLtMatmulPreferenceSetAttribute(preference_, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                             &workspace, sizeof(workspace)),
+        "cuBLASLt");
+  check(cudaEventCreate(&start_), "event");
+  check(cudaEventCreate(&stop_), "event");
+}
+
+Linear::~Linear() {
+  cudaEventDestroy(start_);
+  cudaEventDestroy(stop_);
+  cublasLtMatmulPreferenceDestroy(preference_);
+  cublasLtDestroy(handle_);
+}
+
+float Linear::time(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm, void* scratch) {
+  if (problem.run(handle_, algorithm, scratch, workspace_, stream_) != CUBLAS_STATUS_SUCCESS)
+    return std::numeric_limits<float>::infinity();
+  check(cudaEventRecord(start_, stream_), "event");
+  for (int i = 0; i < kTimedRuns; ++i) problem.run(handle_, algorithm, scratch, workspace_, stream_);
+  check(cudaEventRecord(stop_, stream_), "event");
+  check(cudaEventSynchronize(stop_), "matrix product");
+  float ms = 0;
+  check(cudaEventElapsedTime(&ms, start_, stop_), "event");
+  return ms;
+}
+
+Linear::Choice Linear::choose(const Problem& problem) {
+  const auto limit = [this](cublasLtMatmulPreferenceAttributes_t attribute, const Operand& operand) {
+    const uint32_t bytes = operand.alignment();
+    check(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &bytes, sizeof(bytes)), "cuBLASLt");
+  };
+  limit(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, problem.weight);
+  limit(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, problem.x);
+  limit(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, problem.out);
+  limit(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, problem.out);
+  cublasLtMatmulHeuristicResult_t suggestions[kSuggestions];
+  int found = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_, problem.operation, problem.a.value, problem.b.value, problem.c.value, problem.c.value,
+      preference_, kSuggestions, suggestions, &found);
+  if (status != CUBLAS_STATUS_SUCCESS || found == 0) return {};
+  Choice best{true, suggestions[0].algo};
+  if (problem.x.rows < kTimedRows) return best;
+  const size_t bytes = static_cast<size_t>(problem.out.rows * problem.out.stride) * sizeof(float);
+  const Buffer scratch = allocate_async(bytes, stream_);
+  check(cudaMemsetAsync(scratch.data(), 0, bytes, stream_), "scratch");
+  float best_ms = std::numeric_limits<float>::infinity();
+  for (int i = 0; i < found; ++i) {
+    const float ms = time(problem, suggestions[i].algo, scratch.data());
+    if (ms < best_ms) best_ms = ms, best.algorithm = suggestions[i].algo;
+  }
+  return best;
+}
+
+bool Linear::run_library(const Problem& problem) {
+  // Unaligned views, which tests make, must not share a choice with aligned ones.
+  if (problem.x.alignment() != 16) return false;
+  auto found = choices_.find(problem.key());
+  if (found == choices_.end()) found = choices_.emplace(problem.key(), choose(problem)).first;
+  return found->second.supported &&
+         problem.run(handle_, found->second.algorithm, const_cast<void*>(problem.out.data), workspace_,
+                     stream_) == CUBLAS_STATUS_SUCCESS;
+}
+
+void Linear::run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+  const Buffer rounded = allocate_async(static_cast<size_t>(x.rows() * x.columns()), stream_);
+  const Buffer scales = allocate_async(static_cast<size_t>(x.rows()) * sizeof(float), stream_);
+  quantize_rows(view_of(x), rounded.data(), static_cast<float*>(scales.data()), stream_);
+  const auto* x_scales = static_cast<const float*>(scales.data());
+  const auto* w_scales = static_cast<const float*>(weight.scales.data());
+  const Operand input{rounded.data(), CUDA_R_8F_E4M3, x.rows(), x.columns(), x.columns(), x_scales};
+  const Operand matrix{weight.memory.data(), CUDA_R_8F_E4M3, weight.outputs,
+                       weight.inputs,        weight.inputs,  w_scales};
+  if (run_library({input, matrix, operand(out), accumulate})) return;
+  linear_fp8_naive(rounded.data(), x_scales, weight.memory.data(), w_scales, weight.inputs, view_of(out),
+                   accumulate, stream_);
+}
+
+void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+  if (weight.fp8) {
+    run_fp8(x, weight, out, accumulate);
+    return;
+  }
+  const Operand matrix{weight.memory.data(), type_of(x.dtype), weight.outputs,
+                       weight.inputs,        weight.inputs,    nullptr};
+  if (run_library({operand(x), matrix, operand(out), accumulate})) return;
+  const View rows{weight.memory.data(), x.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
+                  weight.inputs};
+  linear_naive(view_of(x), rows, view_of(out), accumulate, stream_);
+}
+
+}  // namespace claa::cuda

@@ -1,0 +1,46 @@
+// Device memory in the order of one stream: an allocation never waits, and freed memory is used again by what
+// is launched later.
+#pragma once
+
+#include <list>
+#include <vector>
+
+#include "backend/cuda/check.h"
+#include "core/tensor.h"
+
+namespace claa::cuda {
+
+// Throws kOutOfMemory with the size asked for and what the device has.
+Buffer allocate_async(size_t bytes, cudaStream_t stream);
+
+// Page-locked memory that small host arrays are copied through, so that their upload waits for nothing. A
+// piece is used again only after the copies out of it are done. The last few arrays stay on the device: every
+// layer asks for the same positions.
+class UploadRing {
+ public:
+  explicit UploadRing(cudaStream_t stream);
+  ~UploadRing();
+  UploadRing(const UploadRing&) = delete;
+  UploadRing& operator=(const UploadRing&) = delete;
+  // A copy of `bytes` bytes of the host on the device; not to be written to.
+  const void* upload(const void* host, size_t bytes);
+
+ private:
+  struct Entry {
+    std::vector<char> content;
+    Buffer memory;
+  };
+  void copy(const Entry& entry);
+
+  static constexpr int kHalves = 2;
+  static constexpr size_t kHalfBytes = size_t{8} << 20;
+  static constexpr size_t kEntries = 8;
+  cudaStream_t stream_;
+  char* memory_ = nullptr;
+  cudaEvent_t done_[kHalves] = {};
+  int half_ = 0;
+  size_t used_ = 0;
+  std::list<Entry> entries_;  // the latest first
+};
+
+}  // namespace claa::cuda

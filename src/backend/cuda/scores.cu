@@ -1,0 +1,267 @@
+#include "backend/cuda/device.cuh"
+#include "backend/cuda/scores.h"
+
+namespace claa::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kKeys = 128;      // a block, one a thread
+constexpr int kRowsAtOnce = 8;  // query rows a thread keeps sums of
+
+template <typename T>
+struct Vector16 {
+  static constexpr int kValues = 16 / sizeof(T);
+};
+
+// Thread j has key j and walks along its dimensions once for eight query rows, which all threads read from
+// shared memory.
+template <typename T>
+__global__ void logits_kernel(const T* q, int64_t q_stride, const T* k, int64_t k_plane, int64_t k_stride,
+                              const int32_t* heads, int group, int window, int64_t length, int d, float scale,
+                              float* logits) {
+  extern __shared__ float queries[];  // [kRowsAtOnce][d]
+  const int listed = blockIdx.y, head = heads[listed], first = blockIdx.z * kRowsAtOnce;
+  for (int n = threadIdx.x; n < kRowsAtOnce * d; n += blockDim.x) {
+    const int row = first + n / d;
+    queries[n] = row < window ? load(q + row * q_stride + head * d + n % d) : 0.0f;
+  }
+  __syncthreads();
+  const int64_t key = blockIdx.x * static_cast<int64_t>(kKeys) + threadIdx.x;
+  if (key >= length) return;
+  const T* from = k + (head / group) * k_plane + key * k_stride;
+  float sums[kRowsAtOnce] = {};
+  constexpr int kStep = Vector16<T>::kValues;
+  int c = 0;
+  if (k_stride % kStep == 0 && k_plane % kStep == 0) {
+    for (; c + kStep <= d; c += kStep) {
+      const uint4 raw = *reinterpret_cast<const uint4*>(from + c);
+      const T* values = reinterpret_cast<const T*>(&raw);
+#pragma unroll
+      for (int r = 0; r < kRowsAtOnce; ++r) {
+#pragma unroll
+        for (int i = 0; i < kStep; ++i) sums[r] = fmaf(queries[r * d + c + i], load(values + i), sums[r]);
+      }
+    }
+  }
+  for (; c < d; ++c) {
+    const float value = load(from + c);
+    for (int r = 0; r < kRowsAtOnce; ++r) sums[r] = fmaf(queries[r * d + c], value, sums[r]);
+  }
+  for (int r = 0; r < kRowsAtOnce && first + r < window; ++r) {
+    logits[(static_cast<int64_t>(listed) * window + first + r) * length + key] = sums[r] * scale;
+  }
+}
+
+// stats [listed * window, 2]: maximum, and 1 / sum of e^(logit - maximum) over the keys that the row sees.
+__global__ void softmax_stats_kernel(const float* logits, int window, int64_t length, float2* stats) {
+  const int64_t row = blockIdx.x;
+  const int64_t seen = length - window + row % window + 1;
+  logits += row * length;
+  float top = -INFINITY;
+  for (int64_t j = threadIdx.x; j < seen; j += blockDim.x) top = fmaxf(top, logits[j]);
+  top = block_reduce(top, Larger{});
+  float sum = 0;
+  for (int64_t j = threadIdx.x; j < seen; j += blockDim.x) sum += expf(logits[j] - top);
+  sum = block_reduce(sum, Add{});
+  if (threadIdx.x == 0) stats[row] = {top, 1.0f / sum};
+}
+
+__global__ void fold_window_kernel(const float* logits, const float2* stats, int window, int64_t length,
+                                   Fold rows, int64_t tokens, float* per_head) {
+  const int64_t t = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x, head = blockIdx.y;
+  if (t >= tokens) return;
+  float folded = 0;
+  for (int r = 0; r < window; ++r) {
+    const int64_t row = head * window + r;
+    const bool seen = t < length - window + r + 1;
+    float value = seen ? logits[row * length + t] : -INFINITY;
+    if (stats != nullptr) value = seen ? expf(value - stats[row].x) * stats[row].y : 0.0f;
+    if (rows == Fold::kKeep) {
+      per_head[row * tokens + t] = value;
+    } else {
+      folded = r == 0 ? value : rows == Fold::kSum ? folded + value : fmaxf(folded, value);
+    }
+  }
+  if (rows != Fold::kKeep) per_head[head * tokens + t] = folded;
+}
+
+__global__ void pool_kernel(const float* in, int64_t tokens, bool average, int64_t kernel, float* out) {
+  const int64_t t = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (t >= tokens) return;
+  in += blockIdx.y * tokens;
+  const int64_t first = max(int64_t{0}, t - kernel / 2), last = min(tokens, t - kernel / 2 + kernel);
+  float value = average ? 0.0f : -INFINITY;
+  for (int64_t j = first; j < last; ++j) value = average ? value + in[j] : fmaxf(value, in[j]);
+  out[blockIdx.y * tokens + t] = average ? value / static_cast<float>(kernel) : value;
+}
+
+__global__ void normalise_kernel(const float* in, int64_t rows_a_head, int64_t tokens, const float* weights,
+                                 float* factors) {
+  const int64_t row = blockIdx.x;
+  double sum = 0;
+  for (int64_t t = threadIdx.x; t < tokens; t += blockDim.x) sum += in[row * tokens + t];
+  sum = block_reduce(sum, Add{});
+  if (threadIdx.x == 0) {
+    factors[row] = sum > 0 ? static_cast<float>(weights[row / rows_a_head] / sum) : 0.0f;
+  }
+}
+
+__global__ void plain_kernel(int64_t rows, int64_t rows_a_head, const float* weights, float* factors) {
+  const int64_t row = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (row < rows) factors[row] = weights[row / rows_a_head];
+}
+
+__device__ float fold_two(Fold fold, float a, float b) {
+  return fold == Fold::kMax ? fmaxf(a, b) : a + b;
+}
+
+__global__ void fold_heads_kernel(const float* per_head, const float* factors, HeadFold fold, float* out) {
+  const int64_t t = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x, r = blockIdx.y;
+  if (t >= fold.tokens) return;
+  const int64_t group = fold.groups == Fold::kKeep ? 1 : fold.group, groups = fold.listed / group;
+  const int64_t per_row = fold.heads == Fold::kKeep ? groups : 1;
+  float all = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    float value = 0;
+    for (int64_t i = 0; i < group; ++i) {
+      const int64_t row = (g * group + i) * fold.rows + r;
+      const float weighed = per_head[row * fold.tokens + t] * factors[row];
+      value = i == 0 ? weighed : fold_two(fold.groups, value, weighed);
+    }
+    if (fold.heads == Fold::kKeep) {
+      out[(r * per_row + g) * fold.out_stride + t] = value;
+    } else {
+      all = g == 0 ? value : fold_two(fold.heads, all, value);
+    }
+  }
+  if (fold.heads != Fold::kKeep) out[r * fold.out_stride + t] = all;
+}
+
+__global__ void fold_layer_kernel(const float* layer, int64_t stride, int64_t rows, const double* moments,
+                                  bool maximum, int64_t tokens, float* out) {
+  const int64_t t = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (t >= tokens) return;
+  float value = out[t];
+  for (int64_t r = 0; r < rows; ++r) {
+    float x = layer[r * stride + t];
+    if (moments != nullptr) x = static_cast<float>((x - moments[2 * r]) * moments[2 * r + 1]);
+    value = maximum ? fmaxf(value, x) : value + x;
+  }
+  out[t] = value;
+}
+
+__global__ void fill_kernel(float* out, int64_t count, float value) {
+  const int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (i < count) out[i] = value;
+}
+
+__global__ void moments_kernel(const float* layer, int64_t stride, int64_t tokens, double* moments) {
+  layer += blockIdx.x * stride;
+  double sum = 0;
+  for (int64_t t = threadIdx.x; t < tokens; t += blockDim.x) sum += layer[t];
+  const double mean = block_reduce(sum, Add{}) / static_cast<double>(tokens);
+  double squares = 0;
+  for (int64_t t = threadIdx.x; t < tokens; t += blockDim.x) squares += (layer[t] - mean) * (layer[t] - mean);
+  squares = block_reduce(squares, Add{});
+  if (threadIdx.x == 0) {
+    const bool single = tokens < 2;
+    moments[2 * blockIdx.x] = single ? 0.0 : mean;
+    moments[2 * blockIdx.x + 1] =
+        single ? 1.0 : 1.0 / (sqrt(squares / static_cast<double>(tokens - 1)) + 1e-6);
+  }
+}
+
+__device__ float rank_key(float score) {
+  return isnan(score) ? -INFINITY : score;
+}
+
+// A token's rank is the number of better ones; quadratic, but 131,072 tokens take milliseconds.
+__global__ void ranks_kernel(const float* scores, int64_t tokens, double weight, float* out) {
+  __shared__ float tile[kThreads];
+  const int64_t t = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
+  const float own = t < tokens ? rank_key(scores[t]) : 0.0f;
+  int64_t rank = 0;
+  for (int64_t first = 0; first < tokens; first += kThreads) {
+    __syncthreads();
+    if (first + threadIdx.x < tokens) tile[threadIdx.x] = rank_key(scores[first + threadIdx.x]);
+    __syncthreads();
+    const int count = static_cast<int>(min(static_cast<int64_t>(kThreads), tokens - first));
+    for (int i = 0; i < count; ++i) rank += tile[i] > own || (tile[i] == own && first + i < t) ? 1 : 0;
+  }
+  if (t < tokens) out[t] -= static_cast<float>(weight * static_cast<double>(rank));
+}
+
+dim3 grid_of(int64_t tokens, int64_t rows) {
+  return dim3(blocks_for(tokens, kThreads), static_cast<unsigned>(rows));
+}
+
+}  // namespace
+
+void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream) {
+  const int64_t window = query.q.rows, d = query.k.columns;
+  const dim3 grid(blocks_for(query.length, kKeys), static_cast<unsigned>(query.listed),
+                  blocks_for(window, kRowsAtOnce));
+  with_type(query.q, [&](auto* q) {
+    using T = std::remove_pointer_t<decltype(q)>;
+    logits_kernel<T><<<grid, kKeys, sizeof(float) * kRowsAtOnce* static_cast<size_t>(d), stream>>>(
+        q, query.q.row_stride, data_of<T>(query.k), query.k.plane_stride, query.k.row_stride, query.heads,
+        static_cast<int>(query.group), static_cast<int>(window), query.length, static_cast<int>(d),
+        query.scale, logits);
+  });
+}
+
+void fold_window(const float* logits, int64_t listed, int64_t window, int64_t length, bool softmax, Fold rows,
+                 int64_t tokens, float* per_head, cudaStream_t stream) {
+  float2* stats = nullptr;
+  if (softmax) {
+    const size_t bytes = static_cast<size_t>(listed * window) * sizeof(float2);
+    if (cudaMallocAsync(reinterpret_cast<void**>(&stats), bytes, stream) != cudaSuccess)
+      return;  // seen by the caller
+    softmax_stats_kernel<<<static_cast<unsigned>(listed * window), kThreads, 0, stream>>>(
+        logits, static_cast<int>(window), length, stats);
+  }
+  fold_window_kernel<<<grid_of(tokens, listed), kThreads, 0, stream>>>(
+      logits, stats, static_cast<int>(window), length, rows, tokens, per_head);
+  if (stats != nullptr) cudaFreeAsync(stats, stream);
+}
+
+void pool_rows(const float* in, int64_t rows, int64_t tokens, bool average, int64_t kernel, float* out,
+               cudaStream_t stream) {
+  pool_kernel<<<grid_of(tokens, rows), kThreads, 0, stream>>>(in, tokens, average, kernel, out);
+}
+
+void normalising_factors(const float* in, int64_t rows, int64_t rows_a_head, int64_t tokens,
+                         const float* weights, float* factors, cudaStream_t stream) {
+  normalise_kernel<<<static_cast<unsigned>(rows), kThreads, 0, stream>>>(in, rows_a_head, tokens, weights,
+                                                                         factors);
+}
+
+void plain_factors(int64_t rows, int64_t rows_a_head, const float* weights, float* factors,
+                   cudaStream_t stream) {
+  plain_kernel<<<blocks_for(rows, kThreads), kThreads, 0, stream>>>(rows, rows_a_head, weights, factors);
+}
+
+void fold_heads(const float* per_head, const float* factors, const HeadFold& fold, float* out,
+                cudaStream_t stream) {
+  fold_heads_kernel<<<grid_of(fold.tokens, fold.rows), kThreads, 0, stream>>>(per_head, factors, fold, out);
+}
+
+void fold_layer(const View& layer, const double* moments, bool maximum, float* out, cudaStream_t stream) {
+  fold_layer_kernel<<<blocks_for(layer.columns, kThreads), kThreads, 0, stream>>>(
+      data_of<float>(layer), layer.row_stride, layer.rows, moments, maximum, layer.columns, out);
+}
+
+void fill(float* out, int64_t count, float value, cudaStream_t stream) {
+  fill_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(out, count, value);
+}
+
+void row_moments(const View& layer, double* moments, cudaStream_t stream) {
+  moments_kernel<<<static_cast<unsigned>(layer.rows), kThreads, 0, stream>>>(
+      data_of<float>(layer), layer.row_stride, layer.columns, moments);
+}
+
+void subtract_ranks(const float* scores, int64_t tokens, double weight, float* out, cudaStream_t stream) {
+  ranks_kernel<<<blocks_for(tokens, kThreads), kThreads, 0, stream>>>(scores, tokens, weight, out);
+}
+
+}  // namespace claa::cuda

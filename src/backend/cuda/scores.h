@@ -1,0 +1,59 @@
+// Window scores and their aggregation. All are asynchronous on `stream`; definitions in backend.h and
+// backend/host_ops.h.
+#pragma once
+
+#include "backend/cuda/view.h"
+
+namespace claa::cuda {
+
+// Query rows of some heads against the keys of their KV heads.
+struct WindowQuery {
+  View q;                          // [window, heads * head size]
+  View k;                          // [KV heads, slots, head size]
+  const int32_t* heads = nullptr;  // listed query heads, on the device
+  int64_t listed = 0;
+  int64_t group = 1;   // query heads a KV head
+  int64_t length = 0;  // valid keys
+  float scale = 1;
+};
+
+// logits [listed, window, length]: q.k * scale.
+void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream);
+
+// per_head [listed, rows, tokens], rows = window when `rows` keeps, else 1: softmax over the keys that a row
+// sees (or the raw logits, -inf where it sees none), folded over the window's rows.
+void fold_window(const float* logits, int64_t listed, int64_t window, int64_t length, bool softmax, Fold rows,
+                 int64_t tokens, float* per_head, cudaStream_t stream);
+
+// out = pooled in, [rows, tokens] each.
+void pool_rows(const float* in, int64_t rows, int64_t tokens, bool average, int64_t kernel, float* out,
+               cudaStream_t stream);
+
+// factors[row] = weights[row / rows_a_head] / sum(row), 0 for a sum that is not positive.
+void normalising_factors(const float* in, int64_t rows, int64_t rows_a_head, int64_t tokens,
+                         const float* weights, float* factors, cudaStream_t stream);
+// factors[row] = weights[row / rows_a_head].
+void plain_factors(int64_t rows, int64_t rows_a_head, const float* weights, float* factors,
+                   cudaStream_t stream);
+
+struct HeadFold {
+  int64_t listed = 0, rows = 1, tokens = 0;  // of per_head
+  int64_t group = 1;                         // listed heads a group
+  Fold groups = Fold::kSum, heads = Fold::kKeep;
+  int64_t out_stride = 0;
+};
+// Weighed per_head [listed, rows, tokens] folded over groups, then heads; score rows of one query row lie
+// together.
+void fold_heads(const float* per_head, const float* factors, const HeadFold& fold, float* out,
+                cudaStream_t stream);
+
+// out [1, tokens] = the fold of out and every row of layer [rows, tokens]; `moments` (mean and inverse
+// deviation a row) standardises first, or is null.
+void fold_layer(const View& layer, const double* moments, bool maximum, float* out, cudaStream_t stream);
+void fill(float* out, int64_t count, float value, cudaStream_t stream);
+// moments [rows, 2]: mean and 1 / (unbiased deviation + 1e-6); 0 and 1 for a single token.
+void row_moments(const View& layer, double* moments, cudaStream_t stream);
+// out -= weight * rank of scores [tokens], rank 0 for the best by (score desc, index asc).
+void subtract_ranks(const float* scores, int64_t tokens, double weight, float* out, cudaStream_t stream);
+
+}  // namespace claa::cuda

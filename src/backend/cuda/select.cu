@@ -1,0 +1,149 @@
+#include "backend/cuda/device.cuh"
+#include "backend/cuda/select.h"
+
+namespace claa::cuda {
+namespace {
+
+constexpr int kThreads = 1024;
+constexpr int kWarps = kThreads / 32;
+
+// Order of unsigned numbers = order of scores; NaN is -inf, and both zeros are one.
+__device__ unsigned order_key(float score) {
+  if (isnan(score)) score = -INFINITY;
+  const unsigned bits = __float_as_uint(score + 0.0f);  // -0 + 0 = +0
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+// The key of the count-th best, and how many of that key belong to the best: eight bits at a time, each time
+// counting the keys that agree with the bits found so far.
+__device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count, int64_t& of_threshold) {
+  __shared__ unsigned counts[256];
+  __shared__ unsigned found_digit;
+  __shared__ int64_t found_left;
+  unsigned prefix = 0, mask = 0;
+  int64_t left = count;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    if (threadIdx.x < 256) counts[threadIdx.x] = 0;
+    __syncthreads();
+    for (int64_t t = threadIdx.x; t < tokens; t += kThreads) {
+      const unsigned key = order_key(scores[t]);
+      if ((key & mask) == prefix) atomicAdd(&counts[key >> shift & 255], 1u);
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      int digit = 255;
+      int64_t rest = left;
+      for (; digit > 0 && counts[digit] < rest; --digit) rest -= counts[digit];
+      found_digit = static_cast<unsigned>(digit), found_left = rest;
+    }
+    __syncthreads();
+    prefix |= found_digit << shift, mask |= 255u << shift, left = found_left;
+    __syncthreads();
+  }
+  of_threshold = left;
+  return prefix;
+}
+
+// Sum of `value` over the threads before this one; `total` over all.
+__device__ int before(int value, int& total) {
+  __shared__ int sums[kWarps];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  int sum = value;
+  for (int offset = 1; offset < 32; offset *= 2) {
+    const int other = __shfl_up_sync(~0u, sum, offset);
+    if (lane >= offset) sum += other;
+  }
+  __syncthreads();
+  if (lane == 31) sums[warp] = sum;
+  __syncthreads();
+  int base = 0;
+  total = 0;
+  for (int w = 0; w < kWarps; ++w) {
+    if (w < warp) base += sums[w];
+    total += sums[w];
+  }
+  return base + sum - value;
+}
+
+// A block a row: find the threshold, then write the indices in order.
+__global__ void __launch_bounds__(kThreads) select_kernel(const float* scores, int64_t stride, int64_t tokens,
+                                                          int64_t count, int64_t tail, int32_t* out) {
+  scores += blockIdx.x * stride;
+  out += blockIdx.x * (count + tail);
+  for (int64_t i = threadIdx.x; i < tail; i += kThreads) out[count + i] = static_cast<int32_t>(tokens + i);
+  if (count == 0) return;
+  int64_t ties = 0;
+  const unsigned limit = threshold(scores, tokens, count, ties);
+  int64_t written = 0, ties_before = 0;
+  for (int64_t first = 0; first < tokens && written < count; first += kThreads) {
+    const int64_t t = first + threadIdx.x;
+    const unsigned key = t < tokens ? order_key(scores[t]) : 0;
+    const bool tie = t < tokens && key == limit;
+    int all_ties = 0, all_taken = 0;
+    const int64_t tie_index = ties_before + before(tie ? 1 : 0, all_ties);
+    const bool taken = t < tokens && (key > limit || (tie && tie_index < ties));
+    const int at = before(taken ? 1 : 0, all_taken);
+    if (taken) out[written + at] = static_cast<int32_t>(t);
+    written += all_taken, ties_before += all_ties;
+  }
+}
+
+__global__ void gather_hidden_kernel(const float* x, int64_t stride, const int32_t* indices, float* out,
+                                     int64_t out_stride, int64_t columns) {
+  const float* from = x + indices[blockIdx.x] * stride;
+  float* to = out + blockIdx.x * out_stride;
+  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) to[c] = from[c];
+}
+
+template <typename T>
+__global__ void gather_planes_kernel(const T* from, int64_t from_plane, int64_t from_stride,
+                                     const int32_t* indices, int64_t list_stride, int64_t count,
+                                     int64_t columns, T* to, int64_t to_plane, int64_t to_stride) {
+  const int64_t n = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x, plane = blockIdx.y;
+  if (n >= count * columns) return;
+  const int64_t slot = n / columns, c = n % columns, row = indices[plane * list_stride + slot];
+  to[plane * to_plane + slot * to_stride + c] = from[plane * from_plane + row * from_stride + c];
+}
+
+// Elements of T instead of the view's own.
+template <typename T>
+void gather_as(const View& from, const int32_t* indices, int64_t list_stride, int64_t count, const View& to,
+               cudaStream_t stream) {
+  const int64_t per = static_cast<int64_t>(sizeof(T)) / (from.bf16 ? 2 : 4), columns = from.columns / per;
+  constexpr int kCopies = 256;
+  const dim3 grid(blocks_for(count * columns, kCopies), static_cast<unsigned>(from.planes));
+  gather_planes_kernel<T><<<grid, kCopies, 0, stream>>>(
+      data_of<T>(from), from.plane_stride / per, from.row_stride / per, indices, list_stride, count, columns,
+      data_of<T>(to), to.plane_stride / per, to.row_stride / per);
+}
+
+bool wide_rows(const View& view) {
+  const int64_t values = view.bf16 ? 8 : 4;
+  return view.columns % values == 0 && view.row_stride % values == 0 && view.plane_stride % values == 0;
+}
+
+}  // namespace
+
+void select_best(const View& scores, int64_t count, int64_t tail, int32_t* out, cudaStream_t stream) {
+  select_kernel<<<static_cast<unsigned>(scores.rows), kThreads, 0, stream>>>(
+      data_of<float>(scores), scores.row_stride, scores.columns, count, tail, out);
+}
+
+void gather_hidden(const View& x, const int32_t* indices, const View& out, cudaStream_t stream) {
+  gather_hidden_kernel<<<static_cast<unsigned>(out.rows), 256, 0, stream>>>(
+      data_of<float>(x), x.row_stride, indices, data_of<float>(out), out.row_stride, x.columns);
+}
+
+void gather_planes(const View& from, const int32_t* indices, int64_t list_stride, int64_t count,
+                   const View& to, cudaStream_t stream) {
+  if (count == 0) return;
+  if (wide_rows(from) && wide_rows(to)) {
+    gather_as<uint4>(from, indices, list_stride, count, to, stream);
+  } else if (from.bf16) {
+    gather_as<Bfloat>(from, indices, list_stride, count, to, stream);
+  } else {
+    gather_as<float>(from, indices, list_stride, count, to, stream);
+  }
+}
+
+}  // namespace claa::cuda

@@ -1,0 +1,27 @@
+// What kernels see of a tensor: plain numbers that both compilers understand.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace claa::cuda {
+
+struct View {
+  void* data = nullptr;
+  bool bf16 = false;  // else f32
+  int64_t planes = 1, rows = 1, columns = 1;
+  int64_t plane_stride = 0, row_stride = 0;  // elements
+};
+
+struct RopeView {
+  const float* cos = nullptr;  // [positions, half]
+  const float* sin = nullptr;
+  int64_t half = 0;  // rotated pairs of a head
+  bool interleaved = true;
+};
+
+// How the rows, groups and heads of window scores are folded; the order of Reduce in claa/prefill.h.
+enum class Fold { kKeep, kSum, kMax };
+
+}  // namespace claa::cuda

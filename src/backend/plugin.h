@@ -1,0 +1,23 @@
+// The CUDA backend is a shared library of its own, so that the program runs where CUDA is not installed.
+#pragma once
+
+#include <memory>
+
+#include "backend/backend.h"
+
+namespace claa {
+
+// Throws kUnsupported: no such library, or one whose own libraries are missing, or no usable GPU.
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
+
+// Whether make_cuda_backend() would find the library and a GPU.
+bool cuda_usable();
+
+// What the library exports, with C linkage: a new backend, and whether there is a usable GPU.
+inline constexpr const char* kCudaLibrary = "libclaa_cuda.so";
+inline constexpr const char* kCudaEntry = "claa_make_cuda_backend";
+inline constexpr const char* kCudaProbe = "claa_cuda_usable";
+using CudaEntry = Backend*(const BackendOptions&);
+using CudaProbe = bool();
+
+}  // namespace claa

@@ -1,0 +1,45 @@
+// What `claa bench` measures: a model file through the library's front door, or a published shape with random
+// weights.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "cli/common.h"
+
+namespace claa::cli {
+
+struct BenchCase {
+  const std::vector<int32_t>& ids;
+  const std::string& method;
+  const ParamValues& params;
+  int64_t decode = 0;  // tokens after the first
+};
+
+struct Measurement {
+  double ttft_ms = 0, select_ms = 0;
+  double decode_ms = 0;  // of all `decoded` tokens
+  int64_t decoded = 0, kept = 0;
+  int64_t peak_bytes = 0;  // of the device where it has memory of its own, else of the process
+};
+
+class BenchTarget {
+ public:
+  virtual ~BenchTarget() = default;
+  virtual std::string name() const = 0;
+  virtual std::string device() const = 0;
+  virtual std::string dtype() const = 0;
+  virtual int64_t vocabulary() const = 0;
+  virtual std::vector<int32_t> tokenize(const std::string& text) = 0;
+  virtual Measurement run(const BenchCase& bench) = 0;
+  // Empty where it cannot be measured.
+  virtual std::vector<StageTime> stages(const BenchCase& bench) = 0;
+};
+
+std::unique_ptr<BenchTarget> bench_engine(const ModelOptions& options);
+// Throws Error{kInvalidArgument} for an unknown shape.
+std::unique_ptr<BenchTarget> bench_shape(const std::string& shape, const ModelOptions& options);
+
+}  // namespace claa::cli

@@ -1,0 +1,152 @@
+#include "model/shapes.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+
+namespace claa {
+namespace {
+
+ModelConfig shape(int64_t layers, int64_t hidden, int64_t ffn, int64_t heads, int64_t kv_heads,
+                  int64_t head_size, int64_t vocabulary, double rope_base) {
+  ModelConfig config;
+  config.architecture = "llama";
+  config.layers = layers, config.hidden = hidden, config.ffn = ffn;
+  config.heads = heads, config.kv_heads = kv_heads, config.head_size = head_size;
+  config.vocabulary = vocabulary;
+  config.context = 131072;
+  config.rope.base = rope_base;
+  config.rope.rotated = head_size;
+  return config;
+}
+
+std::vector<NamedShape> make_shapes() {
+  std::vector<NamedShape> shapes = {
+      {"llama-3.1-8b", shape(32, 4096, 14336, 32, 8, 128, 128256, 500000)},
+      {"llama-3.2-3b", shape(28, 3072, 8192, 24, 8, 128, 128256, 500000)},
+      {"llama-3.2-1b", shape(16, 2048, 8192, 32, 8, 64, 128256, 500000)},
+      {"mistral-nemo-12b", shape(40, 5120, 14336, 32, 8, 128, 131072, 1000000)},
+      {"qwen2.5-7b", shape(28, 3584, 18944, 28, 4, 128, 152064, 1000000)},
+      {"smollm2-135m", shape(30, 576, 1536, 9, 3, 64, 49152, 100000)},
+  };
+  for (NamedShape& entry : shapes) {
+    entry.config.name = entry.name;
+    const bool small = entry.name.starts_with("llama-3.2") || entry.name == "smollm2-135m";
+    entry.config.tied_output = small;
+    if (entry.name == "qwen2.5-7b") {
+      entry.config.qkv_bias = true;
+      entry.config.norm_eps = 1e-6f;
+    }
+  }
+  return shapes;
+}
+
+class Filler {
+ public:
+  explicit Filler(Backend& backend) : backend_(backend), values_(kPeriod) {
+    std::mt19937 random(1);
+    // Sum of four uniform numbers: near enough to normal, and quick.
+    for (float& value : values_) {
+      float sum = 0;
+      for (int i = 0; i < 4; ++i) sum += static_cast<float>(random() >> 8) * 0x1p-24f - 0.5f;
+      value = sum * 1.7320508f;
+    }
+  }
+
+  std::unique_ptr<PackedWeight> matrix(int64_t outputs, int64_t inputs, bool table = false) {
+    const size_t offset = offset_ += 7919;  // another stretch for every matrix
+    WeightSource source{outputs, inputs, table, {}};
+    source.fill = [values = scaled(inputs), offset, inputs](int64_t first, int64_t count, float* rows) {
+      size_t at = (offset + static_cast<size_t>(first) * 104729) % kPeriod;
+      for (int64_t left = count * inputs; left > 0;) {
+        const int64_t run = std::min<int64_t>(left, static_cast<int64_t>(kPeriod - at));
+        rows = std::copy_n(values->begin() + static_cast<int64_t>(at), run, rows);
+        left -= run, at = 0;
+      }
+    };
+    auto weight = backend_.prepare(source);
+    bytes_ += weight->bytes;
+    return weight;
+  }
+
+  Vector vector(int64_t size, float value) {
+    const std::vector<float> values(static_cast<size_t>(size), value);
+    Vector result;
+    result.memory = backend_.allocate(values.size() * sizeof(float));
+    backend_.upload(values.data(), values.size() * sizeof(float), result.memory.data());
+    result.tensor = Tensor::matrix(result.memory.data(), DType::kF32, 1, size);
+    return result;
+  }
+
+  size_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr size_t kPeriod = (size_t{1} << 20) + 7;
+
+  // The values for rows of `inputs` weights.
+  std::shared_ptr<const std::vector<float>> scaled(int64_t inputs) {
+    auto& values = scaled_[inputs];
+    if (values == nullptr) {
+      auto made = std::make_shared<std::vector<float>>(values_);
+      for (float& value : *made) value /= std::sqrt(static_cast<float>(inputs));
+      values = made;
+    }
+    return values;
+  }
+
+  Backend& backend_;
+  std::vector<float> values_;
+  std::map<int64_t, std::shared_ptr<const std::vector<float>>> scaled_;
+  size_t offset_ = 0;
+  size_t bytes_ = 0;
+};
+
+}  // namespace
+
+std::span<const NamedShape> named_shapes() {
+  static const std::vector<NamedShape> shapes = make_shapes();
+  return shapes;
+}
+
+const ModelConfig& find_shape(const std::string& name) {
+  const auto shapes = named_shapes();
+  const auto found =
+      std::find_if(shapes.begin(), shapes.end(), [&](const NamedShape& s) { return s.name == name; });
+  if (found != shapes.end()) return found->config;
+  std::vector<std::string> names;
+  for (const NamedShape& entry : shapes) names.push_back(entry.name);
+  fail(ErrorCode::kInvalidArgument, "unknown shape '{}'; choose {}", name, fmt::join(names, ", "));
+}
+
+ModelWeights random_weights(const ModelConfig& config, Backend& backend, const LoadProgress& progress) {
+  Filler filler(backend);
+  const int64_t q_size = config.heads * config.head_size, kv_size = config.kv_heads * config.head_size;
+  ModelWeights weights;
+  weights.embedding = filler.matrix(config.vocabulary, config.hidden, true);
+  weights.output =
+      config.tied_output ? weights.embedding : filler.matrix(config.vocabulary, config.hidden, true);
+  weights.final_norm = filler.vector(config.hidden, 1);
+  for (int64_t i = 0; i < config.layers; ++i) {
+    LayerWeights w;
+    w.attention_norm = filler.vector(config.hidden, 1);
+    w.ffn_norm = filler.vector(config.hidden, 1);
+    w.q = filler.matrix(q_size, config.hidden);
+    w.kv = filler.matrix(2 * kv_size, config.hidden);
+    w.output = filler.matrix(config.hidden, q_size);
+    w.gate_up = filler.matrix(2 * config.ffn, config.hidden);
+    w.down = filler.matrix(config.hidden, config.ffn);
+    if (config.qkv_bias) {
+      w.q_bias = filler.vector(q_size, 0);
+      w.kv_bias = filler.vector(2 * kv_size, 0);
+    }
+    weights.layers.push_back(std::move(w));
+    if (progress) progress(i + 1, config.layers);
+  }
+  weights.bytes = filler.bytes();
+  return weights;
+}
+
+}  // namespace claa

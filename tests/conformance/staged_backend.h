@@ -1,0 +1,151 @@
+// A backend of a device with memory of its own, as the conformance tests see it: every tensor lies on the
+// host, goes to the device before an operation and comes back after it.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace claa::test {
+
+class StagedBackend : public Backend {
+ public:
+  explicit StagedBackend(std::unique_ptr<Backend> device) : device_(std::move(device)) {}
+
+  const char* name() const override { return device_->name(); }
+  std::string description() const override { return device_->description(); }
+  DType dtype() const override { return device_->dtype(); }
+  int64_t chunk_rows() const override { return device_->chunk_rows(); }
+  Buffer allocate(size_t bytes) override { return device_->allocate(bytes); }
+  void upload(const void* host, size_t bytes, void* to) override { device_->upload(host, bytes, to); }
+  void download(const void* from, size_t bytes, void* host) override { device_->download(from, bytes, host); }
+  void clear(void* memory, size_t bytes) override { device_->clear(memory, bytes); }
+
+  std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override {
+    return device_->prepare(source);
+  }
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override {
+    Copy to(*device_, out);
+    device_->embed(table, ids, to.tensor);
+    to.fetch();
+  }
+  void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override {
+    Copy from(*device_, x), to(*device_, out);
+    device_->linear(from.tensor, weight, to.tensor, accumulate);
+    to.fetch();
+  }
+  void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override {
+    Copy from(*device_, x), scale(*device_, weight), to(*device_, out);
+    device_->rms_norm(from.tensor, scale.tensor, eps, to.tensor);
+    to.fetch();
+  }
+  void add_bias(const Tensor& x, const Tensor& bias) override {
+    Copy to(*device_, x), from(*device_, bias);
+    device_->add_bias(to.tensor, from.tensor);
+    to.fetch();
+  }
+  void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
+            const Tensor& out) override {
+    Copy from(*device_, q), cos(*device_, table.cos), sin(*device_, table.sin), to(*device_, out);
+    device_->rope(from.tensor, head_size, {cos.tensor, sin.tensor, table.interleaved}, positions, to.tensor);
+    to.fetch();
+  }
+  void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                  const KvView& cache, int64_t slot) override {
+    Copy from(*device_, kv), cos(*device_, table.cos), sin(*device_, table.sin);
+    CopiedKv to(*device_, cache);
+    device_->rope_store(from.tensor, {cos.tensor, sin.tensor, table.interleaved}, positions, to.view, slot);
+    to.fetch();
+  }
+  void swiglu(const Tensor& gate_up, const Tensor& out) override {
+    Copy from(*device_, gate_up), to(*device_, out);
+    device_->swiglu(from.tensor, to.tensor);
+    to.fetch();
+  }
+  void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override {
+    CopiedKv from(*device_, kv);
+    device_->pack_kv(from.view, reuse);
+  }
+  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
+                 const Tensor& out) override {
+    Copy from(*device_, q), to(*device_, out);
+    CopiedKv keys(*device_, kv);
+    device_->attention(from.tensor, keys.view, packed, visible, to.tensor);
+    to.fetch();
+  }
+  void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
+                     const Tensor& out) override {
+    Copy from(*device_, q), to(*device_, out);
+    CopiedKv keys(*device_, kv);
+    device_->window_scores(from.tensor, keys.view, packed, spec, to.tensor);
+    to.fetch();
+  }
+  void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                 const Tensor& out) override {
+    std::vector<std::unique_ptr<Copy>> copies;
+    std::vector<Tensor> tensors;
+    for (const Tensor& layer : layers) {
+      copies.push_back(std::make_unique<Copy>(*device_, layer));
+      tensors.push_back(copies.back()->tensor);
+    }
+    Copy to(*device_, out);
+    device_->aggregate(tensors, aggregator, base, to.tensor);
+    to.fetch();
+  }
+  void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) override {
+    Copy from(*device_, scores), to(*device_, out);
+    device_->top_k(from.tensor, count, forced_tail, to.tensor);
+    to.fetch();
+  }
+  void gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) override {
+    Copy from(*device_, x), index(*device_, indices), to(*device_, out);
+    device_->gather_rows(from.tensor, index.tensor, to.tensor);
+    to.fetch();
+  }
+  void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override {
+    CopiedKv source(*device_, from), target(*device_, to);
+    if (indices.data == nullptr) {
+      device_->gather_kv(source.view, indices, target.view);
+    } else {
+      const Copy index(*device_, indices);
+      device_->gather_kv(source.view, index.tensor, target.view);
+    }
+    target.fetch();
+  }
+
+ private:
+  // A tensor's memory, gaps and all, on the device, with room for padded() rows.
+  class Copy {
+   public:
+    Copy(Backend& device, const Tensor& host) : tensor(host), device_(device), host_(host) {
+      const int64_t elements =
+          (host.planes() - 1) * host.stride[0] + (host.rows() - 1) * host.stride[1] + host.columns();
+      bytes_ = static_cast<size_t>(elements) * dtype_bytes(host.dtype);
+      const int64_t room = std::max(elements, device.padded(host.rows()) * host.stride[1]);
+      memory_ = device.allocate(static_cast<size_t>(room) * dtype_bytes(host.dtype));
+      device.upload(host.data, bytes_, memory_.data());
+      tensor.data = memory_.data();
+    }
+    void fetch() { device_.download(memory_.data(), bytes_, host_.data); }
+    Tensor tensor;
+
+   private:
+    Backend& device_;
+    Tensor host_;
+    size_t bytes_ = 0;
+    Buffer memory_;
+  };
+  struct CopiedKv {
+    CopiedKv(Backend& device, const KvView& host)
+        : k(device, host.k), v(device, host.v), view{k.tensor, v.tensor, host.length} {}
+    void fetch() { k.fetch(), v.fetch(); }
+    Copy k, v;
+    KvView view;
+  };
+
+  std::unique_ptr<Backend> device_;
+};
+
+}  // namespace claa::test
