@@ -95,7 +95,9 @@ TEST(LongBenchFiles, FillsTheOfficialPrompts) {
     EXPECT_EQ(example.classes.size(), base == "trec" ? 2u : 0u);
     EXPECT_EQ(example.facets.at("words"), 4000);
     EXPECT_EQ(example.facets.count("bucket"), e ? 1u : 0u);
-    if (e) EXPECT_EQ(example.facets.at("bucket"), 4000);
+    if (e) {
+      EXPECT_EQ(example.facets.at("bucket"), 4000);
+    }
     EXPECT_NO_THROW(score(example, "a"));
   }
   EXPECT_EQ(
