@@ -34,6 +34,13 @@ TEST(Tasks, NamesAreUniqueAndNoGroupsNameIsAnotherTask) {
   }
 }
 
+TEST(Tasks, ThePageNamesEveryGroup) {
+  const std::string page = content_of(std::filesystem::path(CLAA_SOURCE_DIR) / "docs" / "tasks.md");
+  for (const TaskInfo& task : all_tasks()) {
+    EXPECT_NE(page.find("| `" + task.group + "` |"), std::string::npos) << task.group;
+  }
+}
+
 TEST(Tasks, FoundByNameAndGroup) {
   EXPECT_EQ(find_tasks({"ruler"}).size(), 13u);
   EXPECT_EQ(find_tasks({"longbench"}).size(), 16u);
