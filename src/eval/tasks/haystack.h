@@ -1,0 +1,31 @@
+// The text that needles are hidden in.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace claa::eval {
+
+// assets/haystack.txt, compiled in.
+std::string_view bundled_haystack();
+
+// A text as a row of words with single blanks between them, from the start over again when it ends.
+class Haystack {
+ public:
+  // The file, or the bundled text when `path` is empty. Throws as read_file does, and
+  // Error{kInvalidArgument} for a file without words.
+  explicit Haystack(const std::string& path);
+  std::string first_words(int64_t count) const;
+
+ private:
+  std::string text_;
+  std::vector<std::string_view> words_;
+};
+
+// Cuts a text with single blanks at the ends of its sentences: . ! or ? with what closes after it, a blank,
+// and no small letter. An abbreviation or an initial ends none. The parts joined by blanks are the text.
+std::vector<std::string_view> sentences(std::string_view text);
+
+}  // namespace claa::eval

@@ -1,0 +1,60 @@
+#include <algorithm>
+
+#include "core/check.h"
+#include "eval/metrics.h"
+#include "eval/tasks/task.h"
+
+namespace claa::eval {
+namespace {
+
+constexpr std::string_view kLongBench = "longbench/";
+
+const std::string& first_answer(const Example& example) {
+  if (example.answers.empty()) {
+    fail(ErrorCode::kInvalidArgument, "example '{}' has no answer to compare with", example.id);
+  }
+  return example.answers[0];
+}
+
+// BABILong's compare_answers: of the labels that the question does not name, the first sentence of the answer
+// has the right one and no other. The original cuts at "Question" too, which after lower-casing never occurs.
+double babilong_score(const Example& example, std::string_view prediction) {
+  const auto small = [](std::string_view text) {
+    std::string lower(text);
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return lower;
+  };
+  std::string answer = small(prediction);
+  for (const std::string_view end : {".", "<context>", "<example>"})
+    answer = answer.substr(0, answer.find(end));
+  const std::string target = small(first_answer(example));
+  bool right = false, others = false;
+  for (const std::string& label : example.classes) {
+    if (answer.find(label) == std::string::npos) continue;
+    (label == target ? right : others) = true;
+  }
+  return right && !others ? 1 : 0;
+}
+
+}  // namespace
+
+double score(const Example& example, std::string_view prediction) {
+  const std::string& metric = example.metric;
+  if (metric == "ruler_all") return ruler_string_match_all(prediction, example.answers);
+  if (metric == "ruler_part") return ruler_string_match_part(prediction, example.answers);
+  if (metric == "contains") return ruler_string_match_part(prediction, {&first_answer(example), 1});
+  if (metric == "needle") return needle_token_score(prediction, first_answer(example)).as_is;
+  if (metric == "needle_stripped") return needle_token_score(prediction, first_answer(example)).stripped;
+  if (metric == "babilong") return babilong_score(example, prediction);
+  if (metric.starts_with(kLongBench)) {
+    return longbench_score(std::string_view(metric).substr(kLongBench.size()), prediction, example.answers,
+                           example.classes);
+  }
+  fail(ErrorCode::kInvalidArgument,
+       "example '{}' has the unknown metric '{}'; known are ruler_all, ruler_part, contains, needle, "
+       "needle_stripped, "
+       "babilong and {} with one of {}",
+       example.id, metric, kLongBench, fmt::join(longbench_tasks(), ", "));
+}
+
+}  // namespace claa::eval
