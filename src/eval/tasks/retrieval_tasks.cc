@@ -62,7 +62,7 @@ Example lines_example(const Record& record) {
   Example example;
   example.prompt = record.text("prompt");
   example.answers = {std::to_string(record.integer("expected_number"))};
-  example.max_tokens = 15;
+  example.max_tokens = 100;
   if (record.find("num_lines") != nullptr)
     example.facets["lines"] = static_cast<double>(record.integer("num_lines"));
   return example;
@@ -81,16 +81,18 @@ Example topics_example(const Record& record) {
 struct RetrievalTask {
   const char *name, *group, *summary, *needs;
   const char* ending;  // of the names of its files
+  const char* answer;  // the field that holds it
+  const char* metric;
   Example (*read)(const Record&);
 };
 
 constexpr RetrievalTask kTasks[] = {
     {"kv_retrieval", "kv_retrieval", "the value of a key among pairs of UUIDs", kKeyValueNeeds, "_keys.jsonl",
-     key_value_example},
+     "value", "contains", key_value_example},
     {"longeval_lines", "longeval", "the number that one of many lines names", kLinesNeeds, "_lines.jsonl",
-     lines_example},
+     "expected_number", "last_number", lines_example},
     {"longeval_topics", "longeval", "the first topic of a long conversation", kTopicsNeeds, "_topics.jsonl",
-     topics_example},
+     "topics", "contains", topics_example},
 };
 
 std::vector<Example> make_all(const RetrievalTask& task, const TaskOptions& options) {
@@ -105,11 +107,11 @@ std::vector<Example> make_all(const RetrievalTask& task, const TaskOptions& opti
     for_each_record(file, [&](const Record& record) {
       Example example = task.read(record);
       if (example.prompt.empty()) record.refuse("prompt", "is empty");
-      if (example.answers[0].empty()) record.refuse("value", "is empty");
+      if (example.answers[0].empty()) record.refuse(task.answer, "is empty");
       example.id = fmt::format("{}/{}/{}", task.name, fs::path(file).stem().string(), count);
       example.task = task.name;
       example.group = task.group;
-      example.metric = "contains";
+      example.metric = task.metric;
       examples.push_back(std::move(example));
       return ++count != options.examples;
     });

@@ -286,7 +286,7 @@ const QaTask kQaTasks[] = {
     {"qa_1",
      "questions of SQuAD among its paragraphs",
      "SQuAD's JSON file (squad.json, dev-v2.0.json, ...), or a folder with it",
-     {"squad", "dev-v", "train-v"},
+     {"quad", "dev-v", "train-v"},
      read_squad},
     {"qa_2",
      "questions of HotpotQA among its paragraphs",

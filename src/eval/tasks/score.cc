@@ -16,6 +16,16 @@ const std::string& first_answer(const Example& example) {
   return example.answers[0];
 }
 
+// LongEval's: the last run of digits is the answer's.
+double last_number_score(std::string_view prediction, std::string_view answer) {
+  constexpr std::string_view digits = "0123456789";
+  const size_t last = prediction.find_last_of(digits);
+  if (last == std::string_view::npos) return 0;
+  const size_t before = prediction.find_last_not_of(digits, last);
+  const size_t begin = before == std::string_view::npos ? 0 : before + 1;
+  return prediction.substr(begin, last + 1 - begin) == answer ? 1 : 0;
+}
+
 // BABILong's compare_answers: of the labels that the question does not name, the first sentence of the answer
 // has the right one and no other. The original cuts at "Question" too, which after lower-casing never occurs.
 double babilong_score(const Example& example, std::string_view prediction) {
@@ -45,6 +55,7 @@ double score(const Example& example, std::string_view prediction) {
   if (metric == "contains") return ruler_string_match_part(prediction, {&first_answer(example), 1});
   if (metric == "needle") return needle_token_score(prediction, first_answer(example)).as_is;
   if (metric == "needle_stripped") return needle_token_score(prediction, first_answer(example)).stripped;
+  if (metric == "last_number") return last_number_score(prediction, first_answer(example));
   if (metric == "babilong") return babilong_score(example, prediction);
   if (metric.starts_with(kLongBench)) {
     return longbench_score(std::string_view(metric).substr(kLongBench.size()), prediction, example.answers,
@@ -53,7 +64,7 @@ double score(const Example& example, std::string_view prediction) {
   fail(ErrorCode::kInvalidArgument,
        "example '{}' has the unknown metric '{}'; known are ruler_all, ruler_part, contains, needle, "
        "needle_stripped, "
-       "babilong and {} with one of {}",
+       "last_number, babilong and {} with one of {}",
        example.id, metric, kLongBench, fmt::join(longbench_tasks(), ", "));
 }
 

@@ -54,9 +54,9 @@ std::vector<TaskInfo> find_tasks(const std::vector<std::string>& names);
 
 // In [0, 1]. Metrics: those of metrics.h by name ("ruler_all", "ruler_part", "needle", "needle_stripped", and
 // the LongBench data sets as "longbench/hotpotqa"), "contains" (the first answer occurs, regardless of case),
-// and "babilong" (of `classes`, the first sentence names the answer alone). Examples of needle in a haystack
-// have "needle"; a copy with "needle_stripped" gives the other score. Throws Error{kInvalidArgument} for an
-// unknown metric.
+// "last_number" (the prediction's last number is the first answer) and "babilong" (of `classes`, the first
+// sentence names the answer alone). Examples of needle in a haystack have "needle"; a copy with
+// "needle_stripped" gives the other score. Throws Error{kInvalidArgument} for an unknown metric.
 double score(const Example& example, std::string_view prediction);
 
 }  // namespace claa::eval
