@@ -77,20 +77,25 @@ void apply_suite(const CLI::App& app, EvalCommand& command) {
   command.thresholds = std::move(suite.thresholds);
 }
 
-// Tasks of the program and those that compare methods with `full`.
+// Tasks of the program, then those that compare methods with `full`.
 std::vector<eval::TaskInfo> chosen_tasks(const std::vector<std::string>& names) {
   if (names.empty()) fail(ErrorCode::kInvalidArgument, "nothing to ask: give --task or --suite");
-  std::vector<eval::TaskInfo> tasks;
+  std::vector<eval::TaskInfo> agreement;
+  std::vector<std::string> others;
   for (const std::string& name : names) {
-    bool own = false;
+    const size_t before = agreement.size();
     for (eval::TaskInfo& task : eval::agreement_tasks()) {
-      if (task.name != name) continue;
-      tasks.push_back(std::move(task));
-      own = true;
+      if (task.name == name) agreement.push_back(std::move(task));
     }
-    if (own) continue;
-    for (eval::TaskInfo& task : eval::find_tasks({name})) tasks.push_back(std::move(task));
+    if (agreement.size() == before) others.push_back(name);
   }
+  std::vector<eval::TaskInfo> tasks;
+  try {
+    tasks = eval::find_tasks(others);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}, agreement, agreement_own", error.what()));
+  }
+  tasks.insert(tasks.end(), agreement.begin(), agreement.end());
   return tasks;
 }
 

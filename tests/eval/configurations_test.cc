@@ -69,7 +69,7 @@ TEST(Configurations, BundledSweepsAreSound) {
     const auto all = make_configurations({{"full"}, {"0.1", "0.2"}, {}, entry.path().string()});
     EXPECT_GT(all.size(), 3u) << entry.path();
     ++files;
-    if (entry.path().stem() == "control_2x2x2") EXPECT_EQ(all.size(), 1u + 8 * 2);
+    EXPECT_TRUE(entry.path().stem() != "control_2x2x2" || all.size() == 1 + 8 * 2) << all.size();
   }
   EXPECT_GE(files, 8u);
 }
