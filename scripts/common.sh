@@ -13,7 +13,7 @@ MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 # ocl-icd-opencl-dev: the CMake package of libdnnl-dev looks for OpenCL, on which the library is linked.
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config python3 python3-venv ca-certificates libdnnl-dev ocl-icd-opencl-dev
   libpcre2-dev libutf8proc-dev libfmt-dev libcli11-dev libboost1.81-dev libboost-json1.81-dev libxxhash-dev libgtest-dev libgmock-dev)
-TEST_PACKAGES=(clang-14 libclang-rt-14-dev clang-format-14 gnuplot-nox)
+TEST_PACKAGES=(clang-14 libclang-rt-14-dev clang-format-14 gnuplot-nox parallel)
 
 # step NAME COMMAND...: runs a command under a heading and says how long it took.
 step() {

@@ -137,6 +137,9 @@ struct OracleResult {
   Answer answer;
 };
 
+// Sees the logits [vocabulary] that predict token `step` of a continuation; valid during the call.
+using ContinuationObserver = std::function<void(int64_t step, const std::vector<float>& logits)>;
+
 struct ModelSummary {
   std::string name, architecture, file;
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
@@ -162,6 +165,13 @@ class Engine {
   // A full prefill and its answer, with the attention from the answer back to the prompt. request.max_tokens
   // must be positive.
   OracleResult oracle(const OracleRequest& request);
+
+  // Teacher forcing: prefill by the request's method, then `tokens` fed one by one whatever the model would
+  // say, and the logits before each. Two methods given the same tokens can be compared step by step. The
+  // request's max_tokens, sampling and stop strings are not used. Throws Error{kContextExceeded} when prompt
+  // and continuation do not fit the context together.
+  Answer score_continuation(const Request& request, const std::vector<int32_t>& tokens,
+                            const ContinuationObserver& observe);
 
   // Prompt ids as answer() would compute them: template and special tokens unless raw.
   std::vector<int32_t> tokenize(const Request& request) const;

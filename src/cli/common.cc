@@ -35,6 +35,18 @@ Engine ModelOptions::load() const {
   return Engine::load(path, options);
 }
 
+ParamValues parse_assignments(const std::vector<std::string>& assignments) {
+  ParamValues values;
+  for (const std::string& assignment : assignments) {
+    const size_t equals = assignment.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      fail(ErrorCode::kInvalidArgument, "--set takes name=value, not '{}'", assignment);
+    }
+    values[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  }
+  return values;
+}
+
 void MethodOptions::add_to(CLI::App& app) {
   app.add_option("--method", method, "how prompt tokens are chosen; see 'claa methods'")
       ->capture_default_str();
@@ -48,13 +60,7 @@ ParamValues MethodOptions::values() const {
   ParamValues values;
   if (!keep.empty()) values["keep"] = keep;
   if (!keep_tokens.empty()) values["keep_tokens"] = keep_tokens;
-  for (const std::string& assignment : assignments) {
-    const size_t equals = assignment.find('=');
-    if (equals == 0 || equals == std::string::npos) {
-      fail(ErrorCode::kInvalidArgument, "--set takes name=value, not '{}'", assignment);
-    }
-    values[assignment.substr(0, equals)] = assignment.substr(equals + 1);
-  }
+  for (auto& [name, value] : parse_assignments(assignments)) values[name] = value;
   return values;
 }
 

@@ -19,6 +19,9 @@ struct ModelOptions {
   Engine load() const;
 };
 
+// name=value texts as a map. Throws Error{kInvalidArgument} for anything else.
+ParamValues parse_assignments(const std::vector<std::string>& assignments);
+
 struct MethodOptions {
   std::string method = "full";
   std::string keep;  // text, so that the method itself judges it
@@ -58,12 +61,19 @@ boost::json::object timings_json(const Timings& timings);
 double rounded(double milliseconds);
 std::string group_digits(int64_t value);  // 12,345
 
+// Thrown by a command that did its work and still must not exit with 0: a quality gate that was missed. What
+// there is to say has been said.
+struct ExitStatus {
+  int status;
+};
+
 // Subcommands: each adds itself and its options; the callback runs it.
 void add_run(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_oracle(CLI::App& app);
 void add_diagnose(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_methods(CLI::App& app);

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   claa::cli::add_trace(app);
   claa::cli::add_oracle(app);
   claa::cli::add_diagnose(app);
+  claa::cli::add_eval(app);
   claa::cli::add_inspect(app);
   claa::cli::add_tokenize(app);
   claa::cli::add_methods(app);
@@ -41,6 +42,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::cerr << "claa: " << error.what() << " (see claa --help)\n";
     return kUserError;
+  } catch (const claa::cli::ExitStatus& exit) {
+    std::cout.flush();
+    return exit.status;
   } catch (const claa::Error& error) {
     return report(error);
   } catch (const std::bad_alloc&) {

@@ -164,6 +164,23 @@ PrefillResult Engine::Impl::prefill(const Request& request, const Prompt& prompt
   return run_prefill(model, rope_for(tokens + options.reserve), prompt.ids, *prompt.method, options);
 }
 
+PrefillResult Engine::Impl::begin(const Request& request, const Prompt& prompt, const Stopwatch& clock,
+                                  Answer& answer) {
+  answer.timings.load = load_ms;
+  answer.timings.tokenize = clock.ms();
+  answer.prompt_tokens = static_cast<int64_t>(prompt.ids.size());
+  Stopwatch prefill_clock;
+  PrefillResult result = prefill(request, prompt);
+  answer.timings.prefill = prefill_clock.ms();
+  answer.timings.entry = result.entry_ms;
+  answer.timings.select = result.select_ms;
+  answer.timings.first_token = clock.ms();
+  answer.kept_tokens = result.kept_tokens;
+  answer.prefill = {prompt.method->name(), prompt.method->params(), result.report.active,
+                    result.report.reason, result.report.selection_layer};
+  return result;
+}
+
 bool AnswerText::push(int32_t token) {
   answer_.tokens.push_back(token);
   if (tokenizer_.is_end_of_generation(token)) {
@@ -246,18 +263,7 @@ Answer Engine::Impl::answer(const Request& request, Trace* trace, int64_t top) {
   StopMatcher check(request.stop);  // refuses bad stop strings before any work
   const Prompt prompt = prepare(request);
   Answer answer;
-  answer.timings.load = load_ms;
-  answer.timings.tokenize = clock.ms();
-  answer.prompt_tokens = static_cast<int64_t>(prompt.ids.size());
-  Stopwatch prefill_clock;
-  PrefillResult result = prefill(request, prompt);
-  answer.timings.prefill = prefill_clock.ms();
-  answer.timings.entry = result.entry_ms;
-  answer.timings.select = result.select_ms;
-  answer.timings.first_token = clock.ms();
-  answer.kept_tokens = result.kept_tokens;
-  answer.prefill = {prompt.method->name(), prompt.method->params(), result.report.active,
-                    result.report.reason, result.report.selection_layer};
+  PrefillResult result = begin(request, prompt, clock, answer);
   if (trace != nullptr) fill_trace(result, prompt, top, *trace);
   generate(request, prompt, result, clock, answer);
   return answer;
@@ -284,6 +290,11 @@ Answer Engine::answer(const Request& request) {
 
 OracleResult Engine::oracle(const OracleRequest& request) {
   return impl_->oracle(request);
+}
+
+Answer Engine::score_continuation(const Request& request, const std::vector<int32_t>& tokens,
+                                  const ContinuationObserver& observe) {
+  return impl_->score_continuation(request, tokens, observe);
 }
 
 Trace Engine::trace(const Request& request, int64_t top) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 
 #include "claa/engine.h"
 #include "core/clock.h"
@@ -57,10 +58,14 @@ struct Engine::Impl {
   const RopeTables& rope_for(int64_t positions);
   PrefillOptions prefill_options(const Request& request, int64_t tokens) const;
   PrefillResult prefill(const Request& request, const Prompt& prompt);
+  // The prefill of an answer, and all that `answer` says about it.
+  PrefillResult begin(const Request& request, const Prompt& prompt, const Stopwatch& clock, Answer& answer);
   void generate(const Request& request, const Prompt& prompt, PrefillResult& prefill, const Stopwatch& clock,
                 Answer& answer);
   Answer answer(const Request& request, Trace* trace, int64_t top);
   OracleResult oracle(const OracleRequest& request);
+  Answer score_continuation(const Request& request, std::span<const int32_t> tokens,
+                            const ContinuationObserver& observe);
 
   gguf::File file;
   ModelConfig config;

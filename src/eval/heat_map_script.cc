@@ -53,6 +53,15 @@ int tick_step(size_t count, double pixels, double room) {
   return step;
 }
 
+// Every `step`-th label, where there are any; a number alone lets gnuplot write the indices.
+std::string ticks(const std::vector<std::string>& labels, int step) {
+  if (labels.empty()) return std::to_string(step);
+  std::string text = "(";
+  for (size_t i = 0; i < labels.size(); i += static_cast<size_t>(step))
+    text += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_string(labels[i], 8), i);
+  return text + ")";
+}
+
 }  // namespace
 
 std::string heat_map_script(const HeatMap& map, const std::string& stem) {
@@ -62,7 +71,7 @@ std::string heat_map_script(const HeatMap& map, const std::string& stem) {
   const double height = std::clamp(16.0 * static_cast<double>(rows), 180.0, 900.0);
   const double full_width = width + kLeft + kRight;
   const double full_height = height + kTop + kBottom;
-  const auto [low, high] = range_of(map.values);
+  const auto [low, high] = map.range.value_or(range_of(map.values));
   std::string script =
       "# Draws " + stem + ".svg and " + stem + ".png; the data stands in this file.\nset encoding utf8\n";
   script += data_block(map.values) + kPalette;
@@ -71,7 +80,8 @@ std::string heat_map_script(const HeatMap& map, const std::string& stem) {
   script += fmt::format("set xrange [-.5:{}.5]\nset yrange [-.5:{}.5]\nset cbrange [{:.7g}:{:.7g}]\n",
                         columns - 1, rows - 1, low, high);
   script += fmt::format("set xtics {}\nset ytics {}\nset tics nomirror out scale .4 font ',10'\n",
-                        tick_step(columns, width, 30), tick_step(rows, height, 15));
+                        ticks(map.x_ticks, tick_step(columns, width, map.x_ticks.empty() ? 30 : 44)),
+                        ticks(map.y_ticks, tick_step(rows, height, 15)));
   script += "set key off\nset format '%h'\nset border lc rgb '#444444'\n";
   script +=
       "set object 1 rectangle from graph 0, 0 to graph 1, 1 fc rgb '#BBBBBB' fs solid noborder behind\n";

@@ -41,10 +41,13 @@ void check_figure(const Figure& figure) {
   for (const Panel& panel : figure.panels) {
     for (const Series& series : panel.series) {
       if (series.x.size() != series.y.size() ||
-          (!series.error.empty() && series.error.size() != series.y.size())) {
+          (!series.error.empty() && series.error.size() != series.y.size()) ||
+          (!series.bars.empty() && series.bars.size() != series.y.size())) {
         fail(ErrorCode::kInvalidArgument,
-             "the series '{}' of panel '{}' has {} x, {} y and {} error values: they must be as many",
-             series.label, panel.title, series.x.size(), series.y.size(), series.error.size());
+             "the series '{}' of panel '{}' has {} x, {} y, {} error values and {} error bars: they must be "
+             "as many",
+             series.label, panel.title, series.x.size(), series.y.size(), series.error.size(),
+             series.bars.size());
       }
     }
   }
@@ -58,6 +61,11 @@ void check_map(const HeatMap& map) {
       fail(ErrorCode::kInvalidArgument, "the heat map '{}' has rows of {} and of {} values", map.title,
            columns, row.size());
     }
+  }
+  if ((!map.x_ticks.empty() && map.x_ticks.size() != columns) ||
+      (!map.y_ticks.empty() && map.y_ticks.size() != map.values.size())) {
+    fail(ErrorCode::kInvalidArgument, "the heat map '{}' has {} x {} values and tick labels for {} x {}",
+         map.title, columns, map.values.size(), map.x_ticks.size(), map.y_ticks.size());
   }
 }
 

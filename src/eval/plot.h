@@ -17,6 +17,8 @@ struct Series {
   bool dashed = false;        // dashed whatever its style says
   bool area = false;          // filled light grey from 0, behind the curves, in place of a line
   int style = -1;             // colour, dashes and mark; -1: by the place of its label in the figure
+  // Ends of an error bar at each point, in place of a band; then every point has its mark. Empty: none.
+  std::vector<std::pair<double, double>> bars = {};
 };
 
 struct Panel {
@@ -37,6 +39,8 @@ struct HeatMap {
   std::string title, x_label, y_label;
   std::vector<std::vector<double>> values;  // [rows][columns], row 0 at the bottom; not finite: grey
   std::string scale_label;
+  std::vector<std::string> x_ticks = {}, y_ticks = {};  // one a column and row; empty: their indices
+  std::optional<std::pair<double, double>> range = {};  // of the scale; none: from the data
 };
 
 inline constexpr size_t kMostPanels = 100;

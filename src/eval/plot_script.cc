@@ -179,7 +179,8 @@ class FigureScript {
     const Series& series = figure_.panels[panel].series[index];
     std::string curve, marks;
     bool any = false;
-    const size_t every = std::max<size_t>(1, (series.x.size() + kMarks - 1) / kMarks);
+    const bool bars = !series.bars.empty();
+    const size_t every = bars ? 1 : std::max<size_t>(1, (series.x.size() + kMarks - 1) / kMarks);
     const size_t first = static_cast<size_t>(style_of(series)) % every;
     for (size_t i = 0; i < series.x.size(); ++i) {
       if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) {
@@ -189,7 +190,8 @@ class FigureScript {
       const double error = series.error.empty() || !std::isfinite(series.error[i]) ? 0 : series.error[i];
       const double y = series.y[i];
       curve += fmt::format("{:.5g} {:.5g}", series.x[i], y);
-      curve += series.error.empty() ? "\n" : fmt::format(" {:.5g} {:.5g}\n", y - error, y + error);
+      if (bars) curve += fmt::format(" {:.5g} {:.5g}", series.bars[i].first, series.bars[i].second);
+      curve += bars || series.error.empty() ? "\n" : fmt::format(" {:.5g} {:.5g}\n", y - error, y + error);
       if (i % every == first) marks += fmt::format("{:.5g} {:.5g}\n", series.x[i], y);
       any = true;
     }
@@ -268,7 +270,10 @@ class FigureScript {
             data + " using 1:2 with filledcurves y1=0 notitle fc rgb '#D8D8D8' fs solid noborder");
         continue;
       }
-      if (!series.error.empty()) {
+      if (!series.bars.empty()) {
+        layers[1].push_back(fmt::format("{} using 1:2:3:4 with yerrorbars notitle ps 0 lw 1.2 lc rgb '{}'",
+                                        data, style_at(style).colour));
+      } else if (!series.error.empty()) {
         layers[0].push_back(fmt::format("{} using 1:3:4 with filledcurves notitle fc rgb '{}'", data,
                                         style_at(style).colour));
       }
@@ -297,6 +302,10 @@ class FigureScript {
         high = std::max(high, series.x[i]);
         bottom = std::min(bottom, series.area ? 0 : series.y[i] - error);
         top = std::max(top, series.y[i] + error);
+        if (!series.bars.empty()) {
+          bottom = std::min(bottom, series.bars[i].first);
+          top = std::max(top, series.bars[i].second);
+        }
       }
     }
     if (!(low <= high)) low = bottom = 0, high = top = 1;

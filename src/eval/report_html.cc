@@ -3,87 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "eval/html.h"
 #include "eval/report_parts.h"
 #include "eval/text.h"
 
 namespace claa::eval {
 namespace {
 
-constexpr const char* kStyle = R"(
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 1080px; margin: 0 auto;
-  padding: 1.5rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; border-bottom: 1px solid #ccc; }
-p { max-width: 75ch; }
-nav a { margin-right: 1rem; white-space: nowrap; }
-figure { margin: 1.5rem 0 2rem; }
-figure svg { display: block; width: 100%; height: auto; }
-figcaption { font-size: .93rem; max-width: 85ch; margin-top: .25rem; }
-.scroll { overflow-x: auto; margin: .5rem 0 1rem; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #e2e2e2; vertical-align: top; }
-thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
-td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th.n { text-align: right; }
-td.t { overflow-wrap: anywhere; min-width: 7.5rem; }
-td.c { font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-summary { cursor: pointer; }
-@media print { body { max-width: none; } figure, tr { break-inside: avoid; } }
-)";
-
-std::string number(double value, int digits = 3) {
-  if (!std::isfinite(value)) return "–";
-  const std::string text = fmt::format("{:.{}f}", value, digits);
-  // A minus sign is as wide as a digit; a rounded zero has none.
-  if (text[0] != '-') return text;
-  return text.find_first_not_of("-0.") == std::string::npos ? text.substr(1) : "−" + text.substr(1);
-}
-
 std::string with_error(const Moments& moments, int digits = 3) {
   if (moments.n == 0) return "–";
   if (moments.n == 1) return number(moments.mean, digits);
   return number(moments.mean, digits) + " ± " + number(moments.standard_error, digits);
-}
-
-class Table {
- public:
-  // A column whose name begins with '#' holds numbers.
-  explicit Table(const std::vector<std::string>& columns) {
-    html_ = "<div class=\"scroll\"><table>\n<thead><tr>";
-    for (const std::string& column : columns) {
-      numeric_.push_back(column[0] == '#');
-      html_ += numeric_.back() ? "<th scope=\"col\" class=\"n\">" + escape_html(column.substr(1))
-                               : "<th scope=\"col\">" + escape_html(column);
-      html_ += "</th>";
-    }
-    html_ += "</tr></thead>\n<tbody>\n";
-  }
-  // Escapes every cell.
-  void add(const std::vector<std::string>& cells, const char* text_class = "t") {
-    html_ += "<tr>";
-    for (size_t i = 0; i < cells.size(); ++i) {
-      html_ += fmt::format("<td class=\"{}\">{}</td>", numeric_[i] ? "n" : text_class, escape_html(cells[i]));
-    }
-    html_ += "</tr>\n";
-  }
-  std::string html() const { return html_ + "</tbody></table></div>\n"; }
-
- private:
-  std::vector<bool> numeric_;
-  std::string html_;
-};
-
-std::string paragraph(const std::string& text) {
-  return "<p>" + escape_html(text) + "</p>\n";
-}
-
-std::string details(const std::string& heading, const std::string& content) {
-  return "<details>\n<summary>" + escape_html(heading) + "</summary>\n" + content + "</details>\n";
-}
-
-std::string plural(size_t count, const char* word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
 struct Extremes {
@@ -113,8 +43,8 @@ std::string heuristics_table(const Summary& summary) {
       "the largest change from one layer to the next. Jaccard is of the best 10 % with the oracle's; "
       "stability is the "
       "Spearman with the layer before. Both are means over the layers.");
-  Table table({"heuristic", "#mean", "#min", "#worst layer", "#max", "#best layer", "#largest swing",
-               "#Jaccard", "#stability"});
+  HtmlTable table({"heuristic", "#mean", "#min", "#worst layer", "#max", "#best layer", "#largest swing",
+                   "#Jaccard", "#stability"});
   for (const HeuristicSummary& heuristic : summary.overall.heuristics) {
     const std::vector<double> curve = means(heuristic.spearman);
     const Extremes extremes = extremes_of(curve);
@@ -142,7 +72,7 @@ std::string group_table(const Summary& summary, Cell cell) {
   std::vector<std::string> columns = {"heuristic"};
   for (const GroupSummary* group : groups)
     columns.push_back(fmt::format("#{} ({})", shown_name(group->name), group->prompts));
-  Table table(columns);
+  HtmlTable table(columns);
   for (const std::string& name : summary.heuristics) {
     std::vector<std::string> row = {heuristic_label(name)};
     for (const GroupSummary* group : groups) {
@@ -178,7 +108,7 @@ std::vector<std::string> exit_columns() {
   return {"group", "heuristic", "#exit layer", "#Spearman there", "#at the fixed layer", "#gain", "#prompts"};
 }
 
-void add_exits(Table& table, const GroupSummary& group) {
+void add_exits(HtmlTable& table, const GroupSummary& group) {
   for (const HeuristicSummary& heuristic : group.heuristics) {
     if (heuristic.exit_layer.n == 0) continue;
     table.add({shown_name(group.name), heuristic_label(heuristic.name), with_error(heuristic.exit_layer, 1),
@@ -201,11 +131,11 @@ std::string exits_html(const std::vector<PromptDiagnosis>& prompts, const Summar
                   "the gain is the "
                   "first less the second, prompt by prompt. Mean ± standard error over the prompts.",
                   same ? fmt::format("{}", fixed) : "each prompt's own"));
-  Table overall(exit_columns());
+  HtmlTable overall(exit_columns());
   add_exits(overall, summary.overall);
   html += overall.html();
   if (summary.groups.size() < 2) return html;
-  Table groups(exit_columns());
+  HtmlTable groups(exit_columns());
   for (const GroupSummary& group : summary.groups) add_exits(groups, group);
   return html + details("By group", groups.html());
 }
@@ -222,7 +152,7 @@ std::string figures_html(const std::vector<Picture>& pictures, const std::vector
 }
 
 std::string prompts_html(const std::vector<PromptDiagnosis>& prompts) {
-  Table table({"id", "group", "task", "#tokens", "#answer tokens", "answer"});
+  HtmlTable table({"id", "group", "task", "#tokens", "#answer tokens", "answer"});
   for (const PromptDiagnosis& prompt : prompts) {
     table.add({prompt.id, prompt.group, prompt.task, fmt::format("{}", prompt.tokens),
                fmt::format("{}", prompt.answer_tokens), shortened(clean_text(prompt.answer), 160)});
@@ -234,7 +164,7 @@ std::string prompts_html(const std::vector<PromptDiagnosis>& prompts) {
 
 std::string configuration_html(const ReportInfo& info) {
   if (info.configuration.empty()) return "";
-  Table table({"setting", "value"});
+  HtmlTable table({"setting", "value"});
   for (const auto& [name, value] : info.configuration) table.add({name, value}, "c");
   return table.html();
 }
@@ -244,14 +174,8 @@ std::string configuration_html(const ReportInfo& info) {
 std::string report_html(const std::vector<PromptDiagnosis>& prompts, const Summary& summary,
                         const ReportInfo& info, const std::vector<Picture>& pictures,
                         const std::vector<std::string>& svgs) {
-  const std::string title =
-      escape_html(info.title.empty() ? "Token rankings against the oracle" : info.title);
-  std::string html =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
-  html += fmt::format("<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<h1>{}</h1>\n", title, kStyle,
-                      title);
-  html += paragraph(fmt::format(
+  const std::string title = info.title.empty() ? "Token rankings against the oracle" : info.title;
+  const std::string intro = paragraph(fmt::format(
       "{} of {} in {}, {}, {}. Each heuristic ranks the prompt's tokens at every layer; the reference is the "
       "answer-informed oracle, which ranks them by the attention of the model's own answer. Every prompt "
       "weighs the same "
@@ -259,28 +183,15 @@ std::string report_html(const std::vector<PromptDiagnosis>& prompts, const Summa
       plural(prompts.size(), "prompt"), plural(summary.tasks.size(), "task"),
       plural(summary.groups.size(), "group"), plural(summary.layers, "layer"),
       plural(summary.heuristics.size(), "heuristic")));
-  struct Section {
-    const char* id;
-    const char* heading;
-    std::string content;
-  };
-  const Section sections[] = {{"numbers", "Numbers", heuristics_table(summary)},
-                              {"groups", "By task group", groups_html(summary)},
-                              {"exit", "Adaptive exit", exits_html(prompts, summary)},
-                              {"places", "Distance from the oracle's places", made_html(summary)},
-                              {"figures", "Figures", figures_html(pictures, svgs)},
-                              {"prompts", "Prompts", prompts_html(prompts)},
-                              {"configuration", "Configuration", configuration_html(info)}};
-  html += "<nav>";
-  for (const Section& section : sections) {
-    if (!section.content.empty()) html += fmt::format("<a href=\"#{}\">{}</a>", section.id, section.heading);
-  }
-  html += "</nav>\n";
-  for (const Section& section : sections) {
-    if (section.content.empty()) continue;
-    html += fmt::format("<h2 id=\"{}\">{}</h2>\n", section.id, section.heading) + section.content;
-  }
-  return html + "</body>\n</html>\n";
+  const std::vector<HtmlSection> sections = {
+      {"numbers", "Numbers", heuristics_table(summary)},
+      {"groups", "By task group", groups_html(summary)},
+      {"exit", "Adaptive exit", exits_html(prompts, summary)},
+      {"places", "Distance from the oracle's places", made_html(summary)},
+      {"figures", "Figures", figures_html(pictures, svgs)},
+      {"prompts", "Prompts", prompts_html(prompts)},
+      {"configuration", "Configuration", configuration_html(info)}};
+  return html_page(title, intro, sections);
 }
 
 }  // namespace claa::eval

@@ -26,43 +26,51 @@ std::string difference(const json::object& before, const json::object& now) {
 
 }  // namespace
 
+LogContent read_log(const std::string& path) {
+  const std::string text = read_file(path);
+  LogContent content;
+  content.bytes = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
+  size_t begin = 0;
+  for (int64_t number = 1; begin < content.bytes; ++number) {
+    const size_t end = text.find('\n', begin);
+    boost::system::error_code error;
+    const json::value value = json::parse(text.substr(begin, end - begin), error);
+    begin = end + 1;
+    if (error || !value.is_object()) {
+      fail(ErrorCode::kCorruptFile, "'{}' line {} is not a JSON object; choose another folder", path, number);
+    }
+    if (number == 1) {
+      content.configuration = value.as_object();
+    } else {
+      content.results.push_back(value.as_object());
+    }
+  }
+  return content;
+}
+
 StudyLog::StudyLog(const std::string& path, const json::object& configuration) : path_(path) {
   std::error_code error;
   if (std::filesystem::exists(path, error)) {
-    const std::string text = read_file(path);
-    const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
-    read(text.substr(0, whole), configuration);
-    if (whole < text.size()) std::filesystem::resize_file(path, whole);
+    LogContent content = read_log(path);
+    const std::string differs = content.bytes == 0 ? "" : difference(content.configuration, configuration);
+    if (!differs.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "'{}' holds results of another configuration: {}; choose another folder", path_, differs);
+    }
+    results_ = std::move(content.results);
+    std::filesystem::resize_file(path, content.bytes);
   }
   file_.open(path, std::ios::app | std::ios::binary);
   if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path, std::strerror(errno));
   if (file_.tellp() == std::streampos(0)) file_ << json::serialize(configuration) << std::endl;
 }
 
-void StudyLog::read(const std::string& text, const json::object& configuration) {
-  size_t begin = 0;
-  for (int64_t number = 1; begin < text.size(); ++number) {
-    const size_t end = text.find('\n', begin);
-    boost::system::error_code error;
-    const json::value value = json::parse(text.substr(begin, end - begin), error);
-    begin = end + 1;
-    if (error || !value.is_object()) {
-      fail(ErrorCode::kCorruptFile, "'{}' line {} is not a JSON object; choose another folder", path_,
-           number);
-    }
-    if (number > 1) {
-      results_.push_back(value.as_object());
-    } else if (const std::string differs = difference(value.as_object(), configuration); !differs.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "'{}' holds results of another configuration: {}; choose another folder", path_, differs);
-    }
-  }
-}
-
 void StudyLog::add(const json::object& result) {
-  file_ << json::serialize(result) << std::endl;
+  const std::string line = json::serialize(result);
+  file_ << line << std::endl;
   if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path_, std::strerror(errno));
-  results_.push_back(result);
+  // As it would be read again: what is computed from results may not depend on whether the run was stopped.
+  results_.push_back(json::parse(line).as_object());
 }
 
 }  // namespace claa::eval

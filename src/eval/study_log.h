@@ -9,6 +9,14 @@
 
 namespace claa::eval {
 
+struct LogContent {
+  boost::json::object configuration;
+  std::vector<boost::json::object> results;
+  size_t bytes = 0;  // of whole lines; what follows was cut off while it was written
+};
+// Throws Error: {kNotFound} and {kIo} as for any file, {kCorruptFile} for a line that is no JSON object.
+LogContent read_log(const std::string& path);
+
 class StudyLog {
  public:
   // Opens or creates the file. A last line that was cut off is dropped. Throws Error{kInvalidArgument} naming
@@ -19,7 +27,6 @@ class StudyLog {
   void add(const boost::json::object& result);
 
  private:
-  void read(const std::string& text, const boost::json::object& configuration);
   std::string path_;
   std::vector<boost::json::object> results_;
   std::ofstream file_;

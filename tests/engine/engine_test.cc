@@ -1,6 +1,7 @@
 // The library as a program sees it, on the real model.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -189,6 +190,44 @@ TEST(Engine, CancelStopsWithinALayer) {
   };
   EXPECT_EQ(code_of(request), ErrorCode::kCancelled);
   EXPECT_EQ(calls_after, 0) << "a chunk was computed after the caller had asked to stop";
+}
+
+// The greedy answer, fed back, is what every step would have said; the logits are the same numbers.
+TEST(Engine, ScoresAContinuationStepByStep) {
+  Request request;
+  request.prompt = std::string(300, 'a') + " What is the capital of France?";
+  request.max_tokens = 6;
+  for (const char* method : {"full", "claa", "gemfilter"}) {
+    request.method = method;
+    const Answer own = engine().answer(request);
+    std::vector<int32_t> best;
+    const Answer forced =
+        engine().score_continuation(request, own.tokens, [&](int64_t step, const std::vector<float>& logits) {
+          ASSERT_EQ(step, static_cast<int64_t>(best.size()));
+          best.push_back(
+              static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+        });
+    EXPECT_EQ(best, own.tokens) << method;
+    EXPECT_EQ(forced.tokens, own.tokens);
+    EXPECT_EQ(forced.kept_tokens, own.kept_tokens);
+    EXPECT_EQ(forced.prefill.params, own.prefill.params);
+  }
+}
+
+TEST(Engine, RefusesBadContinuations) {
+  const auto code = [](const std::vector<int32_t>& prompt, const std::vector<int32_t>& tokens) {
+    Request request;
+    request.ids = prompt;
+    try {
+      engine().score_continuation(request, tokens, [](int64_t, const std::vector<float>&) {});
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::kInternal;
+  };
+  EXPECT_EQ(code({5}, {}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({5}, {49152}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(std::vector<int32_t>(8190, 5), {1, 2, 3}), ErrorCode::kContextExceeded);
 }
 
 TEST(Engine, AnswerEndsAtTheContext) {

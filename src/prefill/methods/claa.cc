@@ -2,18 +2,21 @@
 // KV head of any of the last n layers ranks it high: its score is the maximum of their pooled window
 // attention. Each layer from m on keeps cache entries by its own scores, per KV head (methods.md 2).
 // Departures from the authors' code: raw maximum by default, as the paper says, z-score on request (decision
-// 1); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window (12); a prompt
-// no longer than the cache budget may still drop live tokens (5).
+// 1); `heads` = sum adds a layer's KV heads before layers are combined, for the control of the paper's claim
+// (methods.md 12); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window
+// (12); a prompt no longer than the cache budget may still drop live tokens (5).
 #include "claa/ranker.h"
 
 namespace claa {
 namespace {
 
 constexpr std::string_view kAggregators[] = {"raw_max", "zscore_max", "rank_sum", "sum", "sum_single"};
+constexpr std::string_view kHeads[] = {"max", "sum"};
 
 struct ClaaParams : SelectionParams {
   int64_t last_layers = 4;
   std::string aggregator = "raw_max";
+  std::string heads = "max";
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -25,6 +28,7 @@ struct ClaaParams : SelectionParams {
     v.integer("last_layers", last_layers, 0, 4096,
               "layers up to the selection layer whose scores are aggregated (the paper's n); 0: all");
     v.choice("aggregator", aggregator, kAggregators, "how layers and heads are combined");
+    v.choice("heads", heads, kHeads, "a layer's KV heads: max: by the aggregator; sum: added before it");
   }
 };
 
@@ -39,15 +43,21 @@ Aggregator parse_aggregator(const std::string& name) {
 class ClaaRanker : public Ranker {
  public:
   explicit ClaaRanker(const ClaaParams& params)
-      : spec_(params.score_spec()), aggregator_(parse_aggregator(params.aggregator)) {}
+      : spec_(params.score_spec()),
+        aggregator_(parse_aggregator(params.aggregator)),
+        sum_heads_(params.heads == "sum") {}
   Scores rank(LayerView& view) override { return view.scores(spec_); }
   Scores combine(LayerView& view, std::span<const Scores> layers) override {
-    return view.aggregate(layers, aggregator_);
+    if (!sum_heads_) return view.aggregate(layers, aggregator_);
+    std::vector<Scores> sums;
+    for (const Scores& layer : layers) sums.push_back(view.aggregate({&layer, 1}, Aggregator::kSumSingle));
+    return view.aggregate(sums, aggregator_);
   }
 
  private:
   ScoreSpec spec_;
   Aggregator aggregator_;
+  bool sum_heads_;
 };
 
 std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {

@@ -1,0 +1,39 @@
+// Pieces of the self-contained HTML reports. All text is escaped.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace claa::eval {
+
+// "–" for what is no number; a proper minus sign.
+std::string number(double value, int digits = 3);
+
+class HtmlTable {
+ public:
+  // A column whose name begins with '#' holds numbers.
+  explicit HtmlTable(const std::vector<std::string>& columns);
+  // Escapes every cell.
+  void add(const std::vector<std::string>& cells, const char* text_class = "t");
+  std::string html() const { return html_ + "</tbody></table></div>\n"; }
+
+ private:
+  std::vector<bool> numeric_;
+  std::string html_;
+};
+
+std::string paragraph(const std::string& text);
+// Folded until it is opened.
+std::string details(const std::string& heading, const std::string& content);
+std::string plural(size_t count, const char* word);
+
+struct HtmlSection {
+  const char* id;
+  const char* heading;
+  std::string content;  // HTML; an empty section is left out
+};
+// One page that refers to nothing outside itself; `intro` is HTML, `title` is text.
+std::string html_page(const std::string& title, const std::string& intro,
+                      const std::vector<HtmlSection>& sections);
+
+}  // namespace claa::eval

@@ -1,0 +1,39 @@
+// What an evaluation asks: the examples of its tasks, once for every seed.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eval/configurations.h"
+#include "eval/outcome.h"
+#include "eval/tasks/task.h"
+
+namespace claa::eval {
+
+struct PlannedExample {
+  int64_t index = 0;  // in the whole evaluation
+  uint64_t seed = 0;
+  Example example;
+};
+
+// A part of the examples: those whose index leaves `part - 1` when divided by `parts`.
+struct Shard {
+  int64_t part = 1, parts = 1;
+  bool has(int64_t index) const { return index % parts == part - 1; }
+};
+// "2/8". Throws Error{kInvalidArgument}.
+Shard parse_shard(const std::string& text);
+
+// Tasks in their order, and in each the seeds in theirs. Throws Error{kInvalidArgument} for no examples and
+// for an id twice.
+std::vector<PlannedExample> plan_examples(const std::vector<TaskInfo>& tasks, TaskOptions options,
+                                          const std::vector<uint64_t>& seeds);
+
+// Of everything that a result depends on: two plans with one fingerprint ask the same.
+std::string plan_fingerprint(const std::vector<PlannedExample>& examples);
+
+// Of the prompt and the answer's prefix, 16 hexadecimal digits.
+std::string prompt_hash(const Example& example);
+
+}  // namespace claa::eval

@@ -1,0 +1,47 @@
+// An evaluation as a study on disk: what its configuration is, and how shards become one.
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+#include <vector>
+
+#include "claa/engine.h"
+#include "eval/plan.h"
+
+namespace claa::eval {
+
+inline constexpr const char* kResultsFile = "results.jsonl";
+
+struct StudySetup {
+  std::vector<std::string> tasks;
+  std::string data, haystack;  // as they were given
+  std::vector<int64_t> lengths;
+  int64_t examples = 20;
+  std::vector<uint64_t> seeds;
+  Shard shard;
+};
+
+// Everything that results depend on: program, model and its fingerprint, device, tasks, all parameters, and a
+// fingerprint of all examples. Runs are continued and shards merged only when it is the same.
+boost::json::object study_json(const StudySetup& setup, const ModelSummary& model,
+                               const std::vector<PlannedExample>& examples,
+                               const std::vector<Configuration>& configurations);
+
+struct Study {
+  boost::json::object configuration;
+  std::vector<Configuration> configurations;
+  std::vector<boost::json::object> results;
+  Shard shard;
+  int64_t expected = 0;  // results when it is complete
+};
+// Reads FOLDER/results.jsonl. Throws Error: kNotFound, kIo, kCorruptFile.
+Study read_study(const std::string& folder);
+
+// All shards of one evaluation as the study that one run would have written. Throws Error{kInvalidArgument}
+// for configurations that differ, for a shard that is given twice, is missing or is not complete.
+Study merge_studies(const std::vector<std::string>& folders);
+
+// Its results.jsonl.
+std::string study_text(const Study& study);
+
+}  // namespace claa::eval
