@@ -1,7 +1,5 @@
 // claa diagnose: every heuristic's ranking against the oracle, layer by layer, over a set of prompts. Results
 // are kept prompt by prompt, so that a run that was stopped goes on where it was.
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 #include <iostream>
@@ -9,6 +7,7 @@
 
 #include "claa/version.h"
 #include "cli/common.h"
+#include "cli/progress.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "eval/diagnose.h"
@@ -41,19 +40,6 @@ json::object configuration_json(const DiagnoseCommand& command, const ModelSumma
   return json;
 }
 
-// One line on a terminal that overwrites itself; one line a prompt elsewhere.
-void show_progress(size_t done, size_t total, size_t timed, double elapsed_ms, const std::string& id) {
-  const double left =
-      timed == 0 ? 0 : elapsed_ms / 1000 / static_cast<double>(timed) * static_cast<double>(total - done);
-  const bool terminal = isatty(STDERR_FILENO) == 1;
-  const std::string remaining =
-      timed == 0 ? ""
-                 : fmt::format(", {:.0f} min {:02.0f} s left", std::floor(left / 60), std::fmod(left, 60));
-  std::cerr << fmt::format("{}[{}/{}{}] {}{}", terminal ? "\r\x1b[K" : "", done, total, remaining, id,
-                           terminal ? "" : "\n")
-            << std::flush;
-}
-
 std::vector<eval::PromptDiagnosis> diagnoses_of(const eval::StudyLog& log, const std::string& path) {
   std::vector<eval::PromptDiagnosis> diagnoses;
   for (const json::object& result : log.results()) diagnoses.push_back(eval::diagnosis_from_json(result));
@@ -70,7 +56,7 @@ bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
   size_t finished = done.size(), timed = 0;
   for (const eval::StudyPrompt& prompt : prompts) {
     if (done.count(prompt.id) != 0) continue;
-    show_progress(finished, prompts.size(), timed, clock.ms(), prompt.id);
+    show_study_progress(finished, prompts.size(), timed, clock.ms(), prompt.id);
     try {
       log.add(eval::to_json(eval::diagnose_prompt(engine, prompt, command.options, &interrupt_flag())));
     } catch (const Error& error) {
@@ -81,7 +67,7 @@ bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
     ++finished;
     ++timed;
   }
-  show_progress(finished, prompts.size(), 0, 0, "");
+  show_study_progress(finished, prompts.size(), 0, 0, "");
   std::cerr << "\n";
   return true;
 }

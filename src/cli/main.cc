@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   claa::cli::add_trace(app);
   claa::cli::add_oracle(app);
   claa::cli::add_diagnose(app);
+  claa::cli::add_calibrate(app);
   claa::cli::add_inspect(app);
   claa::cli::add_tokenize(app);
   claa::cli::add_methods(app);

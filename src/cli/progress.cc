@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 
 #include "cli/common.h"
@@ -39,6 +40,19 @@ void ProgressBar::draw(double fraction, const std::string& text) {
 void ProgressBar::clear() {
   if (drawn_) std::cerr << "\r\x1b[K" << std::flush;
   drawn_ = false;
+}
+
+void show_study_progress(size_t done, size_t total, size_t timed, double elapsed_ms,
+                         const std::string& part) {
+  const double left =
+      timed == 0 ? 0 : elapsed_ms / 1000 / static_cast<double>(timed) * static_cast<double>(total - done);
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  const std::string remaining =
+      timed == 0 ? ""
+                 : fmt::format(", {:.0f} min {:02.0f} s left", std::floor(left / 60), std::fmod(left, 60));
+  std::cerr << fmt::format("{}[{}/{}{}] {}{}", terminal ? "\r\x1b[K" : "", done, total, remaining, part,
+                           terminal ? "" : "\n")
+            << std::flush;
 }
 
 }  // namespace claa::cli

@@ -24,4 +24,8 @@ class ProgressBar {
   Stopwatch since_draw_;
 };
 
+// Of a study over many parts: one line on a terminal that overwrites itself, one line a part elsewhere. The
+// time left follows from the `timed` parts that took `elapsed_ms`; none: it is not shown.
+void show_study_progress(size_t done, size_t total, size_t timed, double elapsed_ms, const std::string& part);
+
 }  // namespace claa::cli
