@@ -118,6 +118,9 @@ class LayerView {
 struct Decision {
   KeepSet live;  // tokens that go on after this layer; one row
   KeepSet kept;  // K/V rows stored for decode: one row or one per KV head
+  // Earlier layers from this one on, which must have stored all of the same live tokens, are cut to `kept`
+  // too; -1: none. For rankings that are known only now.
+  int kept_since = -1;
 };
 
 // What a method reports about one prompt: nothing is silent.

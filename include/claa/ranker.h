@@ -65,6 +65,10 @@ struct RankSchedule {
   int64_t window = 8;
   Budget live;
   Budget kept;
+  // One ranking for all: what chooses the live tokens at the selection layer also chooses every layer's cache
+  // entries from first_layer on, those of earlier layers in hindsight. rank() is called up to the selection
+  // layer and may return no scores for a layer that has no say.
+  bool one_ranking = false;
 };
 
 class Ranker {

@@ -23,6 +23,7 @@ struct BenchOptions {
   std::vector<std::string> methods{"full", "claa"};
   std::vector<std::string> keeps{"0.2"};
   std::vector<std::string> assignments;
+  std::string profile = "auto";
   std::string file;
   std::string output = "md";
   int runs = 5;
@@ -33,6 +34,8 @@ struct BenchOptions {
 struct Row {
   std::string method, keep;
   ParamValues params;
+  std::string profile;  // see ProfileChoice
+  std::string note;
   int64_t tokens = 0;
   std::vector<double> ttft, select, decode;
   int64_t kept = 0;
@@ -88,6 +91,21 @@ std::vector<Row> make_rows(const BenchOptions& options, int64_t tokens) {
   return rows;
 }
 
+// After every row's parameters were found good: a profile opens the model file.
+void apply_profile(const BenchOptions& options, std::vector<Row>& rows) {
+  for (Row& row : rows) {
+    // A file is meant for the methods that take one; bench compares it with others.
+    const std::vector<ParamSpec>& specs = builtin_methods().find(row.method).params;
+    const bool takes =
+        std::any_of(specs.begin(), specs.end(), [](const auto& s) { return s.name == "heads"; });
+    ProfileChoice choice =
+        choose_profile(takes ? options.profile : "auto", row.method, row.params, options.model.path);
+    row.params = std::move(choice.params);
+    row.profile = std::move(choice.profile);
+    row.note = std::move(choice.note);
+  }
+}
+
 void measure(BenchTarget& target, const std::vector<int32_t>& ids, const BenchOptions& options, bool record,
              Row& row) {
   const Measurement m = target.run({ids, row.method, row.params, options.decode});
@@ -104,7 +122,9 @@ double keep_of(const Row& row) {
 }
 
 void print_markdown(const std::vector<Row>& rows, const BenchTarget& target) {
-  std::cout << fmt::format("{}, {}\n\n", target.name(), target.device());
+  const auto noted = std::find_if(rows.begin(), rows.end(), [](const Row& row) { return !row.note.empty(); });
+  std::cout << fmt::format("{}, {}{}\n\n", target.name(), target.device(),
+                           noted == rows.end() ? "" : fmt::format(", {}: {}", noted->method, noted->note));
   std::cout << "| tokens | method | keep | TTFT ms (median) | min | max | tokens/s | select ms | decode "
                "ms/token | peak MiB |\n"
                "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
@@ -148,6 +168,7 @@ void print_json(const std::vector<Row>& rows, const BenchTarget& target) {
         {"device", target.device()},
         {"dtype", target.dtype()},
         {"method", row.method},
+        {"profile", row.profile},
         {"keep", keep_of(row)},
         {"tokens", row.tokens},
         {"kept_tokens", row.kept},
@@ -193,6 +214,7 @@ void run(const BenchOptions& options) {
   check_options(options);
   std::vector<std::vector<Row>> groups;
   for (const int64_t length : options.lengths) groups.push_back(make_rows(options, length));
+  for (std::vector<Row>& group : groups) apply_profile(options, group);
   const auto target =
       options.shape.empty() ? bench_engine(options.model) : bench_shape(options.shape, options.model);
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -234,6 +256,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--set", options->assignments, "name=value, for methods that have it")
       ->allow_extra_args(false);
+  add_profile_option(*command, options->profile);
   command->add_option("-f,--file", options->file,
                       "take the prompts from the start of a text instead of random ids");
   command->add_option("-r,--runs", options->runs, "timed runs")

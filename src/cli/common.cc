@@ -54,6 +54,7 @@ void MethodOptions::add_to(CLI::App& app) {
   app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
   app.add_option("--set", assignments, "a parameter of the method, name=value; may be repeated")
       ->allow_extra_args(false);
+  add_profile_option(app, profile);
 }
 
 ParamValues MethodOptions::values() const {

@@ -21,9 +21,23 @@ struct ModelOptions {
 
 // name=value texts as a map. Throws Error{kInvalidArgument} for anything else.
 ParamValues parse_assignments(const std::vector<std::string>& assignments);
+// What a profile (eval/profile.h) makes of a method's parameters.
+struct ProfileChoice {
+  ParamValues params;   // those given and those of the profile; what was given wins
+  std::string profile;  // where it came from; empty: none
+  std::string note;     // for people: which profile, or why none; empty for methods that take none
+};
+
+// `wanted`: a file; "auto": the file next to the model, or a bundled profile of its weights, unless a given
+// parameter is one that profiles decide; or "none". Refuses bad parameters before the model file is opened,
+// and profiles of another model or in a bad state. An empty model path has no profile.
+ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,
+                             const std::string& model_path);
+void add_profile_option(CLI::App& app, std::string& profile);
 
 struct MethodOptions {
   std::string method = "full";
+  std::string profile = "auto";
   std::string keep;  // text, so that the method itself judges it
   std::string keep_tokens;
   std::vector<std::string> assignments;  // name=value
@@ -31,6 +45,8 @@ struct MethodOptions {
   ParamValues values() const;
   // Fills method and parameters; refuses bad ones, which needs no model.
   void fill(Request& request) const;
+  // As fill(), with the profile for the model file.
+  ProfileChoice fill(Request& request, const std::string& model_path) const;
 };
 
 struct PromptOptions {
@@ -74,6 +90,7 @@ void add_trace(CLI::App& app);
 void add_oracle(CLI::App& app);
 void add_diagnose(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_calibrate(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_methods(CLI::App& app);

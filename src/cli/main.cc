@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   claa::cli::add_oracle(app);
   claa::cli::add_diagnose(app);
   claa::cli::add_eval(app);
+  claa::cli::add_calibrate(app);
   claa::cli::add_inspect(app);
   claa::cli::add_tokenize(app);
   claa::cli::add_methods(app);

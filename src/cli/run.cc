@@ -23,7 +23,7 @@ std::string seconds(double ms) {
   return ms < 1000 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.2f} s", ms / 1000);
 }
 
-std::string summary_line(const Answer& answer) {
+std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
   const PrefillSummary& prefill = answer.prefill;
   const std::string selection =
       !prefill.active           ? fmt::format("nothing dropped: {}", prefill.reason)
@@ -40,14 +40,16 @@ std::string summary_line(const Answer& answer) {
                                 ? fmt::format("look ahead {}, ", seconds(answer.timings.entry))
                                 : std::string();
   return fmt::format(
-      "[{}: kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} ({}select {}) | load {} | {} tokens, "
+      "[{}: {}kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} ({}select {}) | load {} | {} "
+      "tokens, "
       "{}]",
-      prefill.method, group_digits(answer.kept_tokens), group_digits(answer.prompt_tokens), selection,
-      seconds(answer.timings.first_token), seconds(answer.timings.tokenize), seconds(answer.timings.prefill),
-      entry, seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
+      prefill.method, choice.note.empty() ? "" : choice.note + ", ", group_digits(answer.kept_tokens),
+      group_digits(answer.prompt_tokens), selection, seconds(answer.timings.first_token),
+      seconds(answer.timings.tokenize), seconds(answer.timings.prefill), entry,
+      seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
 }
 
-void print_json(const Answer& answer) {
+void print_json(const Answer& answer, const ProfileChoice& choice) {
   boost::json::object json;
   json["text"] = answer.text;
   json["prompt_tokens"] = answer.prompt_tokens;
@@ -55,6 +57,7 @@ void print_json(const Answer& answer) {
   json["output_tokens"] = answer.tokens.size();
   json["finish_reason"] = finish_reason_name(answer.finish);
   json["prefill"] = summary_json(answer.prefill);
+  json["profile"] = choice.profile;
   json["timings_ms"] = timings_json(answer.timings);
   std::cout << boost::json::serialize(json) << "\n";
 }
@@ -62,7 +65,7 @@ void print_json(const Answer& answer) {
 void run(RunOptions& options) {
   // Whatever can be refused without the model is refused before loading it.
   options.prompt.fill(options.request);
-  options.method.fill(options.request);
+  const ProfileChoice choice = options.method.fill(options.request, options.model.path);
   options.request.cancel = &interrupt_flag();
   check_sampling(options.request.sampling);
   if (options.request.prompt.empty() && options.request.ids.empty()) {
@@ -81,11 +84,11 @@ void run(RunOptions& options) {
   const Answer answer = engine.answer(options.request);
   bar.clear();
   if (options.json) {
-    print_json(answer);
+    print_json(answer, choice);
     return;
   }
   std::cout << "\n" << std::flush;
-  std::cerr << summary_line(answer) << "\n";
+  std::cerr << summary_line(answer, choice) << "\n";
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ json::array layers_json(const Trace& trace) {
   return layers;
 }
 
-json::object trace_json(const Trace& trace, const ModelSummary& model, bool scores) {
+json::object trace_json(const Trace& trace, const ModelSummary& model, const std::string& profile,
+                        bool scores) {
   const Answer& answer = trace.answer;
   json::object summary = summary_json(answer.prefill);
   json::object result;
@@ -59,6 +60,7 @@ json::object trace_json(const Trace& trace, const ModelSummary& model, bool scor
   result["device"] = model.device;
   result["method"] = answer.prefill.method;
   result["params"] = summary["params"];
+  result["profile"] = profile;
   result["prompt_tokens"] = ids_json(trace.prompt_tokens);
   result["selection_layer"] = summary["selection_layer"];
   result["selected"] = nullptr;
@@ -96,7 +98,7 @@ Heatmap heatmap_of(const Trace& trace, const Engine& engine) {
 void run(TraceOptions& options) {
   Request request;
   options.prompt.fill(request);
-  options.method.fill(request);
+  const ProfileChoice choice = options.method.fill(request, options.model.path);
   request.max_tokens = options.predict;
   request.cancel = &interrupt_flag();
   const bool on_stdout = options.heatmap == "-";
@@ -109,7 +111,7 @@ void run(TraceOptions& options) {
     return;
   }
   if (page) page->commit(heatmap_html(heatmap_of(trace, engine)));
-  std::cout << json::serialize(trace_json(trace, engine.model(), options.scores)) << "\n";
+  std::cout << json::serialize(trace_json(trace, engine.model(), choice.profile, options.scores)) << "\n";
 }
 
 }  // namespace

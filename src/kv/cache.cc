@@ -36,6 +36,15 @@ void KvCache::store(int64_t index, const KvView& live, const KeepSet& kept,
   backend_.gather_kv(live, keep_set_tensor(kept), view_of(layer));
 }
 
+void KvCache::cut(int64_t index, const KeepSet& kept,
+                  const std::shared_ptr<const std::vector<int32_t>>& positions, int64_t reserve) {
+  Layer& layer = layers_[static_cast<size_t>(index)];
+  require(layer.kept.all() && layer.positions == positions,
+          "cut: the layer must store all of the tokens that are still live");
+  Layer whole = std::move(layer);
+  store(index, view_of(whole), kept, positions, reserve);
+}
+
 KvView KvCache::view(int64_t index) {
   Layer& layer = layers_[static_cast<size_t>(index)];
   if (layer.length == layer.capacity) {

@@ -19,6 +19,10 @@ class KvCache {
   void store(int64_t layer, const KvView& live, const KeepSet& kept,
              std::shared_ptr<const std::vector<int32_t>> positions, int64_t reserve);
 
+  // Cuts a layer, which stores all of the live tokens at `positions`, to the kept rows.
+  void cut(int64_t layer, const KeepSet& kept, const std::shared_ptr<const std::vector<int32_t>>& positions,
+           int64_t reserve);
+
   // A view for one appended row: slot length() of the view is free. Grows the layer when it is full.
   KvView view(int64_t layer);
   // Counts the row written to slot length(layer) by the caller, at next_position().

@@ -53,6 +53,7 @@ class RankedRun : public Run {
   Decision decide(LayerView& view) override {
     const int layer = view.layer();
     const bool compress = drops_kept_ && layer >= schedule_.first_layer && view.live() > kept_budget_;
+    if (schedule_.one_ranking) return decide_by_one(view, compress);
     // No scoring where nobody reads it: neither this layer's cache nor the history of the selection layer.
     const bool remember = drops_live_ && layer <= schedule_.selection_layer &&
                           layer > schedule_.selection_layer - schedule_.history;
@@ -82,6 +83,35 @@ class RankedRun : public Run {
   }
 
  private:
+  // Up to the selection layer scores are gathered, there they choose, and later they are looked up.
+  Decision decide_by_one(LayerView& view, bool compress) {
+    Decision decision;
+    if (!drops_live_ && !drops_kept_) return decision;
+    if (view.layer() > schedule_.selection_layer) {
+      if (compress) decision.kept = view.top_k(chosen_at(view), kept_budget_, schedule_.window);
+      return decision;
+    }
+    if (Scores scores = ranker_->rank(view); !scores.empty()) history_.push_back(std::move(scores));
+    if (view.layer() < schedule_.selection_layer) return decision;
+    chosen_by_ = ranker_->combine(view, history_);
+    history_.clear();
+    if (drops_live_) decision.live = view.top_k(chosen_by_, live_budget_, schedule_.window);
+    if (compress) {
+      decision.kept = view.top_k(chosen_by_, kept_budget_, schedule_.window);
+      decision.kept_since = schedule_.first_layer;
+    }
+    return decision;
+  }
+
+  // The ranking of the whole prompt at the live tokens of a later layer.
+  Scores chosen_at(LayerView& view) {
+    const std::vector<float> all = chosen_by_.to_host();
+    std::vector<float> values;
+    for (const int32_t position : view.positions().first(static_cast<size_t>(view.live() - schedule_.window)))
+      values.push_back(all[static_cast<size_t>(position)]);
+    return view.put(values);
+  }
+
   std::string reason() const {
     if (prompt_tokens_ <= schedule_.window) {
       return fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window);

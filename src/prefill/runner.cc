@@ -46,6 +46,10 @@ class Pass {
       if (cache != nullptr) {
         ScopedTimer timer(kept_all(decision) ? ignored_ms_ : result->select_ms);
         cache->store(layer, kv, decision.kept, positions_, options_.reserve);
+        if (decision.kept_since >= 0 && !kept_all(decision)) {
+          for (int64_t earlier = decision.kept_since; earlier < layer; ++earlier)
+            cache->cut(earlier, decision.kept, positions_, options_.reserve);
+        }
       }
       if (observe != nullptr && layer == last_layer)
         return;  // its keys and window queries were all that was wanted

@@ -14,7 +14,9 @@ import pytest
 from conftest import BIN, ROOT, run_claa
 
 QUESTION = "What is the name of the young woman in this text?"
-CLAA = ["--method", "claa", "--keep", "0.3"]
+# The paper's settings, whatever profile the model has.
+PAPER = ["--method", "claa", "--profile", "none"]
+CLAA = [*PAPER, "--keep", "0.3"]
 
 
 def good(*arguments, **options):
@@ -86,7 +88,7 @@ def test_keep_everything_equals_full(model, document, full_json):
 
 
 def test_keep_tokens(model, document):
-    answer = good_json("run", "-m", model, "-f", document, QUESTION, "-n", 1, "--json", "--method", "claa", "--keep-tokens", 100)
+    answer = good_json("run", "-m", model, "-f", document, QUESTION, "-n", 1, "--json", *PAPER, "--keep-tokens", 100)
     assert answer["kept_tokens"] == 100
 
 
@@ -246,7 +248,7 @@ def test_heatmap_of_a_method_without_a_score(model, document, tmp_path):
 
 def test_heatmap_page_is_harmless(model, hostile, tmp_path):
     file = tmp_path / "heat.html"
-    good("trace", "-m", model, "-f", hostile, "Say it.", "--method", "claa", "--keep-tokens", 30, "--predict", 2, "--heatmap", file)
+    good("trace", "-m", model, "-f", hostile, "Say it.", *PAPER, "--keep-tokens", 30, "--predict", 2, "--heatmap", file)
     text = file.read_text("utf-8")
     page = Page(text)
     assert "script" not in page.tags and all(link.startswith("#p") for link in page.links)
@@ -256,7 +258,7 @@ def test_heatmap_page_is_harmless(model, hostile, tmp_path):
 
 
 def test_heatmap_in_a_pipe_is_plain_text(model, hostile):
-    ask = ["trace", "-m", model, "-f", hostile, "Say it.", "--method", "claa", "--keep-tokens", 30, "--predict", 2, "--heatmap", "-"]
+    ask = ["trace", "-m", model, "-f", hostile, "Say it.", *PAPER, "--keep-tokens", 30, "--predict", 2, "--heatmap", "-"]
     text = good(*ask).stdout.decode()
     assert not [c for c in text if ord(c) < 32 and c not in "\n\t" or 0x7F <= ord(c) < 0xA0]
     assert "Kept    30 of " in text and " […" in text

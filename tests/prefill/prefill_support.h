@@ -15,9 +15,43 @@ void register_toy(MethodRegistry& registry);        // toy_method.cc
 
 namespace claa::test {
 
-// The built-in methods, the template that newcomers copy, and one that came of it.
+// A method under another name and with other defaults, so that every promise is checked for those too.
+class Variant : public Method {
+ public:
+  Variant(std::string name, std::unique_ptr<Method> method)
+      : name_(std::move(name)), method_(std::move(method)) {}
+  const std::string& name() const override { return name_; }
+  std::vector<std::pair<std::string, std::string>> params() const override { return method_->params(); }
+  std::unique_ptr<Run> start(const PromptInfo& prompt) const override { return method_->start(prompt); }
+
+ private:
+  std::string name_;
+  std::unique_ptr<Method> method_;
+};
+
+inline void add_variant(MethodRegistry& registry, const std::string& name, const std::string& of,
+                        const ParamValues& defaults) {
+  MethodInfo info = registry.find(of);
+  for (ParamSpec& spec : info.params) {
+    if (const auto found = defaults.find(spec.name); found != defaults.end())
+      spec.default_value = found->second;
+  }
+  info.name = name;
+  info.create = [name, defaults, create = info.create](ParamValues values) -> std::unique_ptr<Method> {
+    values.insert(defaults.begin(), defaults.end());
+    try {
+      return std::make_unique<Variant>(name, create(values));
+    } catch (const Error& error) {
+      throw Error(error.code(), name + ": " + error.what());
+    }
+  };
+  registry.add(info);
+}
+
+// The built-in methods, claa with chosen heads, the template that newcomers copy, and one that came of it.
 inline MethodRegistry registry_with_newcomers() {
   MethodRegistry registry = builtin_methods();
+  add_variant(registry, "claa_heads", "claa", {{"heads", "0.1,1.3*2,2.0*0.5"}, {"first_layer", "0"}});
   register__template(registry);
   register_toy(registry);
   return registry;

@@ -2,21 +2,26 @@
 // KV head of any of the last n layers ranks it high: its score is the maximum of their pooled window
 // attention. Each layer from m on keeps cache entries by its own scores, per KV head (methods.md 2).
 // Departures from the authors' code: raw maximum by default, as the paper says, z-score on request (decision
-// 1); `heads` = sum adds a layer's KV heads before layers are combined, for the control of the paper's claim
-// (methods.md 12); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window
+// 1); `head_fold` = sum adds a layer's KV heads before layers are combined, for the control of the paper's
+// claim (methods.md 12); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window
 // (12); a prompt no longer than the cache budget may still drop live tokens (5).
+// With chosen heads (not in the paper, docs/calibration.md): only these score, each one's pooled window
+// attention divided by its sum over the prompt; their weighed sum over all layers up to the selection layer
+// is the one ranking that chooses live tokens and, from first_layer on, every layer's cache entries.
+#include "claa/heads.h"
 #include "claa/ranker.h"
 
 namespace claa {
 namespace {
 
 constexpr std::string_view kAggregators[] = {"raw_max", "zscore_max", "rank_sum", "sum", "sum_single"};
-constexpr std::string_view kHeads[] = {"max", "sum"};
+constexpr std::string_view kHeadFolds[] = {"max", "sum"};
 
 struct ClaaParams : SelectionParams {
   int64_t last_layers = 4;
   std::string aggregator = "raw_max";
-  std::string heads = "max";
+  std::string head_fold = "max";
+  std::string heads;
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -28,7 +33,10 @@ struct ClaaParams : SelectionParams {
     v.integer("last_layers", last_layers, 0, 4096,
               "layers up to the selection layer whose scores are aggregated (the paper's n); 0: all");
     v.choice("aggregator", aggregator, kAggregators, "how layers and heads are combined");
-    v.choice("heads", heads, kHeads, "a layer's KV heads: max: by the aggregator; sum: added before it");
+    v.choice("head_fold", head_fold, kHeadFolds, "a layer's KV heads: max: by the aggregator; sum: added before it");
+    v.text("heads", heads,
+           "query heads that choose, as layer.head*weight separated by commas, instead of last_layers and "
+           "aggregator; empty: all");
   }
 };
 
@@ -45,7 +53,7 @@ class ClaaRanker : public Ranker {
   explicit ClaaRanker(const ClaaParams& params)
       : spec_(params.score_spec()),
         aggregator_(parse_aggregator(params.aggregator)),
-        sum_heads_(params.heads == "sum") {}
+        sum_heads_(params.head_fold == "sum") {}
   Scores rank(LayerView& view) override { return view.scores(spec_); }
   Scores combine(LayerView& view, std::span<const Scores> layers) override {
     if (!sum_heads_) return view.aggregate(layers, aggregator_);
@@ -60,6 +68,27 @@ class ClaaRanker : public Ranker {
   bool sum_heads_;
 };
 
+class HeadsRanker : public Ranker {
+ public:
+  HeadsRanker(const ClaaParams& params, std::vector<LayerHead> heads)
+      : spec_(params.score_spec()), heads_(std::move(heads)) {
+    spec_.group = Reduce::kKeep;
+    spec_.heads = Reduce::kSum;
+    spec_.normalize_heads = true;
+  }
+  Scores rank(LayerView& view) override {
+    spec_.only = heads_of_layer(heads_, view.layer());
+    return spec_.only.empty() ? Scores() : view.scores(spec_);
+  }
+  Scores combine(LayerView& view, std::span<const Scores> layers) override {
+    return view.aggregate(layers, Aggregator::kSum);
+  }
+
+ private:
+  ScoreSpec spec_;
+  std::vector<LayerHead> heads_;
+};
+
 std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   RankSchedule schedule;
   schedule.selection_layer = params.selection_layer_of(prompt);
@@ -68,14 +97,24 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   schedule.window = params.window;
   schedule.live = params.live_budget();
   schedule.kept = params.kept_budget();
+  if (std::vector<LayerHead> heads = parse_heads("claa", params.heads); !heads.empty()) {
+    check_heads("claa", heads, prompt.layers, prompt.heads, schedule.selection_layer);
+    schedule.one_ranking = true;
+    return make_ranked_run(prompt, schedule, std::make_unique<HeadsRanker>(params, std::move(heads)));
+  }
   return make_ranked_run(prompt, schedule, std::make_unique<ClaaRanker>(params));
 }
 
 }  // namespace
 
 void register_claa(MethodRegistry& registry) {
-  add_method<ClaaParams>(registry, "claa", "tokens live on by the maximum over the last layers and heads",
-                         "arXiv 2602.16054", start);
+  const auto create = [](const ParamValues& values) -> std::unique_ptr<Method> {
+    const auto params = read_params<ClaaParams>("claa", values);
+    parse_heads("claa", params.heads);  // refused before there is a model
+    return std::make_unique<SimpleMethod<ClaaParams>>("claa", params, start);
+  };
+  registry.add({"claa", "tokens live on by the maximum over the last layers and heads", "arXiv 2602.16054",
+                list_params<ClaaParams>(), create});
 }
 
 }  // namespace claa

@@ -1,0 +1,32 @@
+// Chosen query heads: which of them score the prompt, and with what weight.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "claa/prefill.h"
+
+namespace claa {
+
+struct LayerHead {
+  int layer = 0;
+  int head = 0;      // a query head of the layer
+  float weight = 1;  // positive and finite
+  bool operator==(const LayerHead&) const = default;
+};
+
+// "layer.head*weight,layer.head,..." (no weight: 1), in the order of layers and heads; "" is none. Throws
+// Error{kInvalidArgument} naming `owner` and the part that is malformed, that repeats a head or whose weight
+// is not a positive number.
+std::vector<LayerHead> parse_heads(std::string_view owner, std::string_view text);
+// What parse_heads() reads back exactly.
+std::string show_heads(const std::vector<LayerHead>& heads);
+// Throws Error{kInvalidArgument} for a head that a model of `layers` layers of `heads` query heads lacks, or
+// whose layer comes after `last_layer`.
+void check_heads(std::string_view owner, const std::vector<LayerHead>& chosen, int layers, int heads,
+                 int last_layer);
+// Those of one layer, as ScoreSpec::only takes them.
+std::vector<HeadWeight> heads_of_layer(const std::vector<LayerHead>& heads, int layer);
+
+}  // namespace claa

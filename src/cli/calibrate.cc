@@ -1,0 +1,198 @@
+// claa calibrate: which query heads of a model find what its answers need, and from which layer on. What was
+// collected is kept prompt by prompt, so that a run that was stopped goes on where it was.
+#include "eval/calibrate.h"
+
+#include <fmt/format.h>
+
+#include <iostream>
+#include <set>
+
+#include "cli/common.h"
+#include "cli/progress.h"
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/output_file.h"
+#include "eval/files.h"
+#include "eval/gnuplot.h"
+#include "eval/plot.h"
+#include "eval/study_log.h"
+
+namespace claa::cli {
+namespace {
+
+namespace json = boost::json;
+
+struct CalibrateCommand {
+  ModelOptions model;
+  eval::CalibrateOptions options;
+  std::string prompts;
+  std::string output;
+  std::string folder;  // of what is collected
+  bool own_answers = false;
+  bool no_pictures = false;
+};
+
+json::object configuration_json(const CalibrateCommand& command, const ModelSummary& model) {
+  json::object json = command.options.collection();
+  json["model"] = model.name;
+  json["model_fingerprint"] = fmt::format("{:016x}", model.fingerprint);
+  json["device"] = model.device;
+  json["prompts"] = command.prompts;
+  return json;
+}
+
+// Of the log what belongs to the prompts as they are now.
+std::vector<eval::CollectedPrompt> collected_of(const eval::StudyLog& log,
+                                                const std::vector<eval::StudyPrompt>& prompts) {
+  std::set<std::string> files;
+  for (const eval::StudyPrompt& prompt : prompts) files.insert(eval::scores_file(prompt));
+  std::vector<eval::CollectedPrompt> collected;
+  for (const json::object& line : log.results()) {
+    eval::CollectedPrompt prompt = eval::collected_from_json(line);
+    if (files.count(prompt.file) != 0) collected.push_back(std::move(prompt));
+  }
+  return collected;
+}
+
+// Collects what the log lacks. False when it was interrupted.
+bool collect_all(Engine& engine, const CalibrateCommand& command,
+                 const std::vector<eval::StudyPrompt>& prompts, eval::StudyLog& log) {
+  std::set<std::string> done;
+  for (const eval::CollectedPrompt& prompt : collected_of(log, prompts)) done.insert(prompt.file);
+  Stopwatch clock;
+  size_t finished = done.size(), timed = 0;
+  for (const eval::StudyPrompt& prompt : prompts) {
+    const std::string file = eval::scores_file(prompt);
+    if (done.count(file) != 0) continue;
+    show_study_progress(finished, prompts.size(), timed, clock.ms(), prompt.id);
+    try {
+      log.add(eval::to_json(
+          eval::collect_prompt(engine, prompt, command.options, command.folder, file, &interrupt_flag())));
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCancelled) return false;
+      if (error.code() != ErrorCode::kContextExceeded && error.code() != ErrorCode::kInvalidArgument) throw;
+      std::cerr << fmt::format("\nleft out '{}': {}\n", prompt.id, error.what());
+    }
+    ++finished;
+    ++timed;
+  }
+  show_study_progress(finished, prompts.size(), 0, 0, "collected");
+  std::cerr << "\n";
+  return true;
+}
+
+std::string percent(const eval::Moments& moments) {
+  if (moments.n == 0) return "-";
+  return fmt::format("{:.1f} ± {:.1f}", 100 * moments.mean, 100 * moments.standard_error);
+}
+
+void print_result(const eval::SelectionResult& result, const eval::Profile& profile) {
+  std::cout << "recall, %, of the oracle's best tokens\n\n"
+               "| selection layer | picks | selected on | prompts left out | groups left out |\n"
+               "|---:|---:|---:|---:|---:|\n";
+  for (const eval::Candidate& candidate : result.candidates) {
+    std::cout << fmt::format("| {} | {} | {:.1f} | {} | {} |\n", candidate.layer, candidate.heads,
+                             100 * candidate.selected_on, percent(candidate.prompts_left_out),
+                             percent(candidate.groups_left_out));
+  }
+  std::cout << fmt::format("\nchosen: layer {}, {} picks: {}\n", profile.selection_layer,
+                           result.candidates[result.chosen].heads, show_heads(profile.chosen));
+}
+
+void draw_recall(const std::vector<eval::CollectedPrompt>& collected, const CalibrateCommand& command) {
+  eval::HeatMap map;
+  map.title = fmt::format("Recall of the oracle's best {:g} %", 100 * command.options.oracle_best);
+  map.x_label = "query head";
+  map.y_label = "layer";
+  map.scale_label = fmt::format("recall among the head's best {:g} %", 100 * command.options.budget);
+  map.values = eval::mean_head_recall(collected);
+  eval::draw(map, command.folder, "head_recall");
+}
+
+void calibrate(CalibrateCommand& command) {
+  eval::CalibrateOptions& options = command.options;
+  options.use_gold = !command.own_answers;
+  // Whatever can be refused without the model is refused before loading it.
+  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
+  { const OutputFile writable(command.output); }
+  if (command.folder.empty()) command.folder = command.output + ".data";
+  eval::make_folder(command.folder);
+  if (!command.no_pictures) eval::run_gnuplot(command.folder, "/dev/null");  // is it there at all?
+  Engine engine = command.model.load();
+  const ModelSummary model = engine.model();
+  eval::set_layers(options, model);
+  eval::StudyLog log(command.folder + "/collected.jsonl", configuration_json(command, model));
+  if (!collect_all(engine, command, prompts, log)) throw Error(ErrorCode::kCancelled, "interrupted");
+
+  const std::vector<eval::CollectedPrompt> collected = collected_of(log, prompts);
+  eval::SelectionOptions selection;
+  selection.most_heads = options.most_heads;
+  selection.layers = options.layers;
+  selection.folds = options.folds;
+  selection.cancel = &interrupt_flag();
+  Stopwatch clock;
+  selection.on_selection = [&](size_t done, size_t total) {
+    show_study_progress(done, total, done, clock.ms(), "selections of heads");
+  };
+  const eval::SelectionResult result =
+      eval::choose_heads(eval::selection_prompts(collected, options, command.folder), selection);
+  std::cerr << "\n";
+  const eval::Profile profile = eval::make_profile(model, options, collected, result);
+  eval::write_profile(command.output, profile);
+  print_result(result, profile);
+  if (!command.no_pictures) draw_recall(collected, command);
+  std::cout << fmt::format("{} prompts: {}\n", collected.size(), command.output);
+}
+
+void add_numbers(CLI::App& sub, eval::CalibrateOptions& options) {
+  const auto count = [&](const char* name, int64_t& value, const char* help, int64_t most) {
+    sub.add_option(name, value, help)->check(CLI::Range(int64_t{1}, most))->capture_default_str();
+  };
+  count("--window", options.window, "last prompt queries that observe", 4096);
+  count("--kernel", options.kernel, "average pooling of the heads' scores", 4095);
+  count("--oracle-kernel", options.oracle_kernel, "average pooling of the oracle's scores", 4095);
+  count("-n,--max-tokens,--answer-tokens", options.answer_tokens, "longest answer of the model's own", 65536);
+  sub.add_option("--heads", options.most_heads, "most picks; one head may be picked several times")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  sub.add_option("--layer", options.layers,
+                 "candidates for the selection layer, separated by commas; default: at half and at three "
+                 "fifths of the depth")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 4096));
+  sub.add_option("--budget", options.budget, "rate of the tokens that a ranking may name")
+      ->check(CLI::Range(0.001, 1.0))
+      ->capture_default_str();
+  sub.add_option("--oracle-best", options.oracle_best, "rate of the tokens, the oracle's best, to be found")
+      ->check(CLI::Range(0.001, 1.0))
+      ->capture_default_str();
+  sub.add_option("--folds", options.folds, "parts of the prompts that are left out in turn")
+      ->check(CLI::Range(2, 1000))
+      ->capture_default_str();
+  sub.add_option("--first-layer", options.first_layer,
+                 "of the profile: layers below it keep their whole cache; -1: all up to the selection layer")
+      ->check(CLI::Range(-1, 4096))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& app) {
+  auto command = std::make_shared<CalibrateCommand>();
+  CLI::App* sub = app.add_subcommand(
+      "calibrate", "choose the query heads that find what answers need: a profile for claa");
+  command->model.add_to(*sub);
+  sub->add_option("--prompts", command->prompts,
+                  "a folder of .txt and .md files, one such file, or a .jsonl file")
+      ->required();
+  sub->add_option("-o,--output", command->output, "the profile, a JSON file")->required();
+  sub->add_option("--data", command->folder,
+                  "folder for what is collected, where a stopped run goes on; default: OUTPUT.data");
+  add_numbers(*sub, command->options);
+  sub->add_flag("--own-answers", command->own_answers,
+                "the model's own answers, also where a prompt has the right one");
+  sub->add_flag("--no-pictures", command->no_pictures, "no picture of the heads' recall");
+  sub->callback([command] { calibrate(*command); });
+}
+
+}  // namespace claa::cli

@@ -1,0 +1,107 @@
+// --profile: which query heads claa chooses by, from a file, from next to the model or from the program.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "cli/common.h"
+#include "core/check.h"
+#include "eval/profile.h"
+#include "gguf/file.h"
+
+namespace claa::cli {
+namespace {
+
+// What a profile decides, and what it puts out of use.
+constexpr std::array<std::string_view, 6> kDecided = {"heads",   "window",          "kernel",
+                                                      "pooling", "selection_layer", "first_layer"};
+constexpr std::array<std::string_view, 2> kUnused = {"last_layers", "aggregator"};
+
+// Only a method that can choose by heads.
+bool takes_profile(const std::string& method) {
+  const std::vector<ParamSpec>& params = builtin_methods().find(method).params;
+  return std::any_of(params.begin(), params.end(), [](const ParamSpec& p) { return p.name == "heads"; });
+}
+
+template <class Names>
+const std::string* first_given(const ParamValues& given, const Names& names) {
+  for (const auto& [name, value] : given) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) return &name;
+  }
+  return nullptr;
+}
+
+uint64_t fingerprint_of(const std::string& model_path) {
+  return gguf::weights_fingerprint(gguf::File::open(model_path));
+}
+
+ProfileChoice with(const eval::Profile& profile, const std::string& source, const ParamValues& given) {
+  ProfileChoice choice;
+  choice.params = given;
+  const ParamValues decided = eval::profile_params(profile);
+  choice.params.insert(decided.begin(), decided.end());
+  choice.profile = source;
+  choice.note = fmt::format("profile {}", source);
+  return choice;
+}
+
+ProfileChoice automatic(const ParamValues& given, const std::string& model_path) {
+  if (first_given(given, kDecided) != nullptr || first_given(given, kUnused) != nullptr) {
+    return {given, "", "no profile: settings of your own"};
+  }
+  const ProfileChoice none{given, "", "no profile: the paper's settings"};
+  if (model_path.empty()) return none;
+  const std::string beside = eval::profile_path(model_path);
+  std::error_code error;
+  if (std::filesystem::exists(beside, error)) {
+    const eval::Profile profile = eval::read_profile(beside);
+    eval::check_profile(profile, fingerprint_of(model_path), beside);
+    return with(profile, beside, given);
+  }
+  if (eval::bundled_profiles().empty()) return none;
+  const std::optional<eval::Profile> bundled = eval::find_bundled_profile(fingerprint_of(model_path));
+  return bundled ? with(*bundled, "bundled", given) : none;
+}
+
+}  // namespace
+
+ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,
+                             const std::string& model_path) {
+  builtin_methods().create(method, given);
+  const bool is_file = wanted != "auto" && wanted != "none";
+  if (!takes_profile(method)) {
+    if (!is_file) return {given, "", ""};
+    fail(ErrorCode::kInvalidArgument, "method {} takes no profile; leave out --profile or use --method claa",
+         method);
+  }
+  if (wanted == "none") return {given, "", "no profile"};
+  if (wanted == "auto") return automatic(given, model_path);
+  if (const std::string* name = first_given(given, kUnused)) {
+    fail(ErrorCode::kInvalidArgument, "{} has no effect with a profile; leave out one of them", *name);
+  }
+  const eval::Profile profile = eval::read_profile(wanted);
+  if (model_path.empty()) {
+    fail(ErrorCode::kInvalidArgument, "the profile '{}' needs the model that it was made for; give -m",
+         wanted);
+  }
+  eval::check_profile(profile, fingerprint_of(model_path), wanted);
+  return with(profile, wanted, given);
+}
+
+void add_profile_option(CLI::App& app, std::string& profile) {
+  app.add_option(
+         "--profile", profile,
+         "which heads claa chooses by: a file of 'claa calibrate'; auto: MODEL.profile.json next to the "
+         "model, or a bundled one; or none")
+      ->capture_default_str();
+}
+
+ProfileChoice MethodOptions::fill(Request& request, const std::string& model_path) const {
+  ProfileChoice choice = choose_profile(profile, method, values(), model_path);
+  request.method = method;
+  request.params = choice.params;
+  return choice;
+}
+
+}  // namespace claa::cli

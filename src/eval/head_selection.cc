@@ -1,0 +1,258 @@
+#include "eval/head_selection.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "core/cancel.h"
+#include "core/check.h"
+
+namespace claa::eval {
+namespace {
+
+// Recall of one prompt without an allocation a call: it is asked for very often.
+class RecallCounter {
+ public:
+  double operator()(std::span<const float> scores, std::span<const int32_t> wanted, int64_t budget) {
+    const auto count = static_cast<size_t>(budget);
+    if (count >= scores.size()) return 1;
+    if (count == 0 || wanted.empty()) return 0;
+    order_.assign(scores.begin(), scores.end());
+    std::nth_element(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(count) - 1, order_.end(),
+                     std::greater<>());
+    const float least = order_[count - 1];
+    size_t found = 0, tied_wanted = 0;
+    for (const int32_t t : wanted) {
+      const float score = scores[static_cast<size_t>(t)];
+      found += score > least ? 1 : 0;
+      tied_wanted += score == least ? 1 : 0;
+    }
+    if (tied_wanted > 0) found += tied(scores, wanted, count, least);
+    return static_cast<double>(found) / static_cast<double>(wanted.size());
+  }
+
+ private:
+  // Wanted ones among the scores equal to the least that is kept; the lower index comes first.
+  static size_t tied(std::span<const float> scores, std::span<const int32_t> wanted, size_t count,
+                     float least) {
+    auto room = count - static_cast<size_t>(std::count_if(scores.begin(), scores.end(),
+                                                          [&](float score) { return score > least; }));
+    size_t found = 0;
+    for (size_t t = 0; t < scores.size() && room > 0; ++t) {
+      if (scores[t] != least) continue;
+      --room;
+      found += std::binary_search(wanted.begin(), wanted.end(), static_cast<int32_t>(t)) ? 1 : 0;
+    }
+    return found;
+  }
+  std::vector<float> order_;
+};
+
+// Sums of the heads picked so far, one row a prompt.
+class Selection {
+ public:
+  Selection(std::span<const SelectionPrompt> prompts, std::span<const size_t> used) : prompts_(prompts) {
+    for (const size_t i : used) {
+      sums_[i].assign(static_cast<size_t>(prompts[i].scores->tokens()), 0.0f);
+      trial_.resize(std::max(trial_.size(), sums_[i].size()));
+    }
+  }
+  // Recall of a prompt if this head were added.
+  double with(size_t prompt, const LayerHead& head) {
+    const std::vector<float>& sum = sums_.at(prompt);
+    const std::span<float> trial = std::span(trial_).first(sum.size());
+    prompts_[prompt].scores->add_to(head.layer, head.head, sum, trial);
+    return counter_(trial, prompts_[prompt].wanted, prompts_[prompt].budget);
+  }
+  void add(const LayerHead& head) {
+    for (auto& [prompt, sum] : sums_) prompts_[prompt].scores->add_to(head.layer, head.head, sum, sum);
+  }
+  double recall(size_t prompt) {
+    return counter_(sums_.at(prompt), prompts_[prompt].wanted, prompts_[prompt].budget);
+  }
+
+ private:
+  std::span<const SelectionPrompt> prompts_;
+  std::map<size_t, std::vector<float>> sums_;
+  std::vector<float> trial_;
+  RecallCounter counter_;
+};
+
+LayerHead best_addition(Selection& selection, const HeadScores& shape, std::span<const size_t> train,
+                        int last_layer, const std::atomic<bool>* cancel, double& best) {
+  LayerHead pick;
+  best = -1;
+  for (int layer = 0; layer <= last_layer; ++layer) {
+    for (int head = 0; head < shape.heads(); ++head) {
+      check_cancelled(cancel);
+      double sum = 0;
+      for (const size_t prompt : train) sum += selection.with(prompt, {layer, head, 1});
+      const double mean = sum / static_cast<double>(train.size());
+      if (mean > best) best = mean, pick = {layer, head, 1};
+    }
+  }
+  return pick;
+}
+
+std::vector<size_t> all_but(size_t count, std::span<const size_t> left_out) {
+  std::vector<size_t> rest;
+  for (size_t i = 0; i < count; ++i) {
+    if (std::find(left_out.begin(), left_out.end(), i) == left_out.end()) rest.push_back(i);
+  }
+  return rest;
+}
+
+// Recall of every prompt when its part was left out: [picks][prompts].
+using LeftOut = std::vector<std::vector<double>>;
+
+class Validation {
+ public:
+  Validation(std::span<const SelectionPrompt> prompts, const SelectionOptions& options)
+      : prompts_(prompts),
+        options_(options),
+        folds_(prompt_folds(prompts, options.folds)),
+        groups_(group_folds(prompts)) {
+    if (groups_.size() < 2) groups_.clear();
+    total_ = options.layers.size() * (1 + folds_.size() + groups_.size());
+  }
+
+  SelectionResult run() {
+    std::vector<size_t> all(prompts_.size());
+    std::iota(all.begin(), all.end(), size_t{0});
+    std::vector<HeadSteps> steps;
+    for (const int layer : options_.layers) {
+      steps.push_back(select_heads(prompts_, all, {}, layer, options_.most_heads, options_.cancel));
+      report();
+      const LeftOut by_prompt = leave_out(folds_, layer), by_group = leave_out(groups_, layer);
+      for (size_t i = 0; i < static_cast<size_t>(options_.most_heads); ++i) {
+        Candidate candidate{
+            layer, static_cast<int>(i) + 1, steps.back().recall[i], moments(by_prompt[i]), {}};
+        std::vector<double> both = by_prompt[i];
+        if (!groups_.empty()) {
+          candidate.groups_left_out = moments(by_group[i]);
+          for (size_t p = 0; p < both.size(); ++p) both[p] = (both[p] + by_group[i][p]) / 2;
+        }
+        result_.candidates.push_back(candidate);
+        judged_.push_back(std::move(both));
+      }
+    }
+    result_.chosen = choice();
+    const Candidate& chosen = result_.candidates[result_.chosen];
+    const HeadSteps& of_layer = steps[result_.chosen / static_cast<size_t>(options_.most_heads)];
+    result_.heads = of_layer.first(static_cast<size_t>(chosen.heads));
+    return std::move(result_);
+  }
+
+ private:
+  LeftOut leave_out(const std::vector<std::vector<size_t>>& parts, int layer) {
+    LeftOut recall(static_cast<size_t>(options_.most_heads), std::vector<double>(prompts_.size(), 0.0));
+    for (const std::vector<size_t>& part : parts) {
+      const std::vector<size_t> train = all_but(prompts_.size(), part);
+      const HeadSteps steps =
+          select_heads(prompts_, train, part, layer, options_.most_heads, options_.cancel);
+      for (size_t i = 0; i < part.size(); ++i) {
+        for (size_t pick = 0; pick < recall.size(); ++pick) recall[pick][part[i]] = steps.watched[i][pick];
+      }
+      report();
+    }
+    return recall;
+  }
+
+  size_t choice() const {
+    std::vector<double> means;
+    for (const std::vector<double>& values : judged_) means.push_back(moments(values).mean);
+    const auto best = static_cast<size_t>(std::max_element(means.begin(), means.end()) - means.begin());
+    for (size_t i = 0; i < judged_.size(); ++i) {
+      std::vector<double> short_by;
+      for (size_t p = 0; p < judged_[i].size(); ++p) short_by.push_back(judged_[best][p] - judged_[i][p]);
+      const Moments difference = moments(short_by);
+      if (difference.mean <= difference.standard_error) return i;
+    }
+    return best;
+  }
+
+  void report() {
+    ++done_;
+    if (options_.on_selection) options_.on_selection(done_, total_);
+  }
+
+  std::span<const SelectionPrompt> prompts_;
+  const SelectionOptions& options_;
+  std::vector<std::vector<size_t>> folds_, groups_;
+  SelectionResult result_;
+  std::vector<std::vector<double>> judged_;  // by candidate: recall of every prompt, left out
+  size_t done_ = 0, total_ = 0;
+};
+
+std::map<std::string, std::vector<size_t>> by_group(std::span<const SelectionPrompt> prompts) {
+  std::map<std::string, std::vector<size_t>> groups;
+  for (size_t i = 0; i < prompts.size(); ++i) groups[prompts[i].group].push_back(i);
+  return groups;
+}
+
+}  // namespace
+
+double recall_of(std::span<const float> scores, std::span<const int32_t> wanted, int64_t budget) {
+  return RecallCounter()(scores, wanted, budget);
+}
+
+std::vector<LayerHead> HeadSteps::first(size_t count) const {
+  std::map<std::pair<int, int>, float> weights;
+  for (size_t i = 0; i < count; ++i) weights[{picks[i].layer, picks[i].head}] += 1;
+  std::vector<LayerHead> heads;
+  for (const auto& [place, weight] : weights) heads.push_back({place.first, place.second, weight});
+  return heads;
+}
+
+HeadSteps select_heads(std::span<const SelectionPrompt> prompts, std::span<const size_t> train,
+                       std::span<const size_t> watch, int last_layer, int picks,
+                       const std::atomic<bool>* cancel) {
+  require(!train.empty() && picks > 0, "a selection needs prompts and at least one pick");
+  std::vector<size_t> used(train.begin(), train.end());
+  used.insert(used.end(), watch.begin(), watch.end());
+  for (const size_t i : used) {
+    require(last_layer >= 0 && last_layer < prompts[i].scores->layers() &&
+                prompts[i].scores->heads() == prompts[used[0]].scores->heads(),
+            "every prompt must have the scores of the same heads");
+  }
+  Selection selection(prompts, used);
+  HeadSteps steps;
+  steps.watched.resize(watch.size());
+  for (int i = 0; i < picks; ++i) {
+    double recall = 0;
+    steps.picks.push_back(
+        best_addition(selection, *prompts[train[0]].scores, train, last_layer, cancel, recall));
+    steps.recall.push_back(recall);
+    selection.add(steps.picks.back());
+    for (size_t w = 0; w < watch.size(); ++w) steps.watched[w].push_back(selection.recall(watch[w]));
+  }
+  return steps;
+}
+
+std::vector<std::vector<size_t>> prompt_folds(std::span<const SelectionPrompt> prompts, int folds) {
+  const auto count = std::min(static_cast<size_t>(std::max(folds, 2)), prompts.size());
+  std::vector<std::vector<size_t>> parts(count);
+  size_t next = 0;
+  for (const auto& [name, members] : by_group(prompts)) {
+    for (const size_t i : members) parts[next++ % count].push_back(i);
+  }
+  for (std::vector<size_t>& part : parts) std::sort(part.begin(), part.end());
+  return parts;
+}
+
+std::vector<std::vector<size_t>> group_folds(std::span<const SelectionPrompt> prompts) {
+  std::vector<std::vector<size_t>> parts;
+  for (auto& [name, members] : by_group(prompts)) parts.push_back(members);
+  return parts;
+}
+
+SelectionResult choose_heads(std::span<const SelectionPrompt> prompts, const SelectionOptions& options) {
+  if (prompts.size() < 2) {
+    fail(ErrorCode::kInvalidArgument, "a calibration needs at least 2 prompts, there are {}", prompts.size());
+  }
+  require(options.most_heads > 0 && !options.layers.empty(), "a calibration needs heads and layers");
+  return Validation(prompts, options).run();
+}
+
+}  // namespace claa::eval

@@ -1,0 +1,183 @@
+#include "eval/profile.h"
+
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+
+#include "core/check.h"
+#include "core/file_map.h"
+#include "core/output_file.h"
+
+namespace claa::eval {
+namespace {
+
+namespace json = boost::json;
+
+// Reads the fields of one object and names the file and the field in every complaint.
+class Reader {
+ public:
+  Reader(const json::object& object, std::string where) : object_(object), where_(std::move(where)) {}
+
+  const json::value& value(const char* name) const {
+    const json::value* value = object_.if_contains(name);
+    if (value == nullptr) refuse("the field '{}' is missing", name);
+    return *value;
+  }
+  int64_t integer(const char* name, int64_t least, int64_t most) const {
+    const json::value& found = value(name);
+    const int64_t* number = found.if_int64();
+    if (number == nullptr || *number < least || *number > most) {
+      refuse("'{}' must be an integer from {} to {}, not {}", name, least, most, json::serialize(found));
+    }
+    return *number;
+  }
+  std::string text(const char* name) const {
+    const json::value& found = value(name);
+    if (!found.is_string()) refuse("'{}' must be a string, not {}", name, json::serialize(found));
+    return std::string(found.as_string());
+  }
+  const json::array& list(const char* name) const {
+    const json::value& found = value(name);
+    if (!found.is_array() || found.as_array().empty()) refuse("'{}' must be a list that is not empty", name);
+    return found.as_array();
+  }
+  Reader object(const char* name) const { return of(value(name), name); }
+  Reader of(const json::value& value, const char* name) const {
+    if (!value.is_object()) refuse("'{}' must hold objects, not {}", name, json::serialize(value));
+    return {value.as_object(), where_};
+  }
+  float weight() const {
+    const json::value& found = value("weight");
+    const double number = found.is_number() ? found.to_number<double>() : NAN;
+    const float weight = static_cast<float>(number);
+    if (!std::isfinite(weight) || !(weight > 0)) {
+      refuse("a head's weight must be a positive number, not {}", json::serialize(found));
+    }
+    return weight;
+  }
+
+  template <class... Args>
+  [[noreturn]] void refuse(fmt::format_string<Args...> what, Args&&... args) const {
+    fail(ErrorCode::kCorruptFile, "'{}' is not a usable profile: {}; make it again with `claa calibrate`",
+         where_, fmt::format(what, std::forward<Args>(args)...));
+  }
+
+ private:
+  const json::object& object_;
+  std::string where_;
+};
+
+uint64_t parse_fingerprint(const Reader& model) {
+  const std::string text = model.text("fingerprint");
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (text.size() != 16 || error != std::errc() || end != text.data() + text.size()) {
+    model.refuse("'fingerprint' must be 16 hexadecimal digits, not '{}'", text);
+  }
+  return value;
+}
+
+void read_heads(const Reader& reader, Profile& profile) {
+  for (const json::value& value : reader.list("heads")) {
+    const Reader head = reader.of(value, "heads");
+    profile.chosen.push_back({static_cast<int>(head.integer("layer", 0, profile.selection_layer)),
+                              static_cast<int>(head.integer("head", 0, profile.heads - 1)), head.weight()});
+  }
+  try {
+    profile.chosen = parse_heads("heads", show_heads(profile.chosen));  // sorted; refuses repeated ones
+  } catch (const Error& error) {
+    reader.refuse("{}", error.what());
+  }
+}
+
+}  // namespace
+
+json::object to_json(const Profile& profile) {
+  json::object model{{"name", profile.model},
+                     {"fingerprint", fmt::format("{:016x}", profile.model_fingerprint)},
+                     {"layers", profile.layers},
+                     {"heads", profile.heads}};
+  json::array heads;
+  for (const LayerHead& h : profile.chosen)
+    heads.push_back(json::object{{"layer", h.layer}, {"head", h.head}, {"weight", h.weight}});
+  return {{"claa_profile", kProfileVersion},    {"model", std::move(model)},
+          {"window", profile.window},           {"kernel", profile.kernel},
+          {"pooling", profile.pooling},         {"selection_layer", profile.selection_layer},
+          {"first_layer", profile.first_layer}, {"heads", std::move(heads)},
+          {"calibration", profile.calibration}};
+}
+
+Profile parse_profile(std::string_view text, const std::string& where) {
+  boost::system::error_code error;
+  const json::value value = json::parse(json::string_view(text.data(), text.size()), error);
+  const json::object none;
+  const Reader reader(value.is_object() ? value.as_object() : none, where);
+  if (error || !value.is_object()) {
+    reader.refuse("it is not a whole JSON object{}", error ? " (" + error.message() + ")" : "");
+  }
+  const json::value& version = reader.value("claa_profile");
+  if (version != json::value(kProfileVersion)) {
+    reader.refuse("its version is {}, this program reads {}", json::serialize(version), kProfileVersion);
+  }
+  constexpr int64_t kMost = 4096;  // as the parameters of the method
+  Profile profile;
+  const Reader model = reader.object("model");
+  profile.model = model.text("name");
+  profile.model_fingerprint = parse_fingerprint(model);
+  profile.layers = static_cast<int>(model.integer("layers", 2, kMost));
+  profile.heads = static_cast<int>(model.integer("heads", 1, kMost));
+  profile.window = reader.integer("window", 1, kMost);
+  profile.kernel = reader.integer("kernel", 1, kMost - 1);
+  profile.pooling = reader.text("pooling");
+  if (profile.pooling != "avg" && profile.pooling != "max" && profile.pooling != "none") {
+    reader.refuse("'pooling' must be avg, max or none, not '{}'", profile.pooling);
+  }
+  profile.selection_layer = static_cast<int>(reader.integer("selection_layer", 0, profile.layers - 2));
+  profile.first_layer = static_cast<int>(reader.integer("first_layer", 0, kMost));
+  read_heads(reader, profile);
+  const json::value& calibration = reader.value("calibration");
+  if (!calibration.is_object()) reader.refuse("'calibration' must be an object");
+  profile.calibration = calibration.as_object();
+  return profile;
+}
+
+Profile read_profile(const std::string& path) {
+  return parse_profile(read_file(path), path);
+}
+
+void write_profile(const std::string& path, const Profile& profile) {
+  OutputFile(path).commit(json::serialize(to_json(profile)) + "\n");
+}
+
+void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where) {
+  if (profile.model_fingerprint == model_fingerprint) return;
+  fail(ErrorCode::kInvalidArgument,
+       "the profile '{}' was made for another model, '{}' (fingerprint {:016x}, this one has {:016x}); make "
+       "one with `claa calibrate` or use --profile none",
+       where, profile.model, profile.model_fingerprint, model_fingerprint);
+}
+
+ParamValues profile_params(const Profile& profile) {
+  return {{"heads", show_heads(profile.chosen)},
+          {"window", std::to_string(profile.window)},
+          {"kernel", std::to_string(profile.kernel)},
+          {"pooling", profile.pooling},
+          {"selection_layer", std::to_string(profile.selection_layer)},
+          {"first_layer", std::to_string(profile.first_layer)}};
+}
+
+std::string profile_path(const std::string& model_path) {
+  std::filesystem::path path(model_path);
+  if (path.extension() == ".gguf") path.replace_extension();
+  return path.string() + ".profile.json";
+}
+
+std::optional<Profile> find_bundled_profile(uint64_t model_fingerprint) {
+  for (const BundledProfile& bundled : bundled_profiles()) {
+    Profile profile = parse_profile(bundled.text, std::string(bundled.name));
+    if (profile.model_fingerprint == model_fingerprint) return profile;
+  }
+  return std::nullopt;
+}
+
+}  // namespace claa::eval

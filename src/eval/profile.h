@@ -1,0 +1,59 @@
+// A profile: which query heads of one model choose tokens well, and how that was found out. JSON, versioned
+// and bound to the weights; docs/calibration.md describes the fields.
+#pragma once
+
+#include <boost/json.hpp>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "claa/heads.h"
+#include "claa/params.h"
+
+namespace claa::eval {
+
+inline constexpr int64_t kProfileVersion = 1;
+
+struct Profile {
+  std::string model;  // its name, for people
+  uint64_t model_fingerprint = 0;
+  int layers = 0, heads = 0;  // of the model
+  int64_t window = 64;
+  int64_t kernel = 21;
+  std::string pooling = "avg";
+  int selection_layer = 0;
+  int first_layer = 0;
+  std::vector<LayerHead> chosen;    // in the order of layers and heads
+  boost::json::object calibration;  // what led to the choice; only people read it
+};
+
+boost::json::object to_json(const Profile& profile);
+// `where` names the source in messages. Throws Error{kCorruptFile}: no JSON object (or cut off), an unknown
+// version, a field that is missing or out of range, a head that the model described lacks, a weight that is
+// no positive number.
+Profile parse_profile(std::string_view text, const std::string& where);
+// Throws as parse_profile() and read_file().
+Profile read_profile(const std::string& path);
+// The file appears whole or not at all.
+void write_profile(const std::string& path, const Profile& profile);
+// Throws Error{kInvalidArgument} when the profile was made for other weights.
+void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where);
+
+// The parameters of the method `claa` that the profile decides.
+ParamValues profile_params(const Profile& profile);
+
+// Where a profile of a model file is looked for: MODEL.profile.json for MODEL.gguf.
+std::string profile_path(const std::string& model_path);
+
+// A file of profiles/, built into the program.
+struct BundledProfile {
+  std::string_view name, text;
+};
+std::span<const BundledProfile> bundled_profiles();
+// The one of these weights, if there is one.
+std::optional<Profile> find_bundled_profile(uint64_t model_fingerprint);
+
+}  // namespace claa::eval

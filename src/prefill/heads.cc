@@ -1,0 +1,97 @@
+#include "claa/heads.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <tuple>
+
+#include "core/check.h"
+
+namespace claa {
+namespace {
+
+template <class T>
+bool take(std::string_view& text, T& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) return false;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  return true;
+}
+
+bool take(std::string_view& text, char wanted) {
+  if (text.empty() || text.front() != wanted) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+LayerHead parse_head(std::string_view owner, std::string_view part) {
+  LayerHead head;
+  std::string_view rest = part;
+  bool well = take(rest, head.layer) && take(rest, '.') && take(rest, head.head);
+  if (well && !rest.empty()) well = take(rest, '*') && take(rest, head.weight) && rest.empty();
+  if (!well || head.layer < 0 || head.head < 0) {
+    fail(ErrorCode::kInvalidArgument, "{}: heads must be LAYER.HEAD*WEIGHT separated by commas, not '{}'",
+         owner, part);
+  }
+  if (!std::isfinite(head.weight) || head.weight <= 0) {
+    fail(ErrorCode::kInvalidArgument, "{}: the weight of head {}.{} must be a positive number, not {}", owner,
+         head.layer, head.head, head.weight);
+  }
+  return head;
+}
+
+}  // namespace
+
+std::vector<LayerHead> parse_heads(std::string_view owner, std::string_view text) {
+  std::vector<LayerHead> heads;
+  if (text.empty()) return heads;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    heads.push_back(parse_head(owner, text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  const auto place = [](const LayerHead& h) { return std::tuple(h.layer, h.head); };
+  std::sort(heads.begin(), heads.end(), [&](const auto& a, const auto& b) { return place(a) < place(b); });
+  const auto twice = std::adjacent_find(heads.begin(), heads.end(),
+                                        [&](const auto& a, const auto& b) { return place(a) == place(b); });
+  if (twice != heads.end()) {
+    fail(ErrorCode::kInvalidArgument, "{}: head {}.{} is listed twice; add up its weights", owner,
+         twice->layer, twice->head);
+  }
+  return heads;
+}
+
+std::string show_heads(const std::vector<LayerHead>& heads) {
+  std::string text;
+  for (const LayerHead& h : heads) {
+    text += fmt::format("{}{}.{}", text.empty() ? "" : ",", h.layer, h.head);
+    if (h.weight != 1) text += fmt::format("*{}", h.weight);
+  }
+  return text;
+}
+
+void check_heads(std::string_view owner, const std::vector<LayerHead>& chosen, int layers, int heads,
+                 int last_layer) {
+  for (const LayerHead& h : chosen) {
+    if (h.layer >= layers || h.head >= heads) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: there is no head {}.{} in a model of {} layers with {} query heads each", owner, h.layer,
+           h.head, layers, heads);
+    }
+    if (h.layer > last_layer) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: head {}.{} comes after the selection layer {} and cannot take part in its choice", owner,
+           h.layer, h.head, last_layer);
+    }
+  }
+}
+
+std::vector<HeadWeight> heads_of_layer(const std::vector<LayerHead>& heads, int layer) {
+  std::vector<HeadWeight> result;
+  for (const LayerHead& h : heads) {
+    if (h.layer == layer) result.push_back({h.head, h.weight});
+  }
+  return result;
+}
+
+}  // namespace claa

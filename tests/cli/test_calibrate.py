@@ -1,0 +1,151 @@
+"""claa calibrate makes a profile, goes on where it was stopped, and --profile uses or refuses it."""
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import BIN, run_claa
+
+ASK = "Who is Catherine? Answer in one word."
+SHORT = ["--window", "16", "--kernel", "7", "--heads", "2", "--layer", "9,10", "-n", "2", "--no-pictures"]
+NEXT = "no-such-model.gguf"
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory, passage):
+    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
+    records = [{"id": f"p{i}", "group": "even" if i % 2 == 0 else "odd", "prompt": passage[400 * i:400 * i + 700] + "\n\n" + ASK,
+                "gold": "Catherine"} for i in range(4)]
+    records.append({"id": "short", "prompt": "Hello"})
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, prompts, model):
+    """A profile made in two runs, the first one interrupted."""
+    output = tmp_path_factory.mktemp("made") / "own.profile.json"
+    command = ["calibrate", "-m", str(model), "--prompts", str(prompts), "-o", str(output), *SHORT]
+    first = subprocess.Popen([str(BIN), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    log = output.parent / "own.profile.json.data/collected.jsonl"
+    for _ in range(600):
+        if log.exists() and log.read_text().count("\n") >= 2 or first.poll() is not None:
+            break
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=120)
+    kept = log.read_text()
+    done = run_claa(*command)
+    assert done.returncode == 0, done.stderr.decode()
+    assert log.read_text().startswith(kept) and kept.count("\n") >= 2
+    assert b"left out 'short'" in done.stderr and b"two windows" in done.stderr
+    return output, done.stdout.decode()
+
+
+def test_profile_holds_what_led_to_it(made):
+    output, text = made
+    profile = json.loads(output.read_text())
+    assert profile["claa_profile"] == 1 and profile["window"] == 16 and profile["kernel"] == 7
+    assert profile["selection_layer"] in (9, 10) and profile["first_layer"] == profile["selection_layer"] + 1
+    assert all(head["layer"] <= profile["selection_layer"] and head["head"] < 9 for head in profile["heads"])
+    calibration = profile["calibration"]
+    assert calibration["prompts"] == 4 and calibration["groups"] == {"even": 2, "odd": 2}
+    assert [(c["selection_layer"], c["picks"]) for c in calibration["candidates"]] == [(9, 1), (9, 2), (10, 1), (10, 2)]
+    assert sum(head["weight"] for head in profile["heads"]) == calibration["chosen"]["picks"]
+    for candidate in calibration["candidates"]:
+        for name in ("recall_prompts_left_out", "recall_groups_left_out"):
+            assert candidate[name]["n"] == 4 and 0 <= candidate[name]["mean"] <= 1
+    assert "chosen: layer" in text and "4 prompts" in text
+
+
+def trace(model, *options):
+    done = run_claa("trace", "-m", model, "--method", "claa", "--keep", "0.3", "--predict", 1, *options, ASK * 20)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_profile_is_used(made, model):
+    output, _ = made
+    profile = json.loads(output.read_text())
+    told = trace(model, "--profile", output)
+    assert told["profile"] == str(output) and told["params"]["window"] == "16"
+    assert told["selection_layer"] == profile["selection_layer"]
+    heads = ",".join(f"{h['layer']}.{h['head']}" + (f"*{h['weight']:g}" if h["weight"] != 1 else "") for h in profile["heads"])
+    assert told["params"]["heads"] == heads
+    by_hand = trace(model, "--profile", "none", *(word for name in ("window", "kernel", "selection_layer", "first_layer")
+                                                 for word in ("--set", f"{name}={profile[name]}")), "--set", f"heads={heads}")
+    assert by_hand["selected"] == told["selected"] and by_hand["logits_top"] == told["logits_top"]
+    assert trace(model, "--profile", output, "--set", "window=20")["params"]["window"] == "20"
+
+
+def test_profile_next_to_the_model_is_found(made, model, tmp_path):
+    output, _ = made
+    (tmp_path / "m.gguf").symlink_to(model.resolve())
+    (tmp_path / "m.profile.json").write_text(output.read_text())
+    found = trace(tmp_path / "m.gguf")
+    assert found["profile"] == str(tmp_path / "m.profile.json") and found["params"]["heads"]
+    assert trace(tmp_path / "m.gguf", "--profile", "none")["params"]["heads"] == ""
+    own = trace(tmp_path / "m.gguf", "--set", "kernel=5")
+    assert own["profile"] == "" and own["params"]["heads"] == ""
+
+
+def test_summary_names_the_profile(made, model):
+    output, _ = made
+    ask = ["run", "-m", model, "--method", "claa", "-n", 1, ASK * 20]
+    assert f"[claa: profile {output}, kept".encode() in run_claa(*ask, "--profile", output).stderr
+    assert b"[claa: no profile, kept" in run_claa(*ask, "--profile", "none").stderr
+    assert b"[claa: no profile: settings of your own, kept" in run_claa(*ask, "--set", "last_layers=2").stderr
+    assert b"[full: kept" in run_claa("run", "-m", model, "-n", 1, ASK).stderr
+    row, = json.loads(run_claa("bench", "-m", model, "-p", 64, "--methods", "claa", "-r", 1, "--warmups", 0, "--decode", 0,
+                               "--profile", output, "-o", "json").stdout)
+    assert row["profile"] == str(output)
+
+
+def test_refused_profiles(refused, made, model, tmp_path):
+    output, _ = made
+    text = output.read_text()
+    ask = ["run", "-m", model, "--method", "claa", "hello", "--profile"]
+
+    def lie(change):
+        profile = json.loads(text)
+        change(profile)
+        path = tmp_path / "lie.json"
+        path.write_text(json.dumps(profile))
+        return path
+
+    refused(*ask, tmp_path / "missing.json", words=["missing.json"])
+    (tmp_path / "cut.json").write_text(text[:len(text) // 2])
+    refused(*ask, tmp_path / "cut.json", words=["cut.json", "not a whole JSON object"])
+    refused(*ask, lie(lambda p: p.update(claa_profile=2)), words=["its version is 2"])
+    refused(*ask, lie(lambda p: p["heads"][0].update(head=9)), words=["'head' must be an integer from 0 to 8, not 9"])
+    refused(*ask, lie(lambda p: p["heads"][0].update(weight=-1)), words=["weight must be a positive number"])
+    refused(*ask, lie(lambda p: p["heads"][0].update(weight=float("nan"))), words=["not a whole JSON object"])
+    other = lie(lambda p: p["model"].update(fingerprint="0" * 16))
+    refused(*ask, other, words=["made for another model", "--profile none"])
+    refused("bench", "-m", model, "--methods", "full,claa", "--profile", other, words=["made for another model"])
+    (tmp_path / "m.gguf").symlink_to(model.resolve())
+    (tmp_path / "m.profile.json").write_text(other.read_text())
+    refused("trace", "-m", tmp_path / "m.gguf", "--method", "claa", "hello", words=["m.profile.json", "another model"])
+    refused("run", "-m", model, "--method", "fastkv", "--profile", output, "hello", words=["fastkv takes no profile"])
+    refused(*ask, output, "--set", "aggregator=sum", words=["aggregator has no effect with a profile"])
+
+
+def test_refused_heads(refused, model):
+    ask = ["--method", "claa", "hello", "--set"]
+    refused("run", "-m", NEXT, *ask, "heads=1", words=["LAYER.HEAD*WEIGHT", "'1'"])
+    refused("run", "-m", NEXT, *ask, "heads=1.2*-1", words=["positive number"])
+    refused("run", "-m", model, *ask, "heads=1.9", words=["no head 1.9", "30 layers"])
+    refused("run", "-m", model, *ask, "heads=20.1", words=["after the selection layer 14"])
+
+
+def test_refused_calibrations(refused, model, prompts, made, tmp_path):
+    output, _ = made
+    out = ["-o", tmp_path / "p.json", "--no-pictures"]
+    refused("calibrate", "-m", NEXT, "--prompts", tmp_path / "none.jsonl", *out, words=["none.jsonl"])
+    refused("calibrate", "-m", NEXT, "--prompts", prompts, "-o", tmp_path / "no/p.json", words=["no/p.json"])
+    refused("calibrate", "-m", NEXT, "--prompts", prompts, *out, "--heads", 0, words=["--heads"])
+    refused("calibrate", "-m", model, "--prompts", prompts, *out, "--layer", 29, words=["layer 29", "0..28"])
+    other_window = ["17" if word == "16" else word for word in SHORT]
+    refused("calibrate", "-m", model, "--prompts", prompts, "-o", output, *other_window, words=["window was 16, is 17"])

@@ -1,0 +1,150 @@
+// Profiles: round trip, every refusal, and where they are found.
+#include "eval/profile.h"
+
+#include "eval/eval_support.h"
+
+namespace claa::eval {
+namespace {
+
+namespace json = boost::json;
+
+Profile example() {
+  Profile profile;
+  profile.model = "Überm \"odel\"";
+  profile.model_fingerprint = 0xfedcba9876543210;
+  profile.layers = 30, profile.heads = 9;
+  profile.window = 32, profile.kernel = 13, profile.pooling = "max";
+  profile.selection_layer = 18, profile.first_layer = 19;
+  profile.chosen = {{3, 0, 2}, {3, 8, 0.1f}, {18, 1, 1}};
+  profile.calibration = {{"prompts", 12}, {"groups", json::object{{"a", 6}, {"b", 6}}}};
+  return profile;
+}
+
+TEST(Profile, SurvivesItsFile) {
+  const ScratchFolder folder;
+  const std::string path = (folder.path() / "m.profile.json").string();
+  const Profile expected = example();
+  write_profile(path, expected);
+  const Profile actual = read_profile(path);
+  EXPECT_EQ(actual.model, expected.model);
+  EXPECT_EQ(actual.model_fingerprint, expected.model_fingerprint);
+  EXPECT_EQ(actual.layers, 30);
+  EXPECT_EQ(actual.heads, 9);
+  EXPECT_EQ(actual.window, 32);
+  EXPECT_EQ(actual.kernel, 13);
+  EXPECT_EQ(actual.pooling, "max");
+  EXPECT_EQ(actual.selection_layer, 18);
+  EXPECT_EQ(actual.first_layer, 19);
+  EXPECT_EQ(actual.chosen, expected.chosen);
+  EXPECT_EQ(actual.calibration, expected.calibration);
+}
+
+TEST(Profile, BecomesParametersThatTheMethodTakes) {
+  const ParamValues params = profile_params(example());
+  EXPECT_EQ(params.at("heads"), "3.0*2,3.8*0.1,18.1");
+  const auto method = builtin_methods().create("claa", params);
+  for (const auto& [name, value] : method->params()) {
+    if (params.count(name) != 0) {
+      EXPECT_EQ(value, params.at(name)) << name;
+    }
+  }
+}
+
+TEST(Profile, IsRefusedForAnotherModel) {
+  EXPECT_NO_THROW(check_profile(example(), 0xfedcba9876543210, "p.json"));
+  expect_error(ErrorCode::kInvalidArgument, "'p.json' was made for another model",
+               [] { check_profile(example(), 1, "p.json"); });
+}
+
+TEST(Profile, IsRefusedWhenCutOff) {
+  const std::string text = json::serialize(to_json(example()));
+  for (size_t length = 0; length < text.size(); ++length) {
+    expect_error(ErrorCode::kCorruptFile, "not a whole JSON object",
+                 [&] { parse_profile(std::string_view(text).substr(0, length), "p"); });
+  }
+  EXPECT_NO_THROW(parse_profile(text, "p"));
+  expect_error(ErrorCode::kCorruptFile, "not a whole JSON object", [&] { parse_profile("[]", "p"); });
+}
+
+TEST(Profile, IsRefusedWithoutAField) {
+  const json::object whole = to_json(example());
+  for (const auto& [name, value] : whole) {
+    json::object lacking = whole;
+    lacking.erase(name);
+    expect_error(ErrorCode::kCorruptFile, "the field '" + std::string(name) + "' is missing",
+                 [&] { parse_profile(json::serialize(lacking), "p"); });
+  }
+}
+
+struct Lie {
+  const char *field, *value, *complaint;
+};
+
+class ProfileLies : public testing::TestWithParam<Lie> {};
+
+TEST_P(ProfileLies, AreRefused) {
+  json::object object = to_json(example());
+  object[GetParam().field] = json::parse(GetParam().value);
+  expect_error(ErrorCode::kCorruptFile, GetParam().complaint,
+               [&] { parse_profile(json::serialize(object), "p"); });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ProfileLies,
+    testing::Values(
+        Lie{"claa_profile", "2", "its version is 2, this program reads 1"},
+        Lie{"claa_profile", "\"1\"", "its version is \"1\""},
+        Lie{"window", "0", "'window' must be an integer from 1"},
+        Lie{"window", "1.5", "'window' must be an integer"},
+        Lie{"kernel", "-1", "'kernel' must be an integer"},
+        Lie{"pooling", "\"sum\"", "'pooling' must be avg, max or none"},
+        Lie{"pooling", "1", "'pooling' must be a string"},
+        Lie{"selection_layer", "29", "'selection_layer' must be an integer from 0 to 28"},
+        Lie{"first_layer", "-1", "'first_layer' must be an integer"},
+        Lie{"model", "1", "'model' must hold objects"},
+        Lie{"model", R"({"name":"m","fingerprint":"12","layers":30,"heads":9})", "16 hexadecimal digits"},
+        Lie{"model", R"({"name":"m","fingerprint":"000000000000000g","layers":30,"heads":9})",
+            "16 hexadecimal"},
+        Lie{"model", R"({"name":"m","fingerprint":"0000000000000000","layers":1,"heads":9})",
+            "'layers' must be"},
+        Lie{"calibration", "[]", "'calibration' must be an object"},
+        Lie{"heads", "[]", "'heads' must be a list that is not empty"},
+        Lie{"heads", "{}", "'heads' must be a list"}, Lie{"heads", "[1]", "'heads' must hold objects"},
+        Lie{"heads", R"([{"layer":19,"head":0,"weight":1}])",
+            "'layer' must be an integer from 0 to 18, not 19"},
+        Lie{"heads", R"([{"layer":0,"head":9,"weight":1}])", "'head' must be an integer from 0 to 8, not 9"},
+        Lie{"heads", R"([{"layer":0,"head":-1,"weight":1}])", "'head' must be an integer"},
+        Lie{"heads", R"([{"layer":0,"head":1}])", "the field 'weight' is missing"},
+        Lie{"heads", R"([{"layer":0,"head":1,"weight":0}])", "weight must be a positive number"},
+        Lie{"heads", R"([{"layer":0,"head":1,"weight":-2}])", "weight must be a positive number"},
+        Lie{"heads", R"([{"layer":0,"head":1,"weight":null}])", "weight must be a positive number, not null"},
+        Lie{"heads", R"([{"layer":0,"head":1,"weight":"NaN"}])", "weight must be a positive number"},
+        Lie{"heads", R"([{"layer":0,"head":1,"weight":1e300}])", "weight must be a positive number"},
+        Lie{"heads", R"([{"layer":0,"head":1,"weight":1},{"layer":0,"head":1,"weight":1}])",
+            "0.1 is listed twice"}));
+
+TEST(Profile, NaNIsNoJson) {
+  std::string text = json::serialize(to_json(example()));
+  const size_t at = text.find("\"weight\":");
+  text.replace(at, text.find('}', at) - at, "\"weight\":NaN");
+  expect_error(ErrorCode::kCorruptFile, "not a whole JSON object", [&] { parse_profile(text, "p"); });
+}
+
+TEST(Profile, LiesNextToTheModel) {
+  EXPECT_EQ(profile_path("models/a.Q4_1.gguf"), "models/a.Q4_1.profile.json");
+  EXPECT_EQ(profile_path("a"), "a.profile.json");
+}
+
+// Whatever is in profiles/ can be used, and is found by its model alone.
+TEST(Profile, BundledOnesAreWhole) {
+  for (const BundledProfile& bundled : bundled_profiles()) {
+    const Profile profile = parse_profile(bundled.text, std::string(bundled.name));
+    const std::optional<Profile> found = find_bundled_profile(profile.model_fingerprint);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->chosen, profile.chosen) << bundled.name;
+  }
+  EXPECT_FALSE(find_bundled_profile(0x0123456789abcdef));
+}
+
+}  // namespace
+}  // namespace claa::eval

@@ -1,0 +1,184 @@
+// claa with chosen heads: the ranking against a naive computation, whose caches it decides, and refusals.
+#include "claa/heads.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "prefill/prefill_support.h"
+#include "prefill/test_methods.h"
+
+namespace claa {
+namespace {
+
+using test::prompt_of;
+using testing::HasSubstr;
+
+constexpr int64_t kTokens = 83, kWindow = 8, kKernel = 5, kBudget = 16;
+
+class ChosenHeads : public test::PrefillTest {
+ protected:
+  // Window attention of every query head of the layers up to `last`, unpooled: [layer][head][token].
+  std::vector<std::vector<std::vector<float>>> attention(const std::vector<int32_t>& ids, int last) {
+    std::vector<std::vector<std::vector<float>>> all;
+    test::Script script;
+    script.entry = [&](Passes& passes) {
+      passes.run_layers(last, [&](LayerView& view) {
+        ScoreSpec spec;
+        spec.window = kWindow;
+        spec.pool = PoolKind::kNone;
+        spec.group = spec.heads = Reduce::kKeep;
+        const Scores scores = view.scores(spec);
+        const std::vector<float> values = scores.to_host();
+        all.emplace_back();
+        for (int64_t h = 0; h < scores.rows(); ++h)
+          all.back().emplace_back(values.begin() + h * scores.tokens(),
+                                  values.begin() + (h + 1) * scores.tokens());
+      });
+      return Entry{};
+    };
+    run(test::TestMethod(script), ids);
+    return all;
+  }
+
+  // The definition in plain loops: pool, divide by the sum, weigh, add.
+  static std::vector<double> naive(const std::vector<std::vector<std::vector<float>>>& attention,
+                                   const std::vector<LayerHead>& heads) {
+    const auto tokens = static_cast<int64_t>(attention[0][0].size());
+    std::vector<double> total(static_cast<size_t>(tokens), 0.0);
+    for (const LayerHead& h : heads) {
+      const std::vector<float>& row = attention[static_cast<size_t>(h.layer)][static_cast<size_t>(h.head)];
+      std::vector<double> pooled(row.size(), 0.0);
+      for (int64_t t = 0; t < tokens; ++t) {
+        for (int64_t i = std::max<int64_t>(0, t - kKernel / 2); i <= std::min(tokens - 1, t + kKernel / 2);
+             ++i)
+          pooled[static_cast<size_t>(t)] += static_cast<double>(row[static_cast<size_t>(i)]) / kKernel;
+      }
+      const double sum = std::accumulate(pooled.begin(), pooled.end(), 0.0);
+      for (size_t t = 0; t < pooled.size(); ++t) total[t] += static_cast<double>(h.weight) * pooled[t] / sum;
+    }
+    return total;
+  }
+
+  PrefillResult run_heads(ParamValues params) {
+    params.insert({{"heads", "0.1*0.5,2.3*2,2.0"},
+                   {"keep_tokens", std::to_string(kBudget)},
+                   {"kernel", std::to_string(kKernel)},
+                   {"selection_layer", "3"}});
+    return run("claa", params, prompt_of(kTokens));
+  }
+  static std::vector<int64_t> lengths(const PrefillResult& result) {
+    std::vector<int64_t> all;
+    for (int64_t layer = 0; layer < result.cache->layers(); ++layer)
+      all.push_back(result.cache->length(layer));
+    return all;
+  }
+};
+
+TEST_P(ChosenHeads, RankAsANaiveComputation) {
+  const std::vector<LayerHead> heads = {{0, 1, 0.5f}, {2, 0, 1}, {2, 3, 2}};
+  const std::vector<double> expected = naive(attention(prompt_of(kTokens), 2), heads);
+  PrefillResult result = run_heads({{"first_layer", "6"}});
+  ASSERT_EQ(result.report.scores.size(), expected.size());
+  for (size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(result.report.scores[t], expected[t], 2e-5) << t;
+
+  std::vector<int32_t> best = best_indices(result.report.scores, kBudget - kWindow);
+  for (int64_t t = kTokens - kWindow; t < kTokens; ++t) best.push_back(static_cast<int32_t>(t));
+  EXPECT_EQ(result.selected, best);
+  EXPECT_EQ(result.report.selection_layer, 3);
+}
+
+// Layers below first_layer keep all; the others up to the selection layer hold what was selected, with the
+// very rows that a full prefill stores.
+TEST_P(ChosenHeads, DecideTheCachesFromFirstLayerOn) {
+  PrefillResult full = run("full", {}, prompt_of(kTokens));
+  for (const int first : {0, 2, 4, 6}) {
+    PrefillResult result = run_heads({{"first_layer", std::to_string(first)}});
+    std::vector<int64_t> expected(6, kBudget);
+    for (int layer = 0; layer < std::min(first, 4); ++layer) expected[static_cast<size_t>(layer)] = kTokens;
+    EXPECT_EQ(lengths(result), expected) << first;
+    for (int64_t layer = 0; layer < 4; ++layer) {
+      if (layer < first) continue;
+      const std::vector<std::vector<int32_t>> positions = result.cache->prompt_positions(layer);
+      ASSERT_EQ(positions.size(), 1u);
+      EXPECT_EQ(positions[0], result.selected);
+      for (int64_t slot = 0; slot < kBudget; ++slot) {
+        for (const int64_t head : {0, 1})
+          EXPECT_EQ(cache_row(*result.cache, layer, head, slot),
+                    cache_row(*full.cache, layer, head, result.selected[static_cast<size_t>(slot)]));
+      }
+    }
+    for (const auto& logits : decode(result, {3, 1, 96})) EXPECT_TRUE(std::isfinite(logits.front()));
+  }
+}
+
+// A budget of the cache's own follows the same ranking, also beyond the selection layer.
+TEST_P(ChosenHeads, SeparateBudgetOfTheCache) {
+  PrefillResult result = run_heads({{"kv_keep_tokens", "11"}, {"first_layer", "1"}});
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>{83, 11, 11, 11, 11, 11}));
+  for (int64_t layer = 2; layer < 6; ++layer)
+    EXPECT_EQ(result.cache->prompt_positions(layer), result.cache->prompt_positions(1)) << layer;
+
+  result = run_heads({{"keep_tokens", "83"}, {"kv_keep_tokens", "11"}, {"first_layer", "0"}});
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, 11)));
+  EXPECT_EQ(result.kept_tokens, 83);
+  EXPECT_TRUE(result.report.active);
+}
+
+CLAA_EVERY_PREFILL_DEVICE(ChosenHeads);
+
+std::string refusal(const std::function<void()>& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Heads, ReadBackWhatTheyShow) {
+  const std::vector<LayerHead> heads = {{0, 3, 1}, {2, 0, 0.1f}, {2, 11, 2.5f}, {17, 1, 1e-7f}};
+  EXPECT_EQ(show_heads(heads), "0.3,2.0*0.1,2.11*2.5,17.1*1e-07");
+  EXPECT_EQ(parse_heads("claa", show_heads(heads)), heads);
+  EXPECT_EQ(parse_heads("claa", "2.1*3,0.4"), (std::vector<LayerHead>{{0, 4, 1}, {2, 1, 3}}));
+  EXPECT_TRUE(parse_heads("claa", "").empty());
+}
+
+TEST(Heads, AreRefusedWhenMalformed) {
+  const MethodRegistry registry = builtin_methods();
+  for (const char* bad : {"1", "1.", ".1", "1.2*", "1.2*x", "1.2,", ",1.2", "1.2 ", " 1.2", "-1.2", "1.-2",
+                          "1.2*3*4", "1;2", "99999999999.1"}) {
+    EXPECT_THAT(refusal([&] {
+                  registry.create("claa", {{"heads", bad}});
+                }),
+                HasSubstr("LAYER.HEAD*WEIGHT"))
+        << bad;
+  }
+  for (const char* bad : {"1.2*0", "1.2*-1", "1.2*nan", "1.2*inf"}) {
+    EXPECT_THAT(refusal([&] {
+                  registry.create("claa", {{"heads", bad}});
+                }),
+                HasSubstr("positive number"))
+        << bad;
+  }
+  EXPECT_THAT(refusal([&] {
+                registry.create("claa", {{"heads", "1.2,0.1,1.2*2"}});
+              }),
+              HasSubstr("1.2 is listed twice"));
+}
+
+TEST(Heads, AreRefusedWhenTheModelLacksThem) {
+  PromptInfo prompt;
+  prompt.tokens = 100, prompt.layers = 6, prompt.heads = 4, prompt.kv_heads = 2;
+  const MethodRegistry registry = builtin_methods();
+  const auto start = [&](const char* heads) {
+    return refusal([&] { registry.create("claa", {{"heads", heads}})->start(prompt); });
+  };
+  EXPECT_EQ(start("2.3"), "");
+  EXPECT_THAT(start("0.4"), HasSubstr("no head 0.4 in a model of 6 layers with 4 query heads"));
+  EXPECT_THAT(start("6.0"), HasSubstr("no head 6.0"));
+  EXPECT_THAT(start("3.0"), HasSubstr("after the selection layer 2"));
+}
+
+}  // namespace
+}  // namespace claa

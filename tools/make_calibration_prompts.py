@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Writes prompts for `claa calibrate` as JSONL: make_calibration_prompts.py DATA OUT.jsonl [--each N] [--sets NAME,...]
+
+DATA is the folder of make_diagnosis_prompts.py. The first N examples of every task are taken, so that the choice is fixed: what
+a profile is judged by must come from later ones. Groups are kinds of task, so that whole kinds can be left out.
+"""
+import argparse
+import json
+import pathlib
+
+from make_diagnosis_prompts import babilong, longbench, longeval, ruler
+
+SETS = {"ruler": ruler, "babilong": babilong, "longbench": longbench, "longeval": longeval}
+KINDS = {"ruler_niah": "needles", "ruler_vt": "variables", "ruler_cwe": "words", "ruler_fwe": "words", "ruler_qa": "questions"}
+
+
+def regrouped(record):
+    for prefix, kind in KINDS.items():
+        if record["task"].startswith(prefix):
+            return {**record, "group": kind}
+    return record
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("output", type=pathlib.Path)
+    parser.add_argument("--each", type=int, default=6, help="examples of every task")
+    parser.add_argument("--sets", default="ruler,babilong,longbench", help=f"of {', '.join(SETS)}")
+    options = parser.parse_args()
+    unknown = [name for name in options.sets.split(",") if name not in SETS]
+    if unknown:
+        parser.error(f"unknown set {unknown[0]}; there are {', '.join(SETS)}")
+    records = [regrouped(r) for name in options.sets.split(",") for r in SETS[name](options.data, options.each)]
+    options.output.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    print(f"{len(records)} prompts of {len({r['group'] for r in records})} groups in {options.output}")
+
+
+if __name__ == "__main__":
+    main()
