@@ -9,7 +9,9 @@
 //   claa::Answer answer = engine.answer(request);
 //
 // Everything may throw claa::Error (error.h). The library never prints, exits or aborts, and reads no
-// environment.
+// environment. Signal handlers of the program need a stack of their own (sigaltstack, SA_ONSTACK): oneDNN's
+// matrix kernels use the stack register for a heap buffer, and a handler on that stack would overwrite
+// memory.
 #pragma once
 
 #include <atomic>

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <iostream>
@@ -138,9 +139,17 @@ const std::atomic<bool>& interrupt_flag() {
   return interrupted;
 }
 
+// The handler has a stack of its own: oneDNN's generated matrix kernels point the stack register at a heap
+// buffer while they run, and what the system pushes there for a signal overwrites the heap before it.
 void install_interrupt_handler() {
+  static std::array<std::byte, size_t{1} << 16> memory;  // the registers of AVX-512 and AMX take 11 KiB
+  stack_t stack{};
+  stack.ss_sp = memory.data();
+  stack.ss_size = memory.size();
+  sigaltstack(&stack, nullptr);
   struct sigaction action {};
   action.sa_handler = on_interrupt;
+  action.sa_flags = SA_ONSTACK;
   sigaction(SIGINT, &action, nullptr);
 }
 

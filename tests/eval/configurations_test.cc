@@ -55,9 +55,10 @@ TEST(Configurations, SweepsExpandTheirGrids) {
     {"method": "claa", "grid": {"first_layer": [0, 4], "head_fold": ["max", "sum"]}, "params": {"keep": 0.1}},
     {"label": "few", "method": "fastkv", "params": {"window": 4}}]})");
   const auto all = make_configurations({{"full"}, {"0.3"}, {}, path});
-  EXPECT_EQ(labels(all), (std::vector<std::string>{
-                             "full", "claa first_layer=0 head_fold=max", "claa first_layer=0 head_fold=sum",
-                             "claa first_layer=4 head_fold=max", "claa first_layer=4 head_fold=sum", "few 0.3"}));
+  EXPECT_EQ(labels(all),
+            (std::vector<std::string>{"full", "claa first_layer=0 head_fold=max",
+                                      "claa first_layer=0 head_fold=sum", "claa first_layer=4 head_fold=max",
+                                      "claa first_layer=4 head_fold=sum", "few 0.3"}));
   EXPECT_EQ(effective(all[4], "head_fold"), "sum");
   EXPECT_EQ(effective(all[4], "keep"), "0.1");
   EXPECT_EQ(all[5].line, "few");

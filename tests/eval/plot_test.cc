@@ -189,7 +189,7 @@ TEST(Plot, RefusesFiguresThatMakeNoSense) {
   refused(figure, "at least one column");
   figure = small_figure();
   figure.panels[1].series[0].error.pop_back();
-  refused(figure, "4 x, 4 y and 3 error values");
+  refused(figure, "4 x, 4 y, 3 error values");
   figure.panels.resize(kMostPanels + 1);
   refused(figure, "not 101");
   for (const auto& values : {std::vector<std::vector<double>>{}, {{}}, {{1, 2}, {1}}}) {

@@ -3,11 +3,11 @@
 // attention. Each layer from m on keeps cache entries by its own scores, per KV head (methods.md 2).
 // Departures from the authors' code: raw maximum by default, as the paper says, z-score on request (decision
 // 1); `head_fold` = sum adds a layer's KV heads before layers are combined, for the control of the paper's
-// claim (methods.md 12); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the window
-// (12); a prompt no longer than the cache budget may still drop live tokens (5).
-// With chosen heads (not in the paper, docs/calibration.md): only these score, each one's pooled window
-// attention divided by its sum over the prompt; their weighed sum over all layers up to the selection layer
-// is the one ranking that chooses live tokens and, from first_layer on, every layer's cache entries.
+// claim (methods.md 12); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the
+// window (12); a prompt no longer than the cache budget may still drop live tokens (5). With chosen heads
+// (not in the paper, docs/calibration.md): only these score, each one's pooled window attention divided by
+// its sum over the prompt; their weighed sum over all layers up to the selection layer is the one ranking
+// that chooses live tokens and, from first_layer on, every layer's cache entries.
 #include "claa/heads.h"
 #include "claa/ranker.h"
 
@@ -33,7 +33,8 @@ struct ClaaParams : SelectionParams {
     v.integer("last_layers", last_layers, 0, 4096,
               "layers up to the selection layer whose scores are aggregated (the paper's n); 0: all");
     v.choice("aggregator", aggregator, kAggregators, "how layers and heads are combined");
-    v.choice("head_fold", head_fold, kHeadFolds, "a layer's KV heads: max: by the aggregator; sum: added before it");
+    v.choice("head_fold", head_fold, kHeadFolds,
+             "a layer's KV heads: max: by the aggregator; sum: added before it");
     v.text("heads", heads,
            "query heads that choose, as layer.head*weight separated by commas, instead of last_layers and "
            "aggregator; empty: all");
