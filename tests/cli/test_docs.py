@@ -58,7 +58,7 @@ def test_benchmark_commands_are_valid(command):
     """They take long, so that only their options are checked: everything is read before the model is opened."""
     words = shlex.split(command)
     words = words[words.index("bench"):]
-    words[words.index("-m") + 1] = "no-such-model.gguf"
+    words[words.index("--shape" if "--shape" in words else "-m") + 1] = "no-such-model.gguf"
     done = run_claa(*words)
     assert done.returncode == 2 and b"no-such-model.gguf" in done.stderr
 
