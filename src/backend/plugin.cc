@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace claa {
@@ -43,11 +44,14 @@ Library open_library() {
       if (path != kCudaLibrary) break;  // it is there, and something that it needs is not
       continue;
     }
+    auto* contract = reinterpret_cast<CudaContract*>(dlsym(library, kCudaContract));
+    if (contract == nullptr || std::string_view(contract()) != CLAA_CONTRACT) {
+      result.reason = fmt::format("{} is of another build of claa", path);
+      break;
+    }
     result.make = reinterpret_cast<CudaEntry*>(dlsym(library, kCudaEntry));
     result.usable = reinterpret_cast<CudaProbe*>(dlsym(library, kCudaProbe));
-    if (result.make != nullptr && result.usable != nullptr) break;
-    result.reason = fmt::format("{} is not of this version", path);
-    result.make = nullptr;
+    break;
   }
   return result;
 }
@@ -68,7 +72,7 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
 }
 
 bool cuda_usable() {
-  return library().make != nullptr && library().usable();
+  return library().usable != nullptr && library().usable();
 }
 
 }  // namespace claa

@@ -13,10 +13,14 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 // Whether make_cuda_backend() would find the library and a GPU.
 bool cuda_usable();
 
-// What the library exports, with C linkage: a new backend, and whether there is a usable GPU.
+// What the library exports, with C linkage: a new backend, whether there is a usable GPU, and the contract it
+// was built for. The contract is CLAA_CONTRACT, a hash of the headers whose types cross the boundary: a
+// library of another build would be called by another table of functions.
 inline constexpr const char* kCudaLibrary = "libclaa_cuda.so";
 inline constexpr const char* kCudaEntry = "claa_make_cuda_backend";
 inline constexpr const char* kCudaProbe = "claa_cuda_usable";
+inline constexpr const char* kCudaContract = "claa_cuda_contract";
+using CudaContract = const char*();
 using CudaEntry = Backend*(const BackendOptions&);
 using CudaProbe = bool();
 

@@ -16,10 +16,6 @@ namespace {
 
 namespace json = boost::json;
 
-int64_t share(int64_t tokens, double rate) {
-  return static_cast<int64_t>(std::ceil(rate * static_cast<double>(tokens)));
-}
-
 // Scores of one prompt's heads on their way to the file; of the recall only what the oracle tells later.
 class HeadCollector {
  public:
@@ -43,18 +39,13 @@ class HeadCollector {
     }
   }
 
-  std::vector<std::vector<double>> recall(const std::vector<int32_t>& wanted) const {
-    std::vector<std::vector<double>> recall;
+  std::vector<std::vector<double>> recalls_of(const std::vector<int32_t>& wanted) const {
+    std::vector<std::vector<double>> recalls;
     for (const std::vector<std::vector<int32_t>>& layer : best_) {
-      recall.emplace_back();
-      for (const std::vector<int32_t>& best : layer) {
-        std::vector<int32_t> common;
-        std::set_intersection(wanted.begin(), wanted.end(), best.begin(), best.end(),
-                              std::back_inserter(common));
-        recall.back().push_back(static_cast<double>(common.size()) / static_cast<double>(wanted.size()));
-      }
+      recalls.emplace_back();
+      for (const std::vector<int32_t>& best : layer) recalls.back().push_back(recall(wanted, best));
     }
-    return recall;
+    return recalls;
   }
   const HeadScoresWriter& writer() const { return writer_; }
 
@@ -64,18 +55,6 @@ class HeadCollector {
   HeadScoresWriter writer_;
   std::vector<std::vector<std::vector<int32_t>>> best_;  // [layers][heads], indices
 };
-
-OracleRequest oracle_request(const StudyPrompt& prompt, const CalibrateOptions& options,
-                             const std::atomic<bool>* cancel) {
-  OracleRequest request;
-  request.request.prompt = prompt.prompt;
-  request.request.answer_prefix = prompt.answer_prefix;
-  request.request.max_tokens = options.answer_tokens;
-  request.request.cancel = cancel;
-  request.kernel = options.oracle_kernel;
-  if (options.use_gold && prompt.gold && !prompt.gold->empty()) request.gold = prompt.gold;
-  return request;
-}
 
 const json::value& field(const json::object& object, const char* name) {
   const json::value* value = object.if_contains(name);
@@ -182,7 +161,8 @@ void set_layers(CalibrateOptions& options, const ModelSummary& model) {
 CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const CalibrateOptions& options,
                                const std::filesystem::path& folder, const std::string& file,
                                const std::atomic<bool>* cancel) {
-  OracleRequest request = oracle_request(prompt, options, cancel);
+  OracleRequest request = oracle_request(prompt, options.use_gold, options.answer_tokens, cancel);
+  request.kernel = options.oracle_kernel;
   const auto tokens = static_cast<int64_t>(engine.tokenize(request.request).size());
   if (tokens < 2 * options.window) {
     fail(ErrorCode::kInvalidArgument, "prompt '{}' has {} tokens, fewer than two windows of {}", prompt.id,
@@ -201,7 +181,7 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
   result.file = file;
   result.wanted = top_indices(std::span(oracle.ranking.scores).first(static_cast<size_t>(ranked)),
                               share(ranked, options.oracle_best));
-  result.head_recall = collector.recall(result.wanted);
+  result.head_recall = collector.recalls_of(result.wanted);
   collector.writer().write((folder / file).string());
   return result;
 }

@@ -15,10 +15,6 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kOracleBest = 0.05;  // the oracle's tokens that a head should find,
 constexpr double kHeadBest = 0.2;     // among this share of its own
 
-int64_t share(size_t tokens, double rate) {
-  return static_cast<int64_t>(std::ceil(rate * static_cast<double>(tokens)));
-}
-
 std::vector<int32_t> best_tenth(std::span<const float> scores) {
   return top_indices(scores, top_tenth(static_cast<int64_t>(scores.size())));
 }
@@ -75,16 +71,10 @@ HeuristicCurve look_ahead_curve(const Row& scores, const Reference& reference, s
   return curve;
 }
 
-// Share of `wanted` (ascending) among `found` (ascending).
-double recall(const std::vector<int32_t>& wanted, const std::vector<int32_t>& found) {
-  std::vector<int32_t> common;
-  std::set_intersection(wanted.begin(), wanted.end(), found.begin(), found.end(), std::back_inserter(common));
-  return static_cast<double>(common.size()) / static_cast<double>(wanted.size());
-}
-
 std::vector<std::vector<double>> head_recalls(const LayerRankings& rankings, std::span<const float> oracle) {
-  const size_t tokens = rankings.heads.front().front().size();
-  const std::vector<int32_t> wanted = top_indices(oracle.first(tokens), share(tokens, kOracleBest));
+  const auto tokens = static_cast<int64_t>(rankings.heads.front().front().size());
+  const std::vector<int32_t> wanted =
+      top_indices(oracle.first(static_cast<size_t>(tokens)), share(tokens, kOracleBest));
   std::vector<std::vector<double>> recalls;
   for (const std::vector<Row>& heads : rankings.heads) {
     std::vector<double>& layer = recalls.emplace_back();
@@ -92,21 +82,6 @@ std::vector<std::vector<double>> head_recalls(const LayerRankings& rankings, std
       layer.push_back(recall(wanted, top_indices(head, share(tokens, kHeadBest))));
   }
   return recalls;
-}
-
-OracleRequest oracle_request(const StudyPrompt& prompt, const DiagnoseOptions& options,
-                             const std::atomic<bool>* cancel) {
-  OracleRequest request;
-  request.request.prompt = prompt.prompt;
-  request.request.answer_prefix = prompt.answer_prefix;
-  request.request.max_tokens = options.answer_tokens;
-  request.request.cancel = cancel;
-  if (options.use_gold && prompt.gold) request.gold = prompt.gold;
-  LookAheadSpec look_ahead;
-  look_ahead.steps = options.look_ahead;
-  look_ahead.kernel = options.deployed_kernel;
-  request.look_ahead = look_ahead;
-  return request;
 }
 
 }  // namespace
@@ -125,7 +100,10 @@ std::vector<std::pair<std::string, std::string>> DiagnoseOptions::show() const {
 
 PromptDiagnosis diagnose_prompt(Engine& engine, const StudyPrompt& prompt, const DiagnoseOptions& options,
                                 const std::atomic<bool>* cancel) {
-  OracleRequest request = oracle_request(prompt, options, cancel);
+  OracleRequest request = oracle_request(prompt, options.use_gold, options.answer_tokens, cancel);
+  request.look_ahead.emplace();
+  request.look_ahead->steps = options.look_ahead;
+  request.look_ahead->kernel = options.deployed_kernel;
   RankingCollector collector(options);
   request.on_layer = [&](LayerView& view) {
     if (view.live() <= options.window) {

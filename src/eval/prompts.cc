@@ -96,4 +96,15 @@ std::vector<StudyPrompt> read_prompts(const std::string& path) {
   return prompts;
 }
 
+OracleRequest oracle_request(const StudyPrompt& prompt, bool use_gold, int64_t answer_tokens,
+                             const std::atomic<bool>* cancel) {
+  OracleRequest request;
+  request.request.prompt = prompt.prompt;
+  request.request.answer_prefix = prompt.answer_prefix;
+  request.request.max_tokens = answer_tokens;
+  request.request.cancel = cancel;
+  if (use_gold && prompt.gold && !prompt.gold->empty()) request.gold = prompt.gold;
+  return request;
+}
+
 }  // namespace claa::eval

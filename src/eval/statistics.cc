@@ -99,8 +99,10 @@ std::vector<int32_t> top_indices(std::span<const float> scores, int64_t count) {
   return indices;
 }
 
-double jaccard(std::span<const int32_t> a, std::span<const int32_t> b) {
-  if (a.empty() && b.empty()) return kNaN;
+namespace {
+
+// |intersection| of two sets, each ascending and without duplicates.
+size_t count_common(std::span<const int32_t> a, std::span<const int32_t> b) {
   size_t common = 0;
   for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
     if (a[i] == b[j]) ++common;
@@ -109,6 +111,24 @@ double jaccard(std::span<const int32_t> a, std::span<const int32_t> b) {
     i += advance_a;
     j += advance_b;
   }
+  return common;
+}
+
+}  // namespace
+
+int64_t share(int64_t tokens, double rate) {
+  return static_cast<int64_t>(std::ceil(rate * static_cast<double>(tokens)));
+}
+
+double recall(std::span<const int32_t> wanted, std::span<const int32_t> found) {
+  return wanted.empty()
+             ? kNaN
+             : static_cast<double>(count_common(wanted, found)) / static_cast<double>(wanted.size());
+}
+
+double jaccard(std::span<const int32_t> a, std::span<const int32_t> b) {
+  if (a.empty() && b.empty()) return kNaN;
+  const size_t common = count_common(a, b);
   return static_cast<double>(common) / static_cast<double>(a.size() + b.size() - common);
 }
 

@@ -29,6 +29,12 @@ inline int64_t top_tenth(int64_t n) {
 // better; NaN is worse than any number.
 std::vector<int32_t> top_indices(std::span<const float> scores, int64_t count);
 
+// ceil(rate * tokens).
+int64_t share(int64_t tokens, double rate);
+
+// Share of `wanted` that is in `found`; both ascending and without duplicates. NaN when nothing is wanted.
+double recall(std::span<const int32_t> wanted, std::span<const int32_t> found);
+
 // |intersection| / |union| of two sets, each ascending and without duplicates. NaN when both are empty.
 double jaccard(std::span<const int32_t> a, std::span<const int32_t> b);
 

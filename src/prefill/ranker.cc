@@ -88,7 +88,9 @@ class RankedRun : public Run {
     Decision decision;
     if (!drops_live_ && !drops_kept_) return decision;
     if (view.layer() > schedule_.selection_layer) {
-      if (compress) decision.kept = view.top_k(chosen_at(view), kept_budget_, schedule_.window);
+      if (!compress) return decision;
+      if (later_.empty()) later_ = chosen_at(view);  // the live tokens stay the same from here on
+      decision.kept = view.top_k(later_, kept_budget_, schedule_.window);
       return decision;
     }
     if (Scores scores = ranker_->rank(view); !scores.empty()) history_.push_back(std::move(scores));
@@ -128,6 +130,7 @@ class RankedRun : public Run {
   bool drops_live_ = false, drops_kept_ = false;
   std::vector<Scores> history_;
   Scores chosen_by_;
+  Scores later_;  // chosen_by_ at the tokens that live on
 };
 
 class EntryRun : public Run {

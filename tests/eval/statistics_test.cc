@@ -166,5 +166,19 @@ TEST(Statistics, RefusesListsThatDoNotFit) {
   expect_refusal([&] { kernel_density(two, .03, 1); }, "at least 2 points");
 }
 
+TEST(Recall, IsTheShareOfWhatIsWanted) {
+  const std::vector<int32_t> wanted = {1, 3, 5, 9}, found = {0, 3, 4, 9, 12}, none;
+  EXPECT_DOUBLE_EQ(recall(wanted, found), 0.5);
+  EXPECT_DOUBLE_EQ(recall(wanted, wanted), 1.0);
+  EXPECT_DOUBLE_EQ(recall(wanted, none), 0.0);
+  EXPECT_TRUE(std::isnan(recall(none, found)));
+}
+
+TEST(Share, RoundsUp) {
+  EXPECT_EQ(share(100, 0.2), 20);
+  EXPECT_EQ(share(101, 0.2), 21);
+  EXPECT_EQ(share(3, 0.05), 1);
+}
+
 }  // namespace
 }  // namespace claa::eval

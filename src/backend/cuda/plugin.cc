@@ -16,4 +16,8 @@ __attribute__((visibility("default"))) bool claa_cuda_usable() {
          cudaGetDeviceProperties(&properties, 0) == cudaSuccess && properties.major >= 8;
 }
 
+__attribute__((visibility("default"))) const char* claa_cuda_contract() {
+  return CLAA_CONTRACT;
+}
+
 }  // extern "C"
