@@ -8,6 +8,6 @@ set -euo pipefail
 [ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0"; exit 2; }
 RESULTS=${2:-build/calibration}
 mkdir -p "$RESULTS" profiles
-python3 tools/make_calibration_prompts.py "$1" "$RESULTS/prompts.jsonl" --each 4
-build/cpu/claa calibrate -m "$MODEL" --prompts "$RESULTS/prompts.jsonl" --data "$RESULTS" --layer 14,18 \
+python3 tools/make_calibration_prompts.py "$1" "$RESULTS/prompts.jsonl"
+build/cpu/claa calibrate -m "$MODEL" --prompts "$RESULTS/prompts.jsonl" --data "$RESULTS" --layer 10,14,18 \
   -o profiles/SmolLM2-135M-Instruct.Q4_1.json

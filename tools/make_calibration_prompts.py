@@ -1,14 +1,26 @@
 #!/usr/bin/env python3
 """Writes prompts for `claa calibrate` as JSONL: make_calibration_prompts.py DATA OUT.jsonl [--each N] [--sets NAME,...]
 
-DATA is the folder of make_diagnosis_prompts.py. The first N examples of every task are taken, so that the choice is fixed: what
-a profile is judged by must come from later ones. Groups are kinds of task, so that whole kinds can be left out.
+DATA is the folder of make_diagnosis_prompts.py, with ruler_generated/4096 too. The first N examples of every task and length are
+taken, so that the choice is fixed: what a profile is judged by must come from later ones (claa eval --skip N). Groups are kinds of
+task, so that whole kinds can be left out.
 """
 import argparse
 import json
 import pathlib
 
-from make_diagnosis_prompts import babilong, longbench, longeval, ruler
+from make_diagnosis_prompts import babilong, lines, longbench, longeval, record
+
+LENGTHS = ("2048", "4096")
+
+
+def ruler(data, each):
+    for length in LENGTHS:
+        for path in sorted((data / "ruler_generated" / length).glob("*.jsonl")):
+            for i, r in enumerate(lines(path)[:each]):
+                yield record("", f"ruler_{path.stem}", f"{length}-{i}", r["input"], ", ".join(r["outputs"]),
+                             r.get("answer_prefix", "").strip())
+
 
 SETS = {"ruler": ruler, "babilong": babilong, "longbench": longbench, "longeval": longeval}
 KINDS = {"ruler_niah": "needles", "ruler_vt": "variables", "ruler_cwe": "words", "ruler_fwe": "words", "ruler_qa": "questions"}
@@ -25,8 +37,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("output", type=pathlib.Path)
-    parser.add_argument("--each", type=int, default=6, help="examples of every task")
-    parser.add_argument("--sets", default="ruler,babilong,longbench", help=f"of {', '.join(SETS)}")
+    parser.add_argument("--each", type=int, default=5, help="examples of every task")
+    parser.add_argument("--sets", default="ruler,babilong", help=f"of {', '.join(SETS)}")
     options = parser.parse_args()
     unknown = [name for name in options.sets.split(",") if name not in SETS]
     if unknown:

@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "claa/heads.h"
 #include "claa/prefill.h"
 
 namespace claa {
@@ -69,6 +71,9 @@ struct RankSchedule {
   // entries from first_layer on, those of earlier layers in hindsight. rank() is called up to the selection
   // layer and may return no scores for a layer that has no say.
   bool one_ranking = false;
+  // With one ranking only: drops before the selection layer, in the order of layers, by the scores so far.
+  // Layers up to the last of them keep the cache entries of all tokens that entered them.
+  std::vector<EarlyDrop> early;
 };
 
 class Ranker {
@@ -80,8 +85,10 @@ class Ranker {
   virtual Scores combine(LayerView& view, std::span<const Scores> layers) = 0;
 };
 
+// `early_ranker` chooses at the early drops; null: `ranker` does.
 std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
-                                     std::unique_ptr<Ranker> ranker);
+                                     std::unique_ptr<Ranker> ranker,
+                                     std::unique_ptr<Ranker> early_ranker = nullptr);
 
 // Why a budget that covers the prompt drops nothing: RunReport::reason.
 std::string keeps_all_reason(int64_t budget);

@@ -95,11 +95,8 @@ std::vector<Row> make_rows(const BenchOptions& options, int64_t tokens) {
 void apply_profile(const BenchOptions& options, std::vector<Row>& rows) {
   for (Row& row : rows) {
     // A file is meant for the methods that take one; bench compares it with others.
-    const std::vector<ParamSpec>& specs = builtin_methods().find(row.method).params;
-    const bool takes =
-        std::any_of(specs.begin(), specs.end(), [](const auto& s) { return s.name == "heads"; });
-    ProfileChoice choice =
-        choose_profile(takes ? options.profile : "auto", row.method, row.params, options.model.path);
+    ProfileChoice choice = choose_profile(takes_profile(row.method) ? options.profile : "auto", row.method,
+                                          row.params, options.model.path);
     row.params = std::move(choice.params);
     row.profile = std::move(choice.profile);
     row.note = std::move(choice.note);

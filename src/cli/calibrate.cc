@@ -28,6 +28,7 @@ struct CalibrateCommand {
   std::string prompts;
   std::string output;
   std::string folder;  // of what is collected
+  std::string early;
   bool own_answers = false;
   bool no_pictures = false;
 };
@@ -86,17 +87,37 @@ std::string percent(const eval::Moments& moments) {
   return fmt::format("{:.1f} ± {:.1f}", 100 * moments.mean, 100 * moments.standard_error);
 }
 
-void print_result(const eval::SelectionResult& result, const eval::Profile& profile) {
-  std::cout << "recall, %, of the oracle's best tokens\n\n"
-               "| selection layer | picks | selected on | prompts left out | groups left out |\n"
+void print_result(const eval::SelectionResult& result, double budget, const std::vector<LayerHead>& heads) {
+  std::cout << fmt::format("recall, %, of the oracle's best tokens among {:g} % of the prompt\n\n",
+                           100 * budget)
+            << "| selection layer | picks | selected on | prompts left out | groups left out |\n"
                "|---:|---:|---:|---:|---:|\n";
   for (const eval::Candidate& candidate : result.candidates) {
     std::cout << fmt::format("| {} | {} | {:.1f} | {} | {} |\n", candidate.layer, candidate.heads,
                              100 * candidate.selected_on, percent(candidate.prompts_left_out),
                              percent(candidate.groups_left_out));
   }
-  std::cout << fmt::format("\nchosen: layer {}, {} picks: {}\n", profile.selection_layer,
-                           result.candidates[result.chosen].heads, show_heads(profile.chosen));
+  const eval::Candidate& chosen = result.candidates[result.chosen];
+  std::cout << fmt::format("\nchosen: layer {}, {} picks: {}\n\n", chosen.layer, chosen.heads,
+                           show_heads(heads));
+}
+
+eval::SelectionResult select(const CalibrateCommand& command,
+                             const std::vector<eval::CollectedPrompt>& collected,
+                             const std::vector<int>& layers, double budget) {
+  eval::SelectionOptions selection;
+  selection.most_heads = command.options.most_heads;
+  selection.layers = layers;
+  selection.folds = command.options.folds;
+  selection.cancel = &interrupt_flag();
+  Stopwatch clock;
+  selection.on_selection = [&](size_t done, size_t total) {
+    show_study_progress(done, total, done, clock.ms(), "selections of heads");
+  };
+  eval::SelectionResult result = eval::choose_heads(
+      eval::selection_prompts(collected, command.options, budget, command.folder), selection);
+  std::cerr << "\n";
+  return result;
 }
 
 void draw_recall(const std::vector<eval::CollectedPrompt>& collected, const CalibrateCommand& command) {
@@ -112,6 +133,10 @@ void draw_recall(const std::vector<eval::CollectedPrompt>& collected, const Cali
 void calibrate(CalibrateCommand& command) {
   eval::CalibrateOptions& options = command.options;
   options.use_gold = !command.own_answers;
+  const std::vector<EarlyDrop> early = parse_early_drops("--early", command.early);
+  if (early.size() > 1)
+    fail(ErrorCode::kInvalidArgument, "--early takes one LAYER:RATE, not '{}'", command.early);
+  if (!early.empty()) options.early = early.front();
   // Whatever can be refused without the model is refused before loading it.
   const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
   { const OutputFile writable(command.output); }
@@ -125,21 +150,13 @@ void calibrate(CalibrateCommand& command) {
   if (!collect_all(engine, command, prompts, log)) throw Error(ErrorCode::kCancelled, "interrupted");
 
   const std::vector<eval::CollectedPrompt> collected = collected_of(log, prompts);
-  eval::SelectionOptions selection;
-  selection.most_heads = options.most_heads;
-  selection.layers = options.layers;
-  selection.folds = options.folds;
-  selection.cancel = &interrupt_flag();
-  Stopwatch clock;
-  selection.on_selection = [&](size_t done, size_t total) {
-    show_study_progress(done, total, done, clock.ms(), "selections of heads");
-  };
-  const eval::SelectionResult result =
-      eval::choose_heads(eval::selection_prompts(collected, options, command.folder), selection);
-  std::cerr << "\n";
-  const eval::Profile profile = eval::make_profile(model, options, collected, result);
+  const eval::SelectionResult result = select(command, collected, options.layers, options.budget);
+  std::optional<eval::SelectionResult> at_early;
+  if (!early.empty()) at_early = select(command, collected, {early.front().layer}, early.front().rate);
+  const eval::Profile profile = eval::make_profile(model, options, collected, result, at_early);
   eval::write_profile(command.output, profile);
-  print_result(result, profile);
+  print_result(result, options.budget, profile.chosen);
+  if (at_early) print_result(*at_early, options.early.rate, profile.early_heads);
   if (!command.no_pictures) draw_recall(collected, command);
   std::cout << fmt::format("{} prompts: {}\n", collected.size(), command.output);
 }
@@ -189,6 +206,8 @@ void add_calibrate(CLI::App& app) {
   sub->add_option("--data", command->folder,
                   "folder for what is collected, where a stopped run goes on; default: OUTPUT.data");
   add_numbers(*sub, command->options);
+  sub->add_option("--early", command->early,
+                  "LAYER:RATE of a drop before the selection layer, for which heads are chosen too");
   sub->add_flag("--own-answers", command->own_answers,
                 "the model's own answers, also where a prompt has the right one");
   sub->add_flag("--no-pictures", command->no_pictures, "no picture of the heads' recall");

@@ -33,6 +33,8 @@ struct ProfileChoice {
 // and profiles of another model or in a bad state. An empty model path has no profile.
 ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,
                              const std::string& model_path);
+// Whether it is a method that can choose by heads.
+bool takes_profile(const std::string& method);
 void add_profile_option(CLI::App& app, std::string& profile);
 
 struct MethodOptions {

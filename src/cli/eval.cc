@@ -73,6 +73,7 @@ void apply_suite(const CLI::App& app, EvalCommand& command) {
   take("--data", command.setup.data, suite.data);
   take("--haystack", command.setup.haystack, suite.haystack);
   take("--sweep", command.compared.sweep, suite.sweep);
+  take("--profile", command.compared.profile, suite.profile);
   if (app.count("--examples") == 0 && suite.examples) command.setup.examples = *suite.examples;
   command.thresholds = std::move(suite.thresholds);
 }
@@ -110,6 +111,7 @@ eval::TaskOptions task_options(const eval::StudySetup& setup, const Engine& engi
   options.data = setup.data;
   options.lengths = setup.lengths;
   options.examples = setup.examples;
+  options.skip = setup.skip;
   options.haystack = setup.haystack;
   const int64_t begin = count("");  // the begin-of-text token, where the model has one
   options.count_tokens = [count, begin](std::string_view text) { return count(text) - begin; };
@@ -127,6 +129,17 @@ std::vector<std::string> all_baselines(const std::vector<eval::Configuration>& c
     if (std::find(baselines.begin(), baselines.end(), name) == baselines.end()) baselines.push_back(name);
   }
   return baselines;
+}
+
+// A named file is for the methods that take one; others are compared with them.
+void look_up_profiles(EvalCommand& command) {
+  command.compared.find_profile = [path = command.model.path](const std::string& wanted,
+                                                              const std::string& method,
+                                                              const ParamValues& params) {
+    const bool takes = takes_profile(method);
+    ProfileChoice choice = choose_profile(takes ? wanted : "none", method, params, path);
+    return eval::Profiled{std::move(choice.params), std::move(choice.profile)};
+  };
 }
 
 // Writes all files but the results, and judges the thresholds.
@@ -171,6 +184,7 @@ void run(const CLI::App& app, EvalCommand& command) {
     command.compared.methods = {"full", "claa"};
   command.compared.set = parse_assignments(command.assignments);
   command.setup.shard = eval::parse_shard(command.shard);
+  look_up_profiles(command);
   const std::vector<eval::TaskInfo> tasks = chosen_tasks(command.setup.tasks);
   const std::vector<eval::Configuration> configurations = eval::make_configurations(command.compared);
   const std::vector<std::string> baselines = all_baselines(configurations, command.baselines);
@@ -230,6 +244,11 @@ void add_study_options(CLI::App& app, EvalCommand& command) {
   app.add_option("--examples", command.setup.examples, "at most, per task and length; 0: all")
       ->check(CLI::Range(0, 1 << 24))
       ->capture_default_str();
+  app.add_option(
+         "--skip", command.setup.skip,
+         "leave out the first examples of each task and length, such as those a profile was made from")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
   app.add_option("--seeds", command.setup.seeds, "one set of examples for each")
       ->delimiter(',')
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 53))
@@ -257,6 +276,7 @@ void add_eval(CLI::App& app) {
   sub->add_option("--set", command->assignments, "name=value, for methods that have it; may be repeated")
       ->allow_extra_args(false);
   sub->add_option("--sweep", command->compared.sweep, "a JSON file of configurations, as in sweeps/");
+  add_profile_option(*sub, command->compared.profile);
   sub->add_option("--suite", command->suite, "an evaluation with thresholds: quick, or a JSON file");
   sub->add_option("--baseline", command->baselines, "differences from this method too; may be repeated")
       ->allow_extra_args(false);

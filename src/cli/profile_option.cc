@@ -14,15 +14,9 @@ namespace claa::cli {
 namespace {
 
 // What a profile decides, and what it puts out of use.
-constexpr std::array<std::string_view, 6> kDecided = {"heads",   "window",          "kernel",
+constexpr std::array<std::string_view, 7> kDecided = {"heads",   "early_heads",     "window",     "kernel",
                                                       "pooling", "selection_layer", "first_layer"};
 constexpr std::array<std::string_view, 2> kUnused = {"last_layers", "aggregator"};
-
-// Only a method that can choose by heads.
-bool takes_profile(const std::string& method) {
-  const std::vector<ParamSpec>& params = builtin_methods().find(method).params;
-  return std::any_of(params.begin(), params.end(), [](const ParamSpec& p) { return p.name == "heads"; });
-}
 
 template <class Names>
 const std::string* first_given(const ParamValues& given, const Names& names) {
@@ -65,6 +59,12 @@ ProfileChoice automatic(const ParamValues& given, const std::string& model_path)
 }
 
 }  // namespace
+
+bool takes_profile(const std::string& method) {
+  const MethodRegistry registry = builtin_methods();
+  const std::vector<ParamSpec>& params = registry.find(method).params;
+  return std::any_of(params.begin(), params.end(), [](const ParamSpec& p) { return p.name == "heads"; });
+}
 
 ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,
                              const std::string& model_path) {

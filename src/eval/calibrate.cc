@@ -67,8 +67,21 @@ json::object moments_json(const Moments& moments) {
   return {{"mean", moments.mean}, {"standard_error", moments.standard_error}, {"n", moments.n}};
 }
 
+void add_candidates(json::object& to, const SelectionResult& result) {
+  json::array candidates;
+  for (const Candidate& candidate : result.candidates) {
+    candidates.push_back(json::object{{"selection_layer", candidate.layer},
+                                      {"picks", candidate.heads},
+                                      {"recall_selected_on", candidate.selected_on},
+                                      {"recall_prompts_left_out", moments_json(candidate.prompts_left_out)},
+                                      {"recall_groups_left_out", moments_json(candidate.groups_left_out)}});
+  }
+  to["chosen"] = candidates[result.chosen];
+  to["candidates"] = std::move(candidates);
+}
+
 json::object calibration_json(const CalibrateOptions& options, const std::vector<CollectedPrompt>& collected,
-                              const SelectionResult& result) {
+                              const SelectionResult& result, const std::optional<SelectionResult>& early) {
   std::map<std::string, int64_t> groups;
   int64_t fewest = std::numeric_limits<int64_t>::max(), most = 0;
   for (const CollectedPrompt& prompt : collected) {
@@ -83,16 +96,12 @@ json::object calibration_json(const CalibrateOptions& options, const std::vector
   json::object by_group;
   for (const auto& [name, count] : groups) by_group[replace_invalid_utf8(name)] = count;
   calibration["groups"] = std::move(by_group);
-  json::array candidates;
-  for (const Candidate& candidate : result.candidates) {
-    candidates.push_back(json::object{{"selection_layer", candidate.layer},
-                                      {"picks", candidate.heads},
-                                      {"recall_selected_on", candidate.selected_on},
-                                      {"recall_prompts_left_out", moments_json(candidate.prompts_left_out)},
-                                      {"recall_groups_left_out", moments_json(candidate.groups_left_out)}});
+  add_candidates(calibration, result);
+  if (early) {
+    json::object at{{"layer", options.early.layer}, {"rate", options.early.rate}};
+    add_candidates(at, *early);
+    calibration["early"] = std::move(at);
   }
-  calibration["chosen"] = candidates[result.chosen];
-  calibration["candidates"] = std::move(candidates);
   return calibration;
 }
 
@@ -156,6 +165,12 @@ void set_layers(CalibrateOptions& options, const ModelSummary& model) {
            model.layers - 2);
     }
   }
+  if (options.early.rate < 1 && options.early.layer >= layers.front()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the early drop's layer {} must come before every candidate for the selection "
+         "layer, the first of which is {}",
+         options.early.layer, layers.front());
+  }
 }
 
 CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const CalibrateOptions& options,
@@ -196,7 +211,7 @@ std::string scores_file(const StudyPrompt& prompt) {
 }
 
 std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt>& collected,
-                                               const CalibrateOptions& options,
+                                               const CalibrateOptions& options, double budget,
                                                const std::filesystem::path& folder) {
   std::vector<SelectionPrompt> prompts;
   for (const CollectedPrompt& prompt : collected) {
@@ -211,13 +226,14 @@ std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt
            "'{}' does not belong to prompt '{}' of {} tokens; collect again in another folder", path,
            prompt.id, prompt.tokens);
     }
-    prompts.push_back({std::move(scores), prompt.wanted, share(tokens, options.budget), prompt.group});
+    prompts.push_back({std::move(scores), prompt.wanted, share(tokens, budget), prompt.group});
   }
   return prompts;
 }
 
 Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
-                     const std::vector<CollectedPrompt>& collected, const SelectionResult& result) {
+                     const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
+                     const std::optional<SelectionResult>& early) {
   Profile profile;
   profile.model = replace_invalid_utf8(model.name);
   profile.model_fingerprint = model.fingerprint;
@@ -228,7 +244,11 @@ Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
   profile.selection_layer = result.candidates[result.chosen].layer;
   profile.first_layer = options.first_layer >= 0 ? options.first_layer : profile.selection_layer + 1;
   profile.chosen = result.heads;
-  profile.calibration = calibration_json(options, collected, result);
+  if (early) {
+    profile.early = options.early;
+    profile.early_heads = early->heads;
+  }
+  profile.calibration = calibration_json(options, collected, result, early);
   return profile;
 }
 

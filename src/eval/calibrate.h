@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct CalibrateOptions {
   std::vector<int> layers;     // candidates for the selection layer, ascending; see set_layers()
   int most_heads = 12;
   int folds = 5;
+  // Heads for an early drop are chosen too: by their recall at its rate. Rate 1: none.
+  EarlyDrop early;
   int first_layer = -1;  // of the profile; -1: after the selection layer
 
   int last_layer() const { return layers.back(); }
@@ -59,13 +62,14 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
 // Name of the file of a prompt's scores: of its content, so that a changed prompt is collected anew.
 std::string scores_file(const StudyPrompt& prompt);
 
-// Opens the scores of what was collected.
+// Opens the scores of what was collected; a ranking may name `budget`, a rate, of the tokens.
 std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt>& collected,
-                                               const CalibrateOptions& options,
+                                               const CalibrateOptions& options, double budget,
                                                const std::filesystem::path& folder);
 
 Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
-                     const std::vector<CollectedPrompt>& collected, const SelectionResult& result);
+                     const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
+                     const std::optional<SelectionResult>& early);
 
 // Mean over the prompts, [layers][query heads].
 std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected);

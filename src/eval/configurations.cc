@@ -25,7 +25,8 @@ class Builder {
       : options_(options), registry_(builtin_methods()), set_unused_(names_of(options.set)) {}
 
   // One configuration, or one a rate when it has a rate and leaves it open.
-  void add(const std::string& line, const std::string& method, const ParamValues& own) {
+  void add(const std::string& line, const std::string& method, const ParamValues& own,
+           const std::string& profile) {
     const MethodInfo& info = registry_.find(method);
     ParamValues params;
     for (const auto& [name, value] : options_.set) {
@@ -38,11 +39,11 @@ class Builder {
         has_param(info, "keep") && params.count("keep") == 0 && params.count("keep_tokens") == 0;
     if (!open) {
       const auto keep = params.find("keep");
-      return push({line, line, method, keep == params.end() ? "" : keep->second, params, {}});
+      return push({line, line, method, keep == params.end() ? "" : keep->second, params, {}, {}}, profile);
     }
     for (const std::string& keep : options_.keeps) {
       params["keep"] = keep;
-      push({fmt::format("{} {}", line, keep), line, method, keep, params, {}});
+      push({fmt::format("{} {}", line, keep), line, method, keep, params, {}, {}}, profile);
     }
   }
 
@@ -63,7 +64,13 @@ class Builder {
     return names;
   }
 
-  void push(Configuration configuration) {
+  void push(Configuration configuration, const std::string& profile) {
+    if (options_.find_profile) {
+      const std::string& wanted = profile.empty() ? options_.profile : profile;
+      Profiled found = options_.find_profile(wanted, configuration.method, configuration.params);
+      configuration.params = std::move(found.params);
+      configuration.profile = std::move(found.profile);
+    }
     configuration.effective = registry_.create(configuration.method, configuration.params)->params();
     if (!labels_.insert(configuration.label).second) {
       fail(ErrorCode::kInvalidArgument, "two configurations are called '{}'; give each its own label",
@@ -91,17 +98,19 @@ std::string param_text(const json::value& value, const std::string& where) {
 
 // Every combination of a grid's lists, the last parameter fastest.
 void expand(Builder& builder, const std::string& label, const std::string& method, const ParamValues& params,
+            const std::string& profile,
             const std::vector<std::pair<std::string, std::vector<std::string>>>& grid, size_t at) {
-  if (at == grid.size()) return builder.add(label, method, params);
+  if (at == grid.size()) return builder.add(label, method, params, profile);
   for (const std::string& value : grid[at].second) {
     ParamValues chosen = params;
     chosen[grid[at].first] = value;
-    expand(builder, fmt::format("{} {}={}", label, grid[at].first, value), method, chosen, grid, at + 1);
+    expand(builder, fmt::format("{} {}={}", label, grid[at].first, value), method, chosen, profile, grid,
+           at + 1);
   }
 }
 
 void add_entry(Builder& builder, const JsonObject& entry) {
-  entry.allow({"label", "method", "params", "grid"});
+  entry.allow({"label", "method", "params", "profile", "grid"});
   const std::string method = entry.text("method");
   ParamValues params;
   for (const auto& [name, value] : entry.object("params"))
@@ -114,7 +123,7 @@ void add_entry(Builder& builder, const JsonObject& entry) {
     grid.emplace_back(name, std::vector<std::string>());
     for (const json::value& value : values.as_array()) grid.back().second.push_back(param_text(value, where));
   }
-  expand(builder, entry.text("label", method), method, params, grid, 0);
+  expand(builder, entry.text("label", method), method, params, entry.text("profile", ""), grid, 0);
 }
 
 void add_sweep(Builder& builder, const std::string& path) {
@@ -129,7 +138,7 @@ void add_sweep(Builder& builder, const std::string& path) {
 
 std::vector<Configuration> make_configurations(const ConfigurationOptions& options) {
   Builder builder(options);
-  for (const std::string& method : options.methods) builder.add(method, method, {});
+  for (const std::string& method : options.methods) builder.add(method, method, {}, "");
   if (!options.sweep.empty()) add_sweep(builder, options.sweep);
   return builder.take();
 }
@@ -143,6 +152,7 @@ json::array to_json(const std::vector<Configuration>& configurations) {
                                  {"line", configuration.line},
                                  {"method", configuration.method},
                                  {"keep", configuration.keep},
+                                 {"profile", configuration.profile},
                                  {"params", std::move(params)}});
   }
   return array;

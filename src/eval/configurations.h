@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,13 @@ struct Configuration {
   std::string keep;  // the rate as it was written; empty without one
   ParamValues params;
   std::vector<std::pair<std::string, std::string>> effective;  // all parameters
+  std::string profile = {};  // where chosen heads came from; empty: no profile
+};
+
+// What a profile makes of a method's parameters.
+struct Profiled {
+  ParamValues params;
+  std::string profile;  // where it came from; empty: none
 };
 
 struct ConfigurationOptions {
@@ -24,12 +32,16 @@ struct ConfigurationOptions {
   std::vector<std::string> keeps;  // rates, for what has a rate and does not set one itself
   ParamValues set;                 // given to every method that has the parameter
   std::string sweep;               // a JSON file, or empty
+  std::string profile = "auto";    // of configurations that name none themselves
+  // Looks a profile up: wanted ("auto", "none" or a file), method, parameters. Empty: there are none.
+  std::function<Profiled(const std::string&, const std::string&, const ParamValues&)> find_profile = {};
 };
 
 // Methods first, then the sweep's. A sweep file is an object with "configurations": objects with "method"
-// and, where wanted, "label", "params" (values) and "grid" (lists of values: one configuration for each
-// combination, whose label is the given one and the combination). Throws Error naming file and field:
-// unknown methods and parameters, labels twice, a parameter of `set` that no method has.
+// and, where wanted, "label", "params" (values), "profile" (a file, "auto" or "none") and "grid" (lists of
+// values: one configuration for each combination, whose label is the given one and the combination). Throws
+// Error naming file and field: unknown methods and parameters, labels twice, a parameter of `set` that no
+// method has.
 std::vector<Configuration> make_configurations(const ConfigurationOptions& options);
 
 boost::json::array to_json(const std::vector<Configuration>& configurations);

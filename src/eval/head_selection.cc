@@ -4,9 +4,11 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <thread>
 
 #include "core/cancel.h"
 #include "core/check.h"
+#include "core/cpu_count.h"
 
 namespace claa::eval {
 namespace {
@@ -53,46 +55,54 @@ class RecallCounter {
 class Selection {
  public:
   Selection(std::span<const SelectionPrompt> prompts, std::span<const size_t> used) : prompts_(prompts) {
-    for (const size_t i : used) {
-      sums_[i].assign(static_cast<size_t>(prompts[i].scores->tokens()), 0.0f);
-      trial_.resize(std::max(trial_.size(), sums_[i].size()));
-    }
+    for (const size_t i : used) sums_[i].assign(static_cast<size_t>(prompts[i].scores->tokens()), 0.0f);
   }
-  // Recall of a prompt if this head were added.
-  double with(size_t prompt, const LayerHead& head) {
-    const std::vector<float>& sum = sums_.at(prompt);
-    const std::span<float> trial = std::span(trial_).first(sum.size());
-    prompts_[prompt].scores->add_to(head.layer, head.head, sum, trial);
-    return counter_(trial, prompts_[prompt].wanted, prompts_[prompt].budget);
+  // Mean recall over some prompts if this head were added. Safe to call from several threads.
+  double with(std::span<const size_t> train, const LayerHead& head) const {
+    RecallCounter counter;
+    std::vector<float> trial;
+    double recalls = 0;
+    for (const size_t i : train) {
+      const std::vector<float>& sum = sums_.at(i);
+      trial.resize(sum.size());
+      prompts_[i].scores->add_to(head.layer, head.head, sum, trial);
+      recalls += counter(trial, prompts_[i].wanted, prompts_[i].budget);
+    }
+    return recalls / static_cast<double>(train.size());
   }
   void add(const LayerHead& head) {
     for (auto& [prompt, sum] : sums_) prompts_[prompt].scores->add_to(head.layer, head.head, sum, sum);
   }
-  double recall(size_t prompt) {
-    return counter_(sums_.at(prompt), prompts_[prompt].wanted, prompts_[prompt].budget);
+  double recall(size_t prompt) const {
+    return RecallCounter()(sums_.at(prompt), prompts_[prompt].wanted, prompts_[prompt].budget);
   }
 
  private:
   std::span<const SelectionPrompt> prompts_;
   std::map<size_t, std::vector<float>> sums_;
-  std::vector<float> trial_;
-  RecallCounter counter_;
 };
 
-LayerHead best_addition(Selection& selection, const HeadScores& shape, std::span<const size_t> train,
+LayerHead best_addition(const Selection& selection, const HeadScores& shape, std::span<const size_t> train,
                         int last_layer, const std::atomic<bool>* cancel, double& best) {
-  LayerHead pick;
-  best = -1;
+  std::vector<LayerHead> heads;
   for (int layer = 0; layer <= last_layer; ++layer) {
-    for (int head = 0; head < shape.heads(); ++head) {
-      check_cancelled(cancel);
-      double sum = 0;
-      for (const size_t prompt : train) sum += selection.with(prompt, {layer, head, 1});
-      const double mean = sum / static_cast<double>(train.size());
-      if (mean > best) best = mean, pick = {layer, head, 1};
-    }
+    for (int head = 0; head < shape.heads(); ++head) heads.push_back({layer, head, 1});
   }
-  return pick;
+  std::vector<double> recalls(heads.size(), -1.0);
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < heads.size() && !(cancel != nullptr && *cancel); i = next++)
+      recalls[i] = selection.with(train, heads[i]);
+  };
+  {
+    std::vector<std::jthread> helpers(static_cast<size_t>(std::max(physical_cores() - 1, 0)));
+    for (std::jthread& helper : helpers) helper = std::jthread(work);
+    work();
+  }
+  check_cancelled(cancel);
+  const auto found = std::max_element(recalls.begin(), recalls.end());  // the first of equal ones
+  best = *found;
+  return heads[static_cast<size_t>(found - recalls.begin())];
 }
 
 std::vector<size_t> all_but(size_t count, std::span<const size_t> left_out) {

@@ -1,6 +1,7 @@
 #include "eval/plan.h"
 
 #include <charconv>
+#include <map>
 #include <set>
 
 #include "core/check.h"
@@ -17,6 +18,15 @@ std::string hash_of(const std::string& text) {
 void append(std::string& all, std::string_view field) {
   all += fmt::format("{}:", field.size());
   all += field;
+}
+
+// Without the first `count` of each task and length.
+void drop_first(std::vector<Example>& examples, int64_t count) {
+  std::map<std::pair<std::string, double>, int64_t> seen;
+  std::erase_if(examples, [&](const Example& example) {
+    const auto length = example.facets.find("length");
+    return seen[{example.task, length == example.facets.end() ? 0 : length->second}]++ < count;
+  });
 }
 
 }  // namespace
@@ -45,10 +55,18 @@ std::vector<PlannedExample> plan_examples(const std::vector<TaskInfo>& tasks, Ta
                                           const std::vector<uint64_t>& seeds) {
   std::vector<PlannedExample> examples;
   std::set<std::pair<std::string, uint64_t>> ids;
+  if (options.skip > 0 && options.examples > 0) options.examples += options.skip;
   for (const TaskInfo& task : tasks) {
     for (const uint64_t seed : seeds) {
       options.seed = seed;
       std::vector<Example> made = task.make(options);
+      const size_t all = made.size();
+      if (options.skip > 0) drop_first(made, options.skip);
+      if (made.empty() && all > 0) {
+        fail(ErrorCode::kInvalidArgument,
+             "the task '{}' has {} examples, none after those left out by skip {}", task.name, all,
+             options.skip);
+      }
       if (made.empty()) {
         fail(ErrorCode::kInvalidArgument, "the task '{}' has no examples{}{}", task.name,
              task.needs.empty() ? "" : "; it needs ", task.needs);

@@ -25,7 +25,8 @@ struct Shard {
 // "2/8". Throws Error{kInvalidArgument}.
 Shard parse_shard(const std::string& text);
 
-// Tasks in their order, and in each the seeds in theirs. Throws Error{kInvalidArgument} for no examples and
+// Tasks in their order, and in each the seeds in theirs; of each task and length without the first
+// `options.skip`, and numbered without them. Throws Error{kInvalidArgument} for no examples and
 // for an id twice.
 std::vector<PlannedExample> plan_examples(const std::vector<TaskInfo>& tasks, TaskOptions options,
                                           const std::vector<uint64_t>& seeds);

@@ -23,6 +23,14 @@ class Reader {
     if (value == nullptr) refuse("the field '{}' is missing", name);
     return *value;
   }
+  bool has(const char* name) const { return object_.contains(name); }
+  double rate(const char* name) const {
+    const json::value& found = value(name);
+    const double rate = found.is_number() ? found.to_number<double>() : NAN;
+    if (!(rate > 0 && rate < 1))
+      refuse("'{}' must lie between 0 and 1, not {}", name, json::serialize(found));
+    return rate;
+  }
   int64_t integer(const char* name, int64_t least, int64_t most) const {
     const json::value& found = value(name);
     const int64_t* number = found.if_int64();
@@ -77,17 +85,32 @@ uint64_t parse_fingerprint(const Reader& model) {
   return value;
 }
 
-void read_heads(const Reader& reader, Profile& profile) {
+// The field "heads": layers up to `last_layer`, heads below `heads`.
+std::vector<LayerHead> read_heads(const Reader& reader, int last_layer, int heads) {
+  std::vector<LayerHead> chosen;
   for (const json::value& value : reader.list("heads")) {
     const Reader head = reader.of(value, "heads");
-    profile.chosen.push_back({static_cast<int>(head.integer("layer", 0, profile.selection_layer)),
-                              static_cast<int>(head.integer("head", 0, profile.heads - 1)), head.weight()});
+    chosen.push_back({static_cast<int>(head.integer("layer", 0, last_layer)),
+                      static_cast<int>(head.integer("head", 0, heads - 1)), head.weight()});
   }
   try {
-    profile.chosen = parse_heads("heads", show_heads(profile.chosen));  // sorted; refuses repeated ones
+    return parse_heads("heads", show_heads(chosen));  // sorted; refuses repeated ones
   } catch (const Error& error) {
     reader.refuse("{}", error.what());
   }
+}
+
+void read_early(const Reader& reader, Profile& profile) {
+  profile.early.layer = static_cast<int>(reader.integer("layer", 0, profile.selection_layer - 1));
+  profile.early.rate = reader.rate("rate");
+  profile.early_heads = read_heads(reader, profile.early.layer, profile.heads);
+}
+
+json::array heads_json(const std::vector<LayerHead>& chosen) {
+  json::array heads;
+  for (const LayerHead& h : chosen)
+    heads.push_back(json::object{{"layer", h.layer}, {"head", h.head}, {"weight", h.weight}});
+  return heads;
 }
 
 }  // namespace
@@ -97,14 +120,17 @@ json::object to_json(const Profile& profile) {
                      {"fingerprint", fmt::format("{:016x}", profile.model_fingerprint)},
                      {"layers", profile.layers},
                      {"heads", profile.heads}};
-  json::array heads;
-  for (const LayerHead& h : profile.chosen)
-    heads.push_back(json::object{{"layer", h.layer}, {"head", h.head}, {"weight", h.weight}});
-  return {{"claa_profile", kProfileVersion},    {"model", std::move(model)},
-          {"window", profile.window},           {"kernel", profile.kernel},
-          {"pooling", profile.pooling},         {"selection_layer", profile.selection_layer},
-          {"first_layer", profile.first_layer}, {"heads", std::move(heads)},
-          {"calibration", profile.calibration}};
+  json::object result{{"claa_profile", kProfileVersion},    {"model", std::move(model)},
+                      {"window", profile.window},           {"kernel", profile.kernel},
+                      {"pooling", profile.pooling},         {"selection_layer", profile.selection_layer},
+                      {"first_layer", profile.first_layer}, {"heads", heads_json(profile.chosen)}};
+  if (!profile.early_heads.empty()) {
+    result["early"] = json::object{{"layer", profile.early.layer},
+                                   {"rate", profile.early.rate},
+                                   {"heads", heads_json(profile.early_heads)}};
+  }
+  result["calibration"] = profile.calibration;
+  return result;
 }
 
 Profile parse_profile(std::string_view text, const std::string& where) {
@@ -134,7 +160,8 @@ Profile parse_profile(std::string_view text, const std::string& where) {
   }
   profile.selection_layer = static_cast<int>(reader.integer("selection_layer", 0, profile.layers - 2));
   profile.first_layer = static_cast<int>(reader.integer("first_layer", 0, kMost));
-  read_heads(reader, profile);
+  profile.chosen = read_heads(reader, profile.selection_layer, profile.heads);
+  if (reader.has("early")) read_early(reader.object("early"), profile);
   const json::value& calibration = reader.value("calibration");
   if (!calibration.is_object()) reader.refuse("'calibration' must be an object");
   profile.calibration = calibration.as_object();
@@ -159,11 +186,17 @@ void check_profile(const Profile& profile, uint64_t model_fingerprint, const std
 
 ParamValues profile_params(const Profile& profile) {
   return {{"heads", show_heads(profile.chosen)},
+          {"early_heads", show_heads(profile.early_heads)},
           {"window", std::to_string(profile.window)},
           {"kernel", std::to_string(profile.kernel)},
           {"pooling", profile.pooling},
           {"selection_layer", std::to_string(profile.selection_layer)},
           {"first_layer", std::to_string(profile.first_layer)}};
+}
+
+std::string early_drops_param(const Profile& profile) {
+  if (profile.early_heads.empty()) return "";
+  return fmt::format("{}:{}", profile.early.layer, profile.early.rate);
 }
 
 std::string profile_path(const std::string& model_path) {

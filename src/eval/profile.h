@@ -26,7 +26,11 @@ struct Profile {
   std::string pooling = "avg";
   int selection_layer = 0;
   int first_layer = 0;
-  std::vector<LayerHead> chosen;    // in the order of layers and heads
+  std::vector<LayerHead> chosen;  // in the order of layers and heads
+  // A first drop for those who want it faster: rate of the prompt that lives on after its layer, and who
+  // chooses there. No heads: none was calibrated.
+  EarlyDrop early;
+  std::vector<LayerHead> early_heads;
   boost::json::object calibration;  // what led to the choice; only people read it
 };
 
@@ -42,8 +46,11 @@ void write_profile(const std::string& path, const Profile& profile);
 // Throws Error{kInvalidArgument} when the profile was made for other weights.
 void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where);
 
-// The parameters of the method `claa` that the profile decides.
+// The parameters of the method `claa` that the profile decides. Early heads are among them, the early drop is
+// not: it is for who asks for it.
 ParamValues profile_params(const Profile& profile);
+// The early drop as the parameter `early_drops`; empty without one.
+std::string early_drops_param(const Profile& profile);
 
 // Where a profile of a model file is looked for: MODEL.profile.json for MODEL.gguf.
 std::string profile_path(const std::string& model_path);

@@ -16,7 +16,7 @@ struct StudySetup {
   std::vector<std::string> tasks;
   std::string data, haystack;  // as they were given
   std::vector<int64_t> lengths;
-  int64_t examples = 20;
+  int64_t examples = 20, skip = 0;
   std::vector<uint64_t> seeds;
   Shard shard;
 };

@@ -65,7 +65,7 @@ double value_of(const ScoreSummary& summary, const Threshold& threshold) {
 Suite read_suite(const std::string& path) {
   const JsonObject file = JsonObject::read(path);
   file.allow({"about", "tasks", "lengths", "examples", "seeds", "methods", "keep", "set", "baselines", "data",
-              "haystack", "sweep", "thresholds"});
+              "haystack", "sweep", "profile", "thresholds"});
   Suite suite;
   const auto texts = [&](const char* name, std::vector<std::string>& values) {
     if (file.has(name)) values = file.texts(name);
@@ -83,6 +83,8 @@ Suite read_suite(const std::string& path) {
   suite.data = beside(path, file.text("data", ""));
   suite.haystack = beside(path, file.text("haystack", ""));
   suite.sweep = beside(path, file.text("sweep", ""));
+  suite.profile = file.text("profile", "");
+  if (suite.profile != "auto" && suite.profile != "none") suite.profile = beside(path, suite.profile);
   if (file.has("thresholds")) {
     for (const JsonObject& entry : file.objects("thresholds"))
       suite.thresholds.push_back(read_threshold(entry));

@@ -25,12 +25,13 @@ struct Suite {
   std::vector<uint64_t> seeds;
   std::vector<std::string> set;       // name=value
   std::string data, haystack, sweep;  // beside the suite's file
+  std::string profile;                // "auto", "none", or a file beside the suite's
   std::vector<Threshold> thresholds;
 };
 
 // An object with "about", "tasks", "lengths", "examples", "seeds", "methods", "keep", "set", "baselines",
-// "data", "haystack", "sweep" and "thresholds"; each of these is an object with "configuration", "row",
-// "metric", and "at_least" or "at_most" or both. Throws Error naming file and field.
+// "data", "haystack", "sweep", "profile" and "thresholds"; each of these is an object with "configuration",
+// "row", "metric", and "at_least" or "at_most" or both. Throws Error naming file and field.
 Suite read_suite(const std::string& path);
 
 struct Verdict {

@@ -86,6 +86,42 @@ void check_heads(std::string_view owner, const std::vector<LayerHead>& chosen, i
   }
 }
 
+std::vector<EarlyDrop> parse_early_drops(std::string_view owner, std::string_view text) {
+  std::vector<EarlyDrop> drops;
+  for (size_t begin = 0; !text.empty() && begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view part = text.substr(begin, end - begin);
+    std::string_view rest = part;
+    EarlyDrop drop;
+    const bool well = take(rest, drop.layer) && take(rest, ':') && take(rest, drop.rate) && rest.empty();
+    if (!well || drop.layer < 0 || !(drop.rate > 0 && drop.rate < 1)) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: early_drops must be LAYER:RATE separated by commas, rates between 0 and 1, not '{}'", owner,
+           part);
+    }
+    if (!drops.empty() && (drop.layer <= drops.back().layer || drop.rate >= drops.back().rate)) {
+      fail(ErrorCode::kInvalidArgument, "{}: early_drops '{}' must name rising layers and falling rates",
+           owner, text);
+    }
+    drops.push_back(drop);
+    begin = end + 1;
+  }
+  return drops;
+}
+
+void check_early_drops(std::string_view owner, const std::vector<EarlyDrop>& drops,
+                       const std::vector<LayerHead>& chosen, int selection_layer) {
+  if (drops.empty()) return;
+  if (chosen.empty())
+    fail(ErrorCode::kInvalidArgument, "{}: early_drops needs heads, which choose what is dropped", owner);
+  if (drops.front().layer >= chosen.front().layer && drops.back().layer < selection_layer) return;
+  fail(ErrorCode::kInvalidArgument,
+       "{}: early_drops come at or after the first chosen head's layer {} and before the selection layer {}, "
+       "not "
+       "at {} to {}",
+       owner, chosen.front().layer, selection_layer, drops.front().layer, drops.back().layer);
+}
+
 std::vector<HeadWeight> heads_of_layer(const std::vector<LayerHead>& heads, int layer) {
   std::vector<HeadWeight> result;
   for (const LayerHead& h : heads) {

@@ -36,9 +36,11 @@ namespace {
 
 class RankedRun : public Run {
  public:
-  RankedRun(const PromptInfo& prompt, const RankSchedule& schedule, std::unique_ptr<Ranker> ranker)
+  RankedRun(const PromptInfo& prompt, const RankSchedule& schedule, std::unique_ptr<Ranker> ranker,
+            std::unique_ptr<Ranker> early_ranker)
       : schedule_(schedule),
         ranker_(std::move(ranker)),
+        early_ranker_(std::move(early_ranker)),
         live_budget_(schedule.live.of(prompt.tokens, schedule.window)),
         kept_budget_(schedule.kept.of(prompt.tokens, schedule.window)),
         prompt_tokens_(prompt.tokens) {
@@ -48,7 +50,9 @@ class RankedRun : public Run {
     drops_kept_ = kept_budget_ < prompt.tokens && schedule.first_layer < prompt.layers;
   }
 
-  bool may_drop(int layer) const override { return drops_live_ && layer == schedule_.selection_layer; }
+  bool may_drop(int layer) const override {
+    return drops_live_ && (layer == schedule_.selection_layer || early_drop(layer) != nullptr);
+  }
 
   Decision decide(LayerView& view) override {
     const int layer = view.layer();
@@ -77,7 +81,7 @@ class RankedRun : public Run {
     RunReport report;
     report.active = drops_live_ || drops_kept_;
     if (drops_live_) report.selection_layer = schedule_.selection_layer;
-    report.scores = chosen_by_.to_host();
+    report.scores = prompt_scores();
     if (!report.active) report.reason = reason();
     return report;
   }
@@ -94,20 +98,73 @@ class RankedRun : public Run {
       return decision;
     }
     if (Scores scores = ranker_->rank(view); !scores.empty()) history_.push_back(std::move(scores));
-    if (view.layer() < schedule_.selection_layer) return decision;
+    if (view.layer() < schedule_.selection_layer) {
+      if (early_ranker_ != nullptr && drops_live_ && view.layer() <= schedule_.early.back().layer) {
+        if (Scores scores = early_ranker_->rank(view); !scores.empty())
+          early_history_.push_back(std::move(scores));
+      }
+      if (const EarlyDrop* drop = early_drop(view.layer()); drop != nullptr && drops_live_)
+        decision.live = drop_early(view, Budget{drop->rate, 0}.of(prompt_tokens_, schedule_.window));
+      return decision;
+    }
     chosen_by_ = ranker_->combine(view, history_);
     history_.clear();
+    if (view.live() < prompt_tokens_) ranked_.assign(view.positions().begin(), view.positions().end());
     if (drops_live_) decision.live = view.top_k(chosen_by_, live_budget_, schedule_.window);
     if (compress) {
       decision.kept = view.top_k(chosen_by_, kept_budget_, schedule_.window);
-      decision.kept_since = schedule_.first_layer;
+      decision.kept_since = schedule_.early.empty()
+                                ? schedule_.first_layer
+                                : std::max(schedule_.first_layer, schedule_.early.back().layer + 1);
     }
     return decision;
   }
 
+  const EarlyDrop* early_drop(int layer) const {
+    for (const EarlyDrop& drop : schedule_.early) {
+      if (drop.layer == layer) return &drop;
+    }
+    return nullptr;
+  }
+
+  // Drops by the scores so far; those of the tokens that live on go on as one row.
+  KeepSet drop_early(LayerView& view, int64_t budget) {
+    Ranker& ranker = early_ranker_ != nullptr ? *early_ranker_ : *ranker_;
+    const Scores so_far = ranker.combine(view, early_ranker_ != nullptr ? early_history_ : history_);
+    // Never below what the selection layer wants to choose from.
+    KeepSet live = view.top_k(so_far, std::max(budget, live_budget_), schedule_.window);
+    if (live.all()) return live;
+    const std::vector<int32_t> indices = live.to_host();
+    keep_of(view, *ranker_, indices, history_);
+    if (early_ranker_ != nullptr) keep_of(view, *early_ranker_, indices, early_history_);
+    return live;
+  }
+
+  static void keep_of(LayerView& view, Ranker& ranker, const std::vector<int32_t>& live,
+                      std::vector<Scores>& history) {
+    if (history.empty()) return;
+    const std::vector<float> all = ranker.combine(view, history).to_host();
+    std::vector<float> values;
+    for (const int32_t index : live) {
+      if (static_cast<size_t>(index) < all.size()) values.push_back(all[static_cast<size_t>(index)]);
+    }
+    history.clear();
+    if (!values.empty()) history.push_back(view.put(values));
+  }
+
+  // The ranking, one a token of the prompt before the window. Tokens that were dropped early have no part in
+  // it and stand at 0, below which no score falls.
+  std::vector<float> prompt_scores() const {
+    std::vector<float> scores = chosen_by_.to_host();
+    if (ranked_.empty()) return scores;
+    std::vector<float> all(static_cast<size_t>(prompt_tokens_ - schedule_.window), 0.0f);
+    for (size_t i = 0; i < scores.size(); ++i) all[static_cast<size_t>(ranked_[i])] = scores[i];
+    return all;
+  }
+
   // The ranking of the whole prompt at the live tokens of a later layer.
   Scores chosen_at(LayerView& view) {
-    const std::vector<float> all = chosen_by_.to_host();
+    const std::vector<float> all = prompt_scores();
     std::vector<float> values;
     for (const int32_t position : view.positions().first(static_cast<size_t>(view.live() - schedule_.window)))
       values.push_back(all[static_cast<size_t>(position)]);
@@ -125,12 +182,13 @@ class RankedRun : public Run {
   }
 
   RankSchedule schedule_;
-  std::unique_ptr<Ranker> ranker_;
+  std::unique_ptr<Ranker> ranker_, early_ranker_;  // the second may be null
   int64_t live_budget_, kept_budget_, prompt_tokens_;
   bool drops_live_ = false, drops_kept_ = false;
-  std::vector<Scores> history_;
+  std::vector<Scores> history_, early_history_;
   Scores chosen_by_;
-  Scores later_;  // chosen_by_ at the tokens that live on
+  std::vector<int32_t> ranked_;  // prompt positions of its tokens, after early drops; empty: from 0 on
+  Scores later_;                 // chosen_by_ at the tokens that live on
 };
 
 class EntryRun : public Run {
@@ -168,8 +226,8 @@ std::unique_ptr<Run> make_entry_run(const PromptInfo& prompt, int64_t budget,
 }
 
 std::unique_ptr<Run> make_ranked_run(const PromptInfo& prompt, const RankSchedule& schedule,
-                                     std::unique_ptr<Ranker> ranker) {
-  return std::make_unique<RankedRun>(prompt, schedule, std::move(ranker));
+                                     std::unique_ptr<Ranker> ranker, std::unique_ptr<Ranker> early_ranker) {
+  return std::make_unique<RankedRun>(prompt, schedule, std::move(ranker), std::move(early_ranker));
 }
 
 }  // namespace claa

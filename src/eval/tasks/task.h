@@ -32,6 +32,7 @@ struct TaskOptions {
   std::string data;  // folder or file with the task's data; empty where the task makes its own
   std::vector<int64_t> lengths{2048};  // prompt lengths in tokens, for tasks that make their own prompts
   int64_t examples = 20;               // at most, per task and length; 0: all there are
+  int64_t skip = 0;  // leave out the first, per task and length; plan_examples() does, tasks do not
   uint64_t seed = 42;
   std::string haystack;  // a text file to hide needles in; empty: the bundled one
   // Length of a text in the model's tokens, without the template's.

@@ -7,7 +7,8 @@
 // window (12); a prompt no longer than the cache budget may still drop live tokens (5). With chosen heads
 // (not in the paper, docs/calibration.md): only these score, each one's pooled window attention divided by
 // its sum over the prompt; their weighed sum over all layers up to the selection layer is the one ranking
-// that chooses live tokens and, from first_layer on, every layer's cache entries.
+// that chooses live tokens and, from first_layer on, every layer's cache entries. early_drops lets part of
+// the tokens go before, by the heads of the layers so far.
 #include "claa/heads.h"
 #include "claa/ranker.h"
 
@@ -22,6 +23,7 @@ struct ClaaParams : SelectionParams {
   std::string aggregator = "raw_max";
   std::string head_fold = "max";
   std::string heads;
+  std::string early_drops, early_heads;
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -38,6 +40,10 @@ struct ClaaParams : SelectionParams {
     v.text("heads", heads,
            "query heads that choose, as layer.head*weight separated by commas, instead of last_layers and "
            "aggregator; empty: all");
+    v.text("early_drops", early_drops,
+           "with heads: rates of the prompt that live on after layers before the selection layer, as "
+           "layer:rate separated by commas");
+    v.text("early_heads", early_heads, "query heads that choose at the early drops; empty: heads");
   }
 };
 
@@ -98,10 +104,20 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   schedule.window = params.window;
   schedule.live = params.live_budget();
   schedule.kept = params.kept_budget();
-  if (std::vector<LayerHead> heads = parse_heads("claa", params.heads); !heads.empty()) {
+  std::vector<LayerHead> heads = parse_heads("claa", params.heads);
+  schedule.early = parse_early_drops("claa", params.early_drops);
+  std::vector<LayerHead> early_heads = parse_heads("claa", params.early_heads);
+  check_early_drops("claa", schedule.early, heads.empty() || early_heads.empty() ? heads : early_heads,
+                    schedule.selection_layer);
+  if (!heads.empty()) {
     check_heads("claa", heads, prompt.layers, prompt.heads, schedule.selection_layer);
+    check_heads("claa", early_heads, prompt.layers, prompt.heads, schedule.selection_layer);
     schedule.one_ranking = true;
-    return make_ranked_run(prompt, schedule, std::make_unique<HeadsRanker>(params, std::move(heads)));
+    std::unique_ptr<Ranker> early;
+    if (!schedule.early.empty() && !early_heads.empty())
+      early = std::make_unique<HeadsRanker>(params, std::move(early_heads));
+    return make_ranked_run(prompt, schedule, std::make_unique<HeadsRanker>(params, std::move(heads)),
+                           std::move(early));
   }
   return make_ranked_run(prompt, schedule, std::make_unique<ClaaRanker>(params));
 }
@@ -111,7 +127,10 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
 void register_claa(MethodRegistry& registry) {
   const auto create = [](const ParamValues& values) -> std::unique_ptr<Method> {
     const auto params = read_params<ClaaParams>("claa", values);
-    parse_heads("claa", params.heads);  // refused before there is a model
+    // Refused before there is a model.
+    parse_heads("claa", params.heads);
+    parse_heads("claa", params.early_heads);
+    parse_early_drops("claa", params.early_drops);
     return std::make_unique<SimpleMethod<ClaaParams>>("claa", params, start);
   };
   registry.add({"claa", "tokens live on by the maximum over the last layers and heads", "arXiv 2602.16054",
