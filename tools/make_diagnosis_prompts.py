@@ -32,8 +32,8 @@ def ruler(data, each):
             yield record(group, f"ruler_{path.stem}", i, r["input"], ", ".join(r["outputs"]), r.get("answer_prefix", "").strip())
 
 
-def babilong(data, each):
-    for length in ("1k", "2k"):
+def babilong(data, each, lengths=("1k", "2k")):
+    for length in lengths:
         for path in sorted((data / "babilong" / length).glob("*.jsonl")):
             for i, r in enumerate(lines(path)[:each]):
                 prompt = f"{r['input']}\n\nAnswer the question with one or two words, from the facts in the text.\nQuestion: {r['question'].strip()}"

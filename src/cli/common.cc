@@ -49,10 +49,19 @@ ParamValues parse_assignments(const std::vector<std::string>& assignments) {
 }
 
 void MethodOptions::add_to(CLI::App& app) {
-  app.add_option("--method", method, "how prompt tokens are chosen; see 'claa methods'")
-      ->capture_default_str();
-  app.add_option("--keep", keep, "rate of prompt tokens to keep, above 0 and at most 1");
-  app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
+  CLI::Option* by_name =
+      app.add_option("--method", method, "how prompt tokens are chosen; see 'claa methods'")
+          ->capture_default_str();
+  CLI::Option* rate = app.add_option("--keep", keep, "rate of prompt tokens to keep, above 0 and at most 1");
+  CLI::Option* count = app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
+  app.add_option(
+         "--quality", quality,
+         "claa with the model's profile: faithful keeps 40 % of the tokens, balanced 20 %; fast keeps 20 % "
+         "and drops a part of the others early")
+      ->check(CLI::IsMember({"fast", "balanced", "faithful"}))
+      ->excludes(by_name)
+      ->excludes(rate)
+      ->excludes(count);
   app.add_option("--set", assignments, "a parameter of the method, name=value; may be repeated")
       ->allow_extra_args(false);
   add_profile_option(app, profile);
@@ -61,13 +70,14 @@ void MethodOptions::add_to(CLI::App& app) {
 ParamValues MethodOptions::values() const {
   ParamValues values;
   if (!keep.empty()) values["keep"] = keep;
+  if (!quality.empty()) values["keep"] = quality == "faithful" ? "0.4" : "0.2";
   if (!keep_tokens.empty()) values["keep_tokens"] = keep_tokens;
   for (auto& [name, value] : parse_assignments(assignments)) values[name] = value;
   return values;
 }
 
 void MethodOptions::fill(Request& request) const {
-  request.method = method;
+  request.method = method_name();
   request.params = values();
   builtin_methods().create(request.method, request.params);
 }

@@ -23,9 +23,10 @@ struct ModelOptions {
 ParamValues parse_assignments(const std::vector<std::string>& assignments);
 // What a profile (eval/profile.h) makes of a method's parameters.
 struct ProfileChoice {
-  ParamValues params;   // those given and those of the profile; what was given wins
-  std::string profile;  // where it came from; empty: none
-  std::string note;     // for people: which profile, or why none; empty for methods that take none
+  ParamValues params;            // those given and those of the profile; what was given wins
+  std::string profile;           // where it came from; empty: none
+  std::string note;              // for people: which profile, or why none; empty for methods that take none
+  std::string early_drops = {};  // the profile's early drop, for who wants it; empty: it has none
 };
 
 // `wanted`: a file; "auto": the file next to the model, or a bundled profile of its weights, unless a given
@@ -40,10 +41,13 @@ void add_profile_option(CLI::App& app, std::string& profile);
 struct MethodOptions {
   std::string method = "full";
   std::string profile = "auto";
-  std::string keep;  // text, so that the method itself judges it
+  std::string quality;  // fast, balanced or faithful: claa with a profile and settings that were measured
+  std::string keep;     // text, so that the method itself judges it
   std::string keep_tokens;
   std::vector<std::string> assignments;  // name=value
   void add_to(CLI::App& app);
+  // Method, rate and assignments; `quality` gives the method and the rate.
+  std::string method_name() const { return quality.empty() ? method : "claa"; }
   ParamValues values() const;
   // Fills method and parameters; refuses bad ones, which needs no model.
   void fill(Request& request) const;

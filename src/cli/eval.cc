@@ -184,11 +184,12 @@ void run(const CLI::App& app, EvalCommand& command) {
     command.compared.methods = {"full", "claa"};
   command.compared.set = parse_assignments(command.assignments);
   command.setup.shard = eval::parse_shard(command.shard);
-  look_up_profiles(command);
   const std::vector<eval::TaskInfo> tasks = chosen_tasks(command.setup.tasks);
-  const std::vector<eval::Configuration> configurations = eval::make_configurations(command.compared);
+  std::vector<eval::Configuration> configurations = eval::make_configurations(command.compared);
   const std::vector<std::string> baselines = all_baselines(configurations, command.baselines);
   eval::summarize_scores(configurations, {}, baselines, 0);  // knows the baselines?
+  look_up_profiles(command);
+  configurations = eval::make_configurations(command.compared);  // again, with what profiles decide
   eval::make_folder(command.output);
   if (!command.no_pictures) eval::run_gnuplot(command.output, "/dev/null");  // is it there at all?
   Engine engine = command.model.load();
@@ -222,7 +223,8 @@ void merge(const MergeCommand& command) {
 
 void add_merge(CLI::App& parent) {
   auto command = std::make_shared<MergeCommand>();
-  CLI::App* sub = parent.add_subcommand("merge", "the shards of one evaluation as one");
+  CLI::App* sub = parent.add_subcommand(
+      "merge", "the shards of one evaluation as one; other configurations that were asked the same join it");
   sub->add_option("folders", command->folders, "the folder of every shard")->required();
   sub->add_option("-o,--output", command->output, "folder for results, summary and report")->required();
   sub->add_option("--baseline", command->baselines, "differences from this method too; may be repeated")

@@ -37,6 +37,7 @@ ProfileChoice with(const eval::Profile& profile, const std::string& source, cons
   choice.params.insert(decided.begin(), decided.end());
   choice.profile = source;
   choice.note = fmt::format("profile {}", source);
+  choice.early_drops = eval::early_drops_param(profile);
   return choice;
 }
 
@@ -98,8 +99,25 @@ void add_profile_option(CLI::App& app, std::string& profile) {
 }
 
 ProfileChoice MethodOptions::fill(Request& request, const std::string& model_path) const {
-  ProfileChoice choice = choose_profile(profile, method, values(), model_path);
-  request.method = method;
+  ProfileChoice choice = choose_profile(profile, method_name(), values(), model_path);
+  if (!quality.empty() && choice.profile.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "--quality {} needs a profile of the model, and there is none; make one with 'claa calibrate', or "
+         "use "
+         "--method and --keep",
+         quality);
+  }
+  if (quality == "fast") {
+    if (choice.early_drops.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "--quality fast needs a profile with an early drop, and '{}' has none; make it with 'claa "
+           "calibrate "
+           "--early', or use --quality balanced",
+           choice.profile);
+    }
+    choice.params.emplace("early_drops", choice.early_drops);
+  }
+  request.method = method_name();
   request.params = choice.params;
   return choice;
 }

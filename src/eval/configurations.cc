@@ -109,7 +109,7 @@ void expand(Builder& builder, const std::string& label, const std::string& metho
   }
 }
 
-void add_entry(Builder& builder, const JsonObject& entry) {
+void add_entry(Builder& builder, const JsonObject& entry, const std::string& sweep) {
   entry.allow({"label", "method", "params", "profile", "grid"});
   const std::string method = entry.text("method");
   ParamValues params;
@@ -123,7 +123,9 @@ void add_entry(Builder& builder, const JsonObject& entry) {
     grid.emplace_back(name, std::vector<std::string>());
     for (const json::value& value : values.as_array()) grid.back().second.push_back(param_text(value, where));
   }
-  expand(builder, entry.text("label", method), method, params, entry.text("profile", ""), grid, 0);
+  std::string profile = entry.text("profile", "");
+  if (profile != "auto" && profile != "none") profile = beside(sweep, profile);
+  expand(builder, entry.text("label", method), method, params, profile, grid, 0);
 }
 
 void add_sweep(Builder& builder, const std::string& path) {
@@ -131,7 +133,7 @@ void add_sweep(Builder& builder, const std::string& path) {
   sweep.allow({"about", "configurations"});
   const std::vector<JsonObject> entries = sweep.objects("configurations");
   if (entries.empty()) fail(ErrorCode::kInvalidArgument, "'{}': 'configurations' is empty", path);
-  for (const JsonObject& entry : entries) add_entry(builder, entry);
+  for (const JsonObject& entry : entries) add_entry(builder, entry, path);
 }
 
 }  // namespace

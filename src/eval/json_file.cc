@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/check.h"
 #include "core/file_map.h"
@@ -10,6 +11,11 @@
 namespace claa::eval {
 
 namespace json = boost::json;
+
+std::string beside(const std::string& file, const std::string& path) {
+  if (path.empty() || std::filesystem::path(path).is_absolute()) return path;
+  return (std::filesystem::path(file).parent_path() / path).lexically_normal().string();
+}
 
 JsonObject JsonObject::read(const std::string& path) {
   boost::system::error_code error;

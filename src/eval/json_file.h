@@ -10,6 +10,9 @@
 
 namespace claa::eval {
 
+// A path that such a file names: relative ones start at the file's folder; empty stays empty.
+std::string beside(const std::string& file, const std::string& path);
+
 // One object of such a file. All functions throw Error{kInvalidArgument}.
 class JsonObject {
  public:

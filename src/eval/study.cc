@@ -57,16 +57,21 @@ Key key_of(const json::object& result) {
   return {outcome.index, outcome.configuration};
 }
 
-void check_shards(const std::vector<Study>& studies, const std::vector<std::string>& folders) {
+// What two evaluations of the same examples need not share.
+json::object without_configurations(json::object study) {
+  study.erase("configurations");
+  return study;
+}
+
+// Studies of one configuration: every shard once, and whole.
+void check_shards(const std::vector<const Study*>& studies, const std::vector<std::string>& folders) {
   std::map<int64_t, std::string> parts;
-  const json::object first = without_shard(studies[0].configuration);
   for (size_t i = 0; i < studies.size(); ++i) {
-    const Study& study = studies[i];
-    const json::object configuration = without_shard(study.configuration);
-    if (configuration != first || study.shard.parts != studies[0].shard.parts) {
-      fail(ErrorCode::kInvalidArgument, "'{}' and '{}' are no shards of one evaluation: {} differs",
-           folders[0], folders[i],
-           configuration != first ? different_field(first, configuration) : "the number of shards");
+    const Study& study = *studies[i];
+    if (study.shard.parts != studies[0]->shard.parts) {
+      fail(ErrorCode::kInvalidArgument,
+           "'{}' and '{}' are no shards of one evaluation: the number of shards differs", folders[0],
+           folders[i]);
     }
     if (!parts.emplace(study.shard.part, folders[i]).second) {
       fail(ErrorCode::kInvalidArgument, "'{}' and '{}' both hold shard {}; give each shard once",
@@ -79,12 +84,34 @@ void check_shards(const std::vector<Study>& studies, const std::vector<std::stri
     }
   }
   std::string missing;
-  for (int64_t part = 1; part <= studies[0].shard.parts; ++part) {
+  for (int64_t part = 1; part <= studies[0]->shard.parts; ++part) {
     if (parts.count(part) == 0)
-      missing += fmt::format("{}{}/{}", missing.empty() ? "" : ", ", part, studies[0].shard.parts);
+      missing += fmt::format("{}{}/{}", missing.empty() ? "" : ", ", part, studies[0]->shard.parts);
   }
   if (!missing.empty())
     fail(ErrorCode::kInvalidArgument, "missing shards: {}; give the folder of every shard", missing);
+}
+
+// Adds the configurations of `other`, which asked the same examples.
+void add_configurations(Study& merged, const std::string& first_folder, const Study& other,
+                        const std::string& folder) {
+  const json::object first = without_configurations(without_shard(merged.configuration));
+  const json::object second = without_configurations(without_shard(other.configuration));
+  if (first != second) {
+    fail(ErrorCode::kInvalidArgument, "'{}' and '{}' are no shards of one evaluation: {} differs",
+         first_folder, folder, different_field(first, second));
+  }
+  json::array& all = merged.configuration["configurations"].as_array();
+  for (const Configuration& configuration : other.configurations) {
+    for (const Configuration& known : merged.configurations) {
+      if (known.label != configuration.label) continue;
+      fail(ErrorCode::kInvalidArgument, "'{}' and '{}' both have a configuration '{}', and not the same one",
+           first_folder, folder, known.label);
+    }
+  }
+  for (const json::value& entry : other.configuration.at("configurations").as_array()) all.push_back(entry);
+  merged.configurations.insert(merged.configurations.end(), other.configurations.begin(),
+                               other.configurations.end());
 }
 
 }  // namespace
@@ -139,8 +166,25 @@ Study merge_studies(const std::vector<std::string>& folders) {
   if (folders.empty()) fail(ErrorCode::kInvalidArgument, "nothing to merge: give the folder of every shard");
   std::vector<Study> studies;
   for (const std::string& folder : folders) studies.push_back(read_study(folder));
-  check_shards(studies, folders);
+
   Study merged = studies[0];
+  std::vector<json::object> kinds;  // one a set of shards
+  for (size_t i = 0; i < studies.size(); ++i) {
+    json::object kind = without_shard(studies[i].configuration);
+    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) continue;
+    if (i > 0) add_configurations(merged, folders[0], studies[i], folders[i]);
+    kinds.push_back(std::move(kind));
+  }
+  for (const json::object& kind : kinds) {
+    std::vector<const Study*> shards;
+    std::vector<std::string> names;
+    for (size_t i = 0; i < studies.size(); ++i) {
+      if (without_shard(studies[i].configuration) != kind) continue;
+      shards.push_back(&studies[i]);
+      names.push_back(folders[i]);
+    }
+    check_shards(shards, names);
+  }
   merged.shard = {};
   merged.configuration["shard"] = shard_text(merged.shard);
   merged.results.clear();

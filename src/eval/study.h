@@ -37,8 +37,10 @@ struct Study {
 // Reads FOLDER/results.jsonl. Throws Error: kNotFound, kIo, kCorruptFile.
 Study read_study(const std::string& folder);
 
-// All shards of one evaluation as the study that one run would have written. Throws Error{kInvalidArgument}
-// for configurations that differ, for a shard that is given twice, is missing or is not complete.
+// All shards of one evaluation as the study that one run would have written; with shards of others that asked
+// the same examples of the same model, their configurations join it. Throws Error{kInvalidArgument} for
+// examples that differ, for two configurations of one label, and for a shard that is given twice, is missing
+// or is not complete.
 Study merge_studies(const std::vector<std::string>& folders);
 
 // Its results.jsonl.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
 #include "core/check.h"
@@ -10,8 +9,6 @@
 
 namespace claa::eval {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::string_view kMetrics[] = {"score", "difference", "kl", "top1", "top5", "perplexity"};
@@ -35,11 +32,6 @@ Threshold read_threshold(const JsonObject& object) {
   if (!threshold.at_least && !threshold.at_most)
     fail(ErrorCode::kInvalidArgument, "{}: give 'at_least' or 'at_most'", object.where());
   return threshold;
-}
-
-std::string beside(const std::string& suite, const std::string& path) {
-  if (path.empty() || fs::path(path).is_absolute()) return path;
-  return (fs::path(suite).parent_path() / path).lexically_normal().string();
 }
 
 double value_of(const ScoreSummary& summary, const Threshold& threshold) {

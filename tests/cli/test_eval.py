@@ -131,7 +131,7 @@ def test_shards_by_gnu_parallel_merge_to_the_same_bytes(tmp_path, model, whole, 
 
 
 def test_suite_exits_with_1_when_a_threshold_is_missed(tmp_path, model):
-    suite = {"tasks": ["agreement"], "haystack": str(TEXT), "lengths": [32], "examples": 1, "methods": ["full", "claa"],
+    suite = {"tasks": ["agreement"], "haystack": str(TEXT), "lengths": [32], "examples": 1, "methods": ["full", "claa"], "profile": "none",
              "keep": [0.2], "thresholds": [{"configuration": "full", "row": "agreement", "at_least": 100}]}
     path = tmp_path / "suite.json"
     path.write_text(json.dumps(suite))

@@ -75,6 +75,33 @@ TEST(Configurations, BundledSweepsAreSound) {
   EXPECT_GE(files, 8u);
 }
 
+// Each configuration's own choice of profile, else the one for all; files lie beside the sweep.
+TEST(Configurations, LookUpTheirProfiles) {
+  const ScratchFolder folder;
+  ConfigurationOptions options{{"full", "claa"}, {"0.2"}, {}, write(folder.path(), R"({"configurations": [
+    {"label": "none", "method": "claa", "profile": "none", "params": {"window": 16}},
+    {"label": "file", "method": "claa", "profile": "../p.json"},
+    {"label": "as all", "method": "claa"}]})")};
+  options.profile = "all.json";
+  std::vector<std::string> asked;
+  options.find_profile = [&](const std::string& wanted, const std::string& method,
+                             const ParamValues& params) {
+    asked.push_back(wanted + " " + method + (params.count("window") != 0 ? " w" : ""));
+    Profiled found{params, method == "full" || wanted == "none" ? "" : wanted};
+    if (!found.profile.empty()) found.params["kernel"] = "13";
+    return found;
+  };
+  const auto all = make_configurations(options);
+  const std::string file = (folder.path().parent_path() / "p.json").string();
+  EXPECT_EQ(asked, (std::vector<std::string>{"all.json full", "all.json claa", "none claa w", file + " claa",
+                                             "all.json claa"}));
+  EXPECT_EQ(all[1].profile, "all.json");
+  EXPECT_EQ(effective(all[1], "kernel"), "13");
+  EXPECT_EQ(effective(all[2], "kernel"), "7");
+  EXPECT_EQ(all[3].profile, file);
+  EXPECT_EQ(to_json(all)[3].at("profile").as_string(), file);
+}
+
 TEST(Configurations, BadSweepsNameTheField) {
   const ScratchFolder folder;
   const std::pair<const char*, const char*> cases[] = {

@@ -194,6 +194,30 @@ TEST(Evaluate, ShardsMergeToTheBytesOfOneRun) {
   });
 }
 
+TEST(Evaluate, OtherConfigurationsOfTheSameExamplesJoin) {
+  const ScratchFolder whole, one, a, b, merged, stranger;
+  Fixture all(2), first(2), second(2);
+  first.configurations = make_configurations({{"full", "claa"}, {"0.1"}, {}, ""});
+  second.configurations = make_configurations({{"claa"}, {"0.4"}, {}, ""});
+  all.evaluate(whole.path());
+  first.evaluate(one.path());
+  second.evaluate(a.path(), {1, 2});
+  second.evaluate(b.path(), {2, 2});
+  const std::string names[] = {one.path().string(), a.path().string(), b.path().string()};
+  std::ofstream(merged.path() / kResultsFile) << study_text(merge_studies({names[0], names[2], names[1]}));
+  EXPECT_EQ(all.files(merged.path()), all.files(whole.path()));
+  expect_error(ErrorCode::kInvalidArgument, "missing shards: 2/2", [&] {
+    merge_studies({names[0], names[1]});
+  });
+
+  Fixture same(2);
+  same.configurations = make_configurations({{"claa"}, {"0.1"}, {{"window", "3"}}, ""});
+  same.evaluate(stranger.path());
+  expect_error(ErrorCode::kInvalidArgument, "both have a configuration 'claa 0.1'", [&] {
+    merge_studies({names[0], stranger.path().string()});
+  });
+}
+
 TEST(Evaluate, DuplicateResultsAreRefused) {
   const ScratchFolder folder;
   Fixture fixture(1);
@@ -274,6 +298,27 @@ TEST(Evaluate, UnknownBaselinesAndShardsAreRefused) {
     expect_error(ErrorCode::kInvalidArgument, "a shard is written", [&] { parse_shard(text); });
   EXPECT_TRUE(parse_shard("2/3").has(4));
   EXPECT_FALSE(parse_shard("2/3").has(3));
+}
+
+TEST(Evaluate, SkipsTheFirstOfEachTaskAndLength) {
+  TaskOptions options;
+  options.examples = 2, options.skip = 3;
+  std::vector<std::string> ids;
+  for (const PlannedExample& planned : plan_examples(fake_tasks(), options, {1})) {
+    EXPECT_EQ(planned.index, static_cast<int64_t>(ids.size()));
+    ids.push_back(planned.example.id);
+  }
+  EXPECT_EQ(ids,
+            (std::vector<std::string>{"needle/3", "needle/4", "words/3", "words/4", "hops/3", "hops/4"}));
+  std::vector<TaskInfo> few = fake_tasks();
+  for (TaskInfo& task : few) {
+    task.make = [make = task.make](TaskOptions asked) {
+      asked.examples = 3;
+      return make(asked);
+    };
+  }
+  expect_error(ErrorCode::kInvalidArgument, "has 3 examples, none after those left out by skip 3",
+               [&] { plan_examples(few, options, {1}); });
 }
 
 TEST(Evaluate, IdsTwiceAndTasksWithoutExamplesAreRefused) {

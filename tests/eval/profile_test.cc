@@ -16,6 +16,8 @@ Profile example() {
   profile.window = 32, profile.kernel = 13, profile.pooling = "max";
   profile.selection_layer = 18, profile.first_layer = 19;
   profile.chosen = {{3, 0, 2}, {3, 8, 0.1f}, {18, 1, 1}};
+  profile.early = {10, 0.6};
+  profile.early_heads = {{2, 1, 1}, {10, 0, 3}};
   profile.calibration = {{"prompts", 12}, {"groups", json::object{{"a", 6}, {"b", 6}}}};
   return profile;
 }
@@ -36,12 +38,25 @@ TEST(Profile, SurvivesItsFile) {
   EXPECT_EQ(actual.selection_layer, 18);
   EXPECT_EQ(actual.first_layer, 19);
   EXPECT_EQ(actual.chosen, expected.chosen);
+  EXPECT_EQ(actual.early, expected.early);
+  EXPECT_EQ(actual.early_heads, expected.early_heads);
   EXPECT_EQ(actual.calibration, expected.calibration);
+}
+
+TEST(Profile, NeedsNoEarlyDrop) {
+  Profile plain = example();
+  plain.early_heads.clear();
+  const Profile actual = parse_profile(json::serialize(to_json(plain)), "p");
+  EXPECT_TRUE(actual.early_heads.empty());
+  EXPECT_EQ(early_drops_param(actual), "");
+  EXPECT_EQ(early_drops_param(example()), "10:0.6");
 }
 
 TEST(Profile, BecomesParametersThatTheMethodTakes) {
   const ParamValues params = profile_params(example());
   EXPECT_EQ(params.at("heads"), "3.0*2,3.8*0.1,18.1");
+  EXPECT_EQ(params.at("early_heads"), "2.1,10.0*3");
+  EXPECT_EQ(params.count("early_drops"), 0u);  // for who asks for it
   const auto method = builtin_methods().create("claa", params);
   for (const auto& [name, value] : method->params()) {
     if (params.count(name) != 0) {
@@ -69,6 +84,7 @@ TEST(Profile, IsRefusedWhenCutOff) {
 TEST(Profile, IsRefusedWithoutAField) {
   const json::object whole = to_json(example());
   for (const auto& [name, value] : whole) {
+    if (name == "early") continue;
     json::object lacking = whole;
     lacking.erase(name);
     expect_error(ErrorCode::kCorruptFile, "the field '" + std::string(name) + "' is missing",
@@ -121,7 +137,17 @@ INSTANTIATE_TEST_SUITE_P(
         Lie{"heads", R"([{"layer":0,"head":1,"weight":"NaN"}])", "weight must be a positive number"},
         Lie{"heads", R"([{"layer":0,"head":1,"weight":1e300}])", "weight must be a positive number"},
         Lie{"heads", R"([{"layer":0,"head":1,"weight":1},{"layer":0,"head":1,"weight":1}])",
-            "0.1 is listed twice"}));
+            "0.1 is listed twice"},
+        Lie{"early", "[]", "'early' must hold objects"},
+        Lie{"early", R"({"layer":18,"rate":0.5,"heads":[{"layer":0,"head":1,"weight":1}]})",
+            "'layer' must be an integer from 0 to 17, not 18"},
+        Lie{"early", R"({"layer":3,"rate":1,"heads":[{"layer":0,"head":1,"weight":1}]})",
+            "'rate' must lie between 0 and 1"},
+        Lie{"early", R"({"layer":3,"rate":"NaN","heads":[{"layer":0,"head":1,"weight":1}]})",
+            "'rate' must lie between 0 and 1"},
+        Lie{"early", R"({"layer":3,"rate":0.5,"heads":[]})", "'heads' must be a list that is not empty"},
+        Lie{"early", R"({"layer":3,"rate":0.5,"heads":[{"layer":4,"head":1,"weight":1}]})",
+            "'layer' must be an integer from 0 to 3, not 4"}));
 
 TEST(Profile, NaNIsNoJson) {
   std::string text = json::serialize(to_json(example()));
@@ -137,6 +163,7 @@ TEST(Profile, LiesNextToTheModel) {
 
 // Whatever is in profiles/ can be used, and is found by its model alone.
 TEST(Profile, BundledOnesAreWhole) {
+  EXPECT_FALSE(bundled_profiles().empty());
   for (const BundledProfile& bundled : bundled_profiles()) {
     const Profile profile = parse_profile(bundled.text, std::string(bundled.name));
     const std::optional<Profile> found = find_bundled_profile(profile.model_fingerprint);

@@ -124,6 +124,62 @@ TEST_P(ChosenHeads, SeparateBudgetOfTheCache) {
   EXPECT_TRUE(result.report.active);
 }
 
+// The early drop keeps the best of its own heads' ranking; the selection layer chooses among those by all
+// heads, whose scores of later layers see the tokens that are left. Layers up to the drop keep their whole
+// cache.
+TEST_P(ChosenHeads, DropEarlyByTheirOwnRanking) {
+  constexpr int64_t kEarly = 41;  // floor(83 * 0.5)
+  const std::vector<double> early = naive(attention(prompt_of(kTokens), 1), {{0, 2, 1}, {1, 3, 2}});
+  std::vector<int32_t> alive = best_indices(std::vector<float>(early.begin(), early.end()), kEarly - kWindow);
+  for (int64_t t = kTokens - kWindow; t < kTokens; ++t) alive.push_back(static_cast<int32_t>(t));
+
+  PrefillResult result =
+      run_heads({{"early_drops", "1:0.5"}, {"early_heads", "0.2,1.3*2"}, {"first_layer", "0"}});
+  std::vector<int64_t> live;
+  for (const LayerRecord& record : result.layers) live.push_back(record.live);
+  EXPECT_EQ(live, (std::vector<int64_t>{83, 83, kEarly, kEarly, kBudget, kBudget}));
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>{83, 83, kBudget, kBudget, kBudget, kBudget}));
+  EXPECT_TRUE(std::includes(alive.begin(), alive.end(), result.selected.begin(), result.selected.end()));
+  EXPECT_EQ(result.cache->prompt_positions(2)[0], result.selected);
+  EXPECT_EQ(result.cache->prompt_positions(5)[0], result.selected);
+  EXPECT_EQ(result.report.selection_layer, 3);
+
+  // The report's ranking: those that were dropped early stand at 0, and the best of it are the selected.
+  ASSERT_EQ(result.report.scores.size(), static_cast<size_t>(kTokens - kWindow));
+  for (size_t t = 0; t < result.report.scores.size(); ++t) {
+    if (!std::binary_search(alive.begin(), alive.end(), static_cast<int32_t>(t))) {
+      EXPECT_EQ(result.report.scores[t], 0) << t;
+    }
+  }
+  std::vector<int32_t> best = best_indices(result.report.scores, kBudget - kWindow);
+  for (int64_t t = kTokens - kWindow; t < kTokens; ++t) best.push_back(static_cast<int32_t>(t));
+  EXPECT_EQ(result.selected, best);
+  for (const auto& logits : decode(result, {3, 1, 96})) EXPECT_TRUE(std::isfinite(logits.front()));
+}
+
+// Without heads of their own, the chosen ones drop early: two steps by one head of layer 0 keep its best, and
+// the final choice is that of one step.
+TEST_P(ChosenHeads, DropInSeveralSteps) {
+  const ParamValues one = {{"heads", "0.1"}, {"first_layer", "6"}};
+  ParamValues steps = one;
+  steps["early_drops"] = "0:0.7,2:0.4";
+  const PrefillResult expected = run_heads(one), result = run_heads(steps);
+  EXPECT_EQ(result.selected, expected.selected);
+  std::vector<int64_t> live;
+  for (const LayerRecord& record : result.layers) live.push_back(record.live);
+  EXPECT_EQ(live, (std::vector<int64_t>{83, 58, 58, 33, kBudget, kBudget}));
+}
+
+// An early drop below the budget keeps the budget; one rate 1 run is whole.
+TEST_P(ChosenHeads, DropEarlyNeverBelowTheBudget) {
+  PrefillResult result = run_heads({{"early_drops", "0:0.1"}});
+  EXPECT_EQ(result.layers[1].live, kBudget);
+  EXPECT_EQ(result.kept_tokens, kBudget);
+  result = run_heads({{"early_drops", "0:0.1"}, {"keep_tokens", "83"}});
+  EXPECT_EQ(result.kept_tokens, kTokens);
+  EXPECT_FALSE(result.report.active);
+}
+
 CLAA_EVERY_PREFILL_DEVICE(ChosenHeads);
 
 std::string refusal(const std::function<void()>& function) {
@@ -165,6 +221,36 @@ TEST(Heads, AreRefusedWhenMalformed) {
                 registry.create("claa", {{"heads", "1.2,0.1,1.2*2"}});
               }),
               HasSubstr("1.2 is listed twice"));
+}
+
+TEST(EarlyDrops, AreReadAndRefused) {
+  EXPECT_EQ(parse_early_drops("claa", "3:0.5,7:0.25"), (std::vector<EarlyDrop>{{3, 0.5}, {7, 0.25}}));
+  EXPECT_TRUE(parse_early_drops("claa", "").empty());
+  const MethodRegistry registry = builtin_methods();
+  const auto create = [&](const char* drops) {
+    return refusal([&] { registry.create("claa", {{"heads", "2.1"}, {"early_drops", drops}}); });
+  };
+  for (const char* bad : {"3", "3:", ":0.5", "3:0", "3:1", "3:1.5", "3:nan", "3:-0.5", "-1:0.5", "3:0.5,",
+                          "3:0.5 ", "3:x", "3;0.5", "99999999999:0.5"})
+    EXPECT_THAT(create(bad), HasSubstr("LAYER:RATE")) << bad;
+  for (const char* bad : {"3:0.5,3:0.4", "3:0.5,2:0.4", "3:0.5,4:0.5", "3:0.5,4:0.6"})
+    EXPECT_THAT(create(bad), HasSubstr("rising layers and falling rates")) << bad;
+}
+
+TEST(EarlyDrops, AreRefusedWhereNothingCanChoose) {
+  PromptInfo prompt;
+  prompt.tokens = 100, prompt.layers = 6, prompt.heads = 4, prompt.kv_heads = 2;
+  const MethodRegistry registry = builtin_methods();
+  const auto start = [&](ParamValues params) {
+    params.insert({{"selection_layer", "4"}, {"heads", "2.3"}});
+    return refusal([&] { registry.create("claa", params)->start(prompt); });
+  };
+  EXPECT_EQ(start({{"early_drops", "2:0.5"}}), "");
+  EXPECT_EQ(start({{"early_drops", "1:0.5"}, {"early_heads", "0.1"}}), "");
+  EXPECT_THAT(start({{"early_drops", "1:0.5"}}), HasSubstr("first chosen head's layer 2"));
+  EXPECT_THAT(start({{"early_drops", "4:0.5"}}), HasSubstr("before the selection layer 4"));
+  EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"heads", ""}}), HasSubstr("needs heads"));
+  EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"early_heads", "0.7"}}), HasSubstr("no head 0.7"));
 }
 
 TEST(Heads, AreRefusedWhenTheModelLacksThem) {
