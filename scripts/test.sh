@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test: format, layers, style, build, CTest, command line, installed package, fuzzers, and (--sanitize) the unit
+# Every test: format, layers, style, build, CTest, command line, quality gate, installed package, fuzzers, and (--sanitize) the unit
 # tests under the address and undefined-behaviour sanitizers.
 #   scripts/test.sh [--sanitize] [--no-fuzz] [--ci]       --ci: progress without colours
 set -euo pipefail
@@ -48,6 +48,14 @@ run_pytest() {
   CLAA_BIN=$ROOT/build/cpu/claa CLAA_MODEL=$ROOT/$MODEL \
     "$VENV/bin/python" -m pytest -q -p no:cacheprovider tests/cli | tee "$SCRATCH/pytest.log"
   tail -n 1 "$SCRATCH/pytest.log" >>"$SCRATCH/summary"
+}
+
+# Whether it still answers: suites/quick.json, whose thresholds full and claa with the model's profile must reach.
+quality_gate() {
+  build/cpu/claa eval -m "$MODEL" --suite quick --no-pictures -o "$SCRATCH/quick" 2>"$SCRATCH/quick.log" || {
+    tail -n 5 "$SCRATCH/quick.log"
+    exit 1
+  }
 }
 
 # The example outside the source tree, against an installed package, as a user would build it.
@@ -112,6 +120,7 @@ step "build" build build/cpu cpu all
 step "model" fetch_model
 step "unit tests" run_ctest build/cpu
 step "command line tests" run_pytest
+step "quality gate" quality_gate
 step "installed package" check_package
 step "CUDA backend" compile_cuda
 if [ "$SANITIZE" = 1 ]; then step "unit tests under sanitizers" sanitize; fi
