@@ -103,6 +103,36 @@ def test_summary_names_the_profile(made, model):
     assert row["profile"] == str(output)
 
 
+def test_early_drop_and_quality(made, prompts, model, tmp_path, refused):
+    output, _ = made
+    early = tmp_path / "early.json"
+    options = ["calibrate", "-m", model, "--prompts", prompts, "--data", f"{output}.data", "-o", early, *SHORT]
+    done = run_claa(*options, "--early", "4:0.5")
+    assert done.returncode == 0, done.stderr.decode()
+    profile = json.loads(early.read_text())
+    assert profile["heads"] == json.loads(output.read_text())["heads"]
+    assert profile["early"]["layer"] == 4 and profile["early"]["rate"] == 0.5
+    assert all(head["layer"] <= 4 for head in profile["early"]["heads"])
+    assert [c["selection_layer"] for c in profile["calibration"]["early"]["candidates"]] == [4, 4]
+    refused(*options, "--early", "9:0.5", words=["layer 9", "before every candidate"])
+    refused(*options, "--early", "4:2", words=["--early", "4:2"])
+
+    def run(quality, source):
+        done = run_claa("run", "-m", model, "--quality", quality, "--profile", source, "-n", 1, "--json", ASK * 20)
+        assert done.returncode == 0, done.stderr.decode()
+        answer = json.loads(done.stdout)["prefill"]
+        return answer["method"], answer["params"]["keep"], answer["params"]["early_drops"]
+
+    assert run("fast", early) == ("claa", "0.2", "4:0.5")
+    assert run("balanced", early) == ("claa", "0.2", "")
+    assert run("faithful", output) == ("claa", "0.4", "")
+    ask = ["run", "-m", model, "hello", "--quality"]
+    refused(*ask, "fast", "--profile", output, words=["early drop", "claa calibrate --early"])
+    refused(*ask, "fast", "--profile", "none", words=["needs a profile", "claa calibrate"])
+    refused(*ask, "fast", "--method", "snapkv", words=["--quality"])
+    refused(*ask, "fast", "--keep", "0.2", words=["--quality"])
+
+
 def test_refused_profiles(refused, made, model, tmp_path):
     output, _ = made
     text = output.read_text()
