@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/accuracy.md: profiles from the first examples of the unpacked data sets in DATA, evaluations on the
 # later ones. On an H100 with several of these processes at a time about 20 minutes, on two cores days.
-#   scripts/accuracy.sh DATA [RESULTS]      CLAA=build/cuda/claa DEVICE=cuda for a GPU; EXAMPLES=1 for a try
+#   scripts/accuracy.sh DATA [RESULTS]      CLAA=build/cuda/claa DEVICE=cuda for a GPU; EXAMPLES=1 LONGBENCH_EXAMPLES=1 for a try
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -9,6 +9,7 @@ set -euo pipefail
 DATA=$1
 RESULTS=${2:-build/accuracy}
 EXAMPLES=${EXAMPLES:-10}
+LONGBENCH_EXAMPLES=${LONGBENCH_EXAMPLES:-0}  # all
 PROGRAM=${CLAA:-build/cpu/claa}
 PROFILES=build/accuracy  # where sweeps/accuracy.json looks for them
 mkdir -p "$RESULTS" "$PROFILES"
@@ -36,29 +37,31 @@ profiles() {
   calibrate needles_only "$PROFILES/needles_only.jsonl" --layer 18
 }
 
-# evaluate NAME OPTION...: on what no profile was made from
+# evaluate NAME RATES OPTION...: on what no profile was made from
 evaluate() {
-  local name=$1
-  shift
-  "$PROGRAM" eval -m "$MODEL" --device "${DEVICE:-cpu}" --keep 0.1,0.2,0.4 -o "$RESULTS/$name" "$@"
+  local name=$1 rates=$2
+  shift 2
+  "$PROGRAM" eval -m "$MODEL" --device "${DEVICE:-cpu}" --keep "$rates" -o "$RESULTS/$name" "$@"
 }
 
 # ask NAME OPTION...: the published methods and what the profiles make of claa
 ask() {
   local name=$1
   shift
-  evaluate "${name}_published" "$@" --profile none \
+  evaluate "${name}_published" 0.1,0.2,0.4 "$@" --profile none \
     --methods full,oracle,claa,fastkv,gemfilter,snapkv,specprefill,streaming,uniform
-  evaluate "${name}_profiles" "$@" --sweep sweeps/accuracy.json
+  evaluate "${name}_profiles" 0.1,0.2,0.4 "$@" --sweep sweeps/accuracy.json
   "$PROGRAM" eval merge "$RESULTS/${name}_published" "$RESULTS/${name}_profiles" -o "$RESULTS/$name"
 }
 
-[ -d "$DATA/ruler" ] || { mkdir "$DATA/ruler"; cp -r "$DATA"/ruler_generated/{2048,4096} "$DATA/ruler"; }
+RULER=$RESULTS/data/ruler  # without the length that does not fit
+mkdir -p "$RULER"
+cp -r "$DATA"/ruler_generated/{2048,4096} "$RULER"
 step "profiles" profiles
-step "RULER" ask ruler --task ruler_files --data "$DATA/ruler" --skip 5 --examples "$EXAMPLES"
+step "RULER" ask ruler --task ruler_files --data "$RULER" --skip 5 --examples "$EXAMPLES"
 step "BABILong" ask babilong --task babilong --data "$DATA/babilong" --skip 5 --examples "$EXAMPLES"
-step "LongBench" ask longbench --task longbench --data "$DATA/longbench_mini" --examples "$([ "$EXAMPLES" = 10 ] && echo 0 || echo "$EXAMPLES")"
+step "LongBench" ask longbench --task longbench --data "$DATA/longbench_mini" --examples "$LONGBENCH_EXAMPLES"
 for sweep in aggregator control_2x2x2 first_layer kv_budget last_layers pooling selection_layer window; do
-  step "ablation: $sweep" evaluate "ablation_$sweep" --task ruler_files --data "$DATA/ruler" --skip 5 --examples "$EXAMPLES" \
-    --profile none --keep 0.2 --sweep "sweeps/$sweep.json"
+  step "ablation: $sweep" evaluate "ablation_$sweep" 0.2 --task ruler_files --data "$RULER" --skip 5 --examples "$EXAMPLES" \
+    --profile none --sweep "sweeps/$sweep.json"
 done

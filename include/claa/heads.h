@@ -26,6 +26,9 @@ std::string show_heads(const std::vector<LayerHead>& heads);
 // whose layer comes after `last_layer`.
 void check_heads(std::string_view owner, const std::vector<LayerHead>& chosen, int layers, int heads,
                  int last_layer);
+// Those of one layer, as ScoreSpec::only takes them.
+std::vector<HeadWeight> heads_of_layer(const std::vector<LayerHead>& heads, int layer);
+
 // A first, milder selection: after `layer` only this rate of the prompt lives on until the next one.
 struct EarlyDrop {
   int layer = 0;
@@ -40,7 +43,5 @@ std::vector<EarlyDrop> parse_early_drops(std::string_view owner, std::string_vie
 // before the selection layer.
 void check_early_drops(std::string_view owner, const std::vector<EarlyDrop>& drops,
                        const std::vector<LayerHead>& chosen, int selection_layer);
-// Those of one layer, as ScoreSpec::only takes them.
-std::vector<HeadWeight> heads_of_layer(const std::vector<LayerHead>& heads, int layer);
 
 }  // namespace claa

@@ -103,16 +103,14 @@ ProfileChoice MethodOptions::fill(Request& request, const std::string& model_pat
   if (!quality.empty() && choice.profile.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "--quality {} needs a profile of the model, and there is none; make one with 'claa calibrate', or "
-         "use "
-         "--method and --keep",
+         "use --method and --keep",
          quality);
   }
   if (quality == "fast") {
     if (choice.early_drops.empty()) {
       fail(ErrorCode::kInvalidArgument,
            "--quality fast needs a profile with an early drop, and '{}' has none; make it with 'claa "
-           "calibrate "
-           "--early', or use --quality balanced",
+           "calibrate --early', or use --quality balanced",
            choice.profile);
     }
     choice.params.emplace("early_drops", choice.early_drops);

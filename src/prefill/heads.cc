@@ -117,8 +117,7 @@ void check_early_drops(std::string_view owner, const std::vector<EarlyDrop>& dro
   if (drops.front().layer >= chosen.front().layer && drops.back().layer < selection_layer) return;
   fail(ErrorCode::kInvalidArgument,
        "{}: early_drops come at or after the first chosen head's layer {} and before the selection layer {}, "
-       "not "
-       "at {} to {}",
+       "not at {} to {}",
        owner, chosen.front().layer, selection_layer, drops.front().layer, drops.back().layer);
 }
 

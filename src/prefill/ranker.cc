@@ -90,7 +90,8 @@ class RankedRun : public Run {
   // Up to the selection layer scores are gathered, there they choose, and later they are looked up.
   Decision decide_by_one(LayerView& view, bool compress) {
     Decision decision;
-    if (!drops_live_ && !drops_kept_) return decision;
+    // After an early drop only the window may be left: nothing remains to be ranked or dropped.
+    if ((!drops_live_ && !drops_kept_) || view.live() <= schedule_.window) return decision;
     if (view.layer() > schedule_.selection_layer) {
       if (!compress) return decision;
       if (later_.empty()) later_ = chosen_at(view);  // the live tokens stay the same from here on
@@ -129,27 +130,31 @@ class RankedRun : public Run {
 
   // Drops by the scores so far; those of the tokens that live on go on as one row.
   KeepSet drop_early(LayerView& view, int64_t budget) {
-    Ranker& ranker = early_ranker_ != nullptr ? *early_ranker_ : *ranker_;
-    const Scores so_far = ranker.combine(view, early_ranker_ != nullptr ? early_history_ : history_);
+    combine_into_one(view, *ranker_, history_);
+    if (early_ranker_ != nullptr) combine_into_one(view, *early_ranker_, early_history_);
+    const Scores& so_far = early_ranker_ != nullptr ? early_history_.front() : history_.front();
     // Never below what the selection layer wants to choose from.
     KeepSet live = view.top_k(so_far, std::max(budget, live_budget_), schedule_.window);
     if (live.all()) return live;
     const std::vector<int32_t> indices = live.to_host();
-    keep_of(view, *ranker_, indices, history_);
-    if (early_ranker_ != nullptr) keep_of(view, *early_ranker_, indices, early_history_);
+    for (std::vector<Scores>* history : {&history_, &early_history_}) {
+      if (!history->empty()) history->front() = scores_at(view, history->front(), indices);
+    }
     return live;
   }
 
-  static void keep_of(LayerView& view, Ranker& ranker, const std::vector<int32_t>& live,
-                      std::vector<Scores>& history) {
-    if (history.empty()) return;
-    const std::vector<float> all = ranker.combine(view, history).to_host();
+  static void combine_into_one(LayerView& view, Ranker& ranker, std::vector<Scores>& history) {
+    if (!history.empty()) history = {ranker.combine(view, history)};
+  }
+
+  // Of the tokens before the window that live on; there is at least one unless the window alone does, and
+  // then nobody asks.
+  Scores scores_at(LayerView& view, const Scores& scores, const std::vector<int32_t>& live) const {
+    const std::vector<float> all = scores.to_host();
     std::vector<float> values;
-    for (const int32_t index : live) {
-      if (static_cast<size_t>(index) < all.size()) values.push_back(all[static_cast<size_t>(index)]);
-    }
-    history.clear();
-    if (!values.empty()) history.push_back(view.put(values));
+    for (const int32_t index : std::span(live).first(live.size() - static_cast<size_t>(schedule_.window)))
+      values.push_back(all[static_cast<size_t>(index)]);
+    return values.empty() ? Scores() : view.put(values);
   }
 
   // The ranking, one a token of the prompt before the window. Tokens that were dropped early have no part in

@@ -170,6 +170,18 @@ TEST_P(ChosenHeads, DropInSeveralSteps) {
   EXPECT_EQ(live, (std::vector<int64_t>{83, 58, 58, 33, kBudget, kBudget}));
 }
 
+// When the early drop leaves the window alone, nothing can be ranked after it.
+TEST_P(ChosenHeads, DropEarlyDownToTheWindow) {
+  for (const char* drops : {"0:0.05", "0:0.05,1:0.01"}) {
+    PrefillResult result = run_heads({{"early_drops", drops}, {"keep_tokens", "8"}, {"first_layer", "0"}});
+    EXPECT_EQ(result.layers[1].live, kWindow);
+    EXPECT_EQ(result.kept_tokens, kWindow);
+    EXPECT_EQ(lengths(result)[3], kWindow);
+    EXPECT_TRUE(result.report.active);
+    for (const auto& logits : decode(result, {3, 1})) EXPECT_TRUE(std::isfinite(logits.front()));
+  }
+}
+
 // An early drop below the budget keeps the budget; one rate 1 run is whole.
 TEST_P(ChosenHeads, DropEarlyNeverBelowTheBudget) {
   PrefillResult result = run_heads({{"early_drops", "0:0.1"}});
