@@ -2,7 +2,7 @@
 """claa beside llama.cpp and OpenVINO GenAI: everything once a round, round after round, medians and ratios.
 
   compare.py --model M.gguf --llama-bench PATH --llama-models Q4_0.gguf Q8_0.gguf BF16.gguf --openvino-python PATH
-             [--tokens 512 2048 8000] [--rounds 3] [--prefix CMD]
+             [--tokens 512 2048 8000] [--rounds 3] [--dtypes bf16 int8] [--prefix CMD]
 
 --prefix runs every command under another one (such as `chrt -r 10`), so that a busy machine disturbs all alike less.
 """
@@ -27,13 +27,14 @@ def output(prefix, command):
 
 def claa(options, prefix, tokens):
     # Like the others it answers a short prompt before it is timed.
-    command = [options.claa, "bench", "-m", options.model, "-p", f"{WARM_UP},{tokens}", "--methods", "full,fastkv,claa", "--keep", "0.1,0.2,0.4",
-               "-r", 1, "--warmups", 0, "--decode", 0, "-o", "json"]
-    for row in json.loads(output(prefix, command)):
-        if row["tokens"] == WARM_UP:
-            continue
-        name = "claa: " + row["method"] + (f" {row['keep']}" if row["method"] != "full" else "")
-        yield name, row["ttft_ms"]["median"], row
+    for dtype in options.dtypes:
+        command = [options.claa, "bench", "-m", options.model, "-p", f"{WARM_UP},{tokens}", "--methods", options.methods, "--keep", options.keep,
+                   "--dtype", dtype, "--threads", options.threads, "-r", 1, "--warmups", 0, "--decode", 0, "-o", "json"]
+        for row in json.loads(output(prefix, command)):
+            if row["tokens"] == WARM_UP:
+                continue
+            name = f"claa {dtype}: {row['method']}" + (f" {row['keep']:g}" if row["method"] != "full" else "")
+            yield name, row["ttft_ms"]["median"], row
 
 
 def llama(options, prefix, tokens):
@@ -44,8 +45,10 @@ def llama(options, prefix, tokens):
 
 
 def openvino(options, prefix, tokens):
-    row = json.loads(output(prefix, [options.openvino_python, HERE / "openvino_prefill.py", options.model, tokens]).splitlines()[-1])
-    yield f"OpenVINO GenAI {row['version'].split('-')[0]}", row["ttft_ms"][0], row
+    for attention in ("dense", "xattention"):
+        command = [options.openvino_python, HERE / "openvino_prefill.py", options.model, tokens, 1, attention]
+        row = json.loads(output(prefix, command).splitlines()[-1])
+        yield f"OpenVINO GenAI {row['version'].split('-')[0]}, {attention}", row["ttft_ms"][0], row
 
 
 def measure(options, prefix, tokens):
@@ -61,17 +64,17 @@ def measure(options, prefix, tokens):
 
 
 def print_table(tokens, times, extra):
-    full = statistics.median(times["claa: full"])
+    openvino = statistics.median(next(v for k, v in times.items() if k.endswith("dense")))
     best = min(statistics.median(v) for k, v in times.items() if k.startswith("llama.cpp"))
     print(f"\n### {tokens:,} tokens\n")
-    print("| | TTFT ms (median) | min | max | of our full | of llama.cpp's best | select ms | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| | TTFT ms (median) | min | max | of OpenVINO, dense | of llama.cpp's best | select ms | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, values in times.items():
         median = statistics.median(values)
         select = peak = ""
         if name in extra:
             select = f"{statistics.median(s for s, _ in extra[name]):.1f}"
             peak = f"{max(p for _, p in extra[name]) / 2**20:.0f}"
-        print(f"| {name} | {median:.0f} | {min(values):.0f} | {max(values):.0f} | {median / full:.2f} | {median / best:.2f} | {select} | {peak} |",
+        print(f"| {name} | {median:.0f} | {min(values):.0f} | {max(values):.0f} | {median / openvino:.2f} | {median / best:.2f} | {select} | {peak} |",
               flush=True)
 
 
@@ -84,6 +87,9 @@ def main():
     parser.add_argument("--openvino-python", required=True, help="Python with the package openvino-genai")
     parser.add_argument("--tokens", nargs="+", type=int, default=[512, 2048, 8000])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtypes", nargs="+", default=["auto"], help="of claa")
+    parser.add_argument("--methods", default="full,claa", help="of claa")
+    parser.add_argument("--keep", default="0.1,0.2", help="of claa")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prefix", default="")
     options = parser.parse_args()

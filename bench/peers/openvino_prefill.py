@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time to first token of OpenVINO GenAI's dense paged attention: openvino_prefill.py MODEL.gguf TOKENS [RUNS]
+"""Time to first token of OpenVINO GenAI with paged attention: openvino_prefill.py MODEL.gguf TOKENS [RUNS] [dense|xattention]
 
 Prints one line of JSON with the milliseconds of each run. Random token ids; the pipeline answers once before it is timed.
 """
@@ -19,6 +19,9 @@ def main():
     scheduler.enable_prefix_caching = False
     scheduler.max_num_batched_tokens = 1 << 20
     scheduler.cache_size = 2
+    if sys.argv[4:] == ["xattention"]:
+        scheduler.use_sparse_attention = True
+        scheduler.sparse_attention_config = openvino_genai.SparseAttentionConfig(mode=openvino_genai.SparseAttentionMode.XATTENTION)
     pipeline = openvino_genai.LLMPipeline(model, "CPU", scheduler_config=scheduler)
     config = openvino_genai.GenerationConfig(max_new_tokens=1, do_sample=False)
     generator = random.Random(tokens)

@@ -33,8 +33,8 @@ namespace claa {
 
 struct EngineOptions {
   std::string device = "auto";  // "cpu", "cuda", "auto" (cuda where it can be used, else cpu) or "reference"
-  // "f32", "bf16", "fp8" (cuda: bf16 with linear layers in FP8), or "auto": bf16 where the device multiplies
-  // it, else f32
+  // "f32", "bf16", "int8" (cpu: bf16 with integer products), "fp8" (cuda: linear layers in
+  // FP8), or "auto": bf16 where the device multiplies it, else f32
   std::string dtype = "auto";
   int threads = 0;    // 0: physical cores
   std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
@@ -70,6 +70,7 @@ struct Request {
   std::function<void(std::string_view)> on_text;  // whole UTF-8 characters only
   std::function<void(const PrefillProgress&)> on_progress;
   const std::atomic<bool>* cancel = nullptr;  // set it to stop within a layer
+  bool stages = false;  // measure prefill by kind of work, where the device can; costs a GPU a little time
 };
 
 // What prefill did: nothing is silent.
@@ -102,6 +103,7 @@ struct Answer {
   FinishReason finish = FinishReason::kLength;
   PrefillSummary prefill;
   Timings timings;
+  std::vector<StageTime> stages;  // of prefill, when asked for
 };
 
 struct LayerTrace {

@@ -20,6 +20,19 @@
 
 namespace claa {
 
+// One operation, from the start of measuring.
+struct StageSpan {
+  double start_ms = 0, ms = 0;
+};
+
+// Time of a device by kind of work.
+struct StageTime {
+  std::string stage;  // "linear", "attention", "scores", "select", "rest"
+  double ms = 0;
+  double flops = 0;              // useful ones (causal attention counts what is visible); 0: not counted
+  std::vector<StageSpan> spans;  // where the device says
+};
+
 // Scores on the device of the model: f32 [rows, tokens], one row per score head. Cheap to copy (shared).
 class Scores {
  public:

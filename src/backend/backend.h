@@ -26,11 +26,7 @@ struct BackendOptions {
   int threads = 0;             // 0: physical cores
   std::string isa;             // cap: "avx2", "avx512" or "" for the best the CPU has
   bool fp8 = false;            // cuda with bf16: linear layers in FP8 (E4M3), but for the vocabulary's
-};
-
-struct StageTime {
-  std::string stage;  // "linear", "attention", "scores", "select", "rest"
-  double ms = 0;
+  bool int8 = false;           // cpu with bf16: integer products, but for the vocabulary's
 };
 
 // A weight in the form its backend multiplies with. Shape [outputs, inputs].
@@ -159,8 +155,8 @@ DType best_dtype(const BackendOptions& options);
 // stay.
 std::string resolve_device(const std::string& name);
 
-// From the words of a user: a device as resolve_device() takes it, dtype "auto", "f32", "bf16" or (cuda
-// alone) "fp8", threads from 0 (physical cores) to 1024. Throws Error{kInvalidArgument}.
+// From the words of a user: a device as resolve_device() takes it, dtype "auto", "f32", "bf16", "int8" (cpu
+// alone) or "fp8" (cuda alone), threads from 0 (physical cores) to 1024. Throws Error{kInvalidArgument}.
 BackendOptions backend_options(const std::string& device, const std::string& dtype, int threads,
                                const std::string& isa);
 

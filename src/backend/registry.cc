@@ -31,15 +31,17 @@ BackendOptions backend_options(const std::string& device, const std::string& dty
     options.dtype = DType::kBF16;
   } else if (dtype == "auto") {
     options.dtype = best_dtype(options);
-  } else if (dtype == "fp8") {
-    if (options.name != "cuda") {
-      fail(ErrorCode::kUnsupported, "dtype fp8 needs device cuda, this is {}; choose auto, f32 or bf16",
-           options.name);
+  } else if (dtype == "fp8" || dtype == "int8") {
+    const char* needed = dtype == "fp8" ? "cuda" : "cpu";
+    if (options.name != needed) {
+      fail(ErrorCode::kUnsupported, "dtype {} needs device {}, this is {}; choose auto, f32 or bf16", dtype,
+           needed, options.name);
     }
     options.dtype = DType::kBF16;
-    options.fp8 = true;
+    options.fp8 = dtype == "fp8";
+    options.int8 = dtype == "int8";
   } else {
-    fail(ErrorCode::kInvalidArgument, "unknown dtype '{}'; choose auto, f32, bf16 or fp8", dtype);
+    fail(ErrorCode::kInvalidArgument, "unknown dtype '{}'; choose auto, f32, bf16, int8 or fp8", dtype);
   }
   return options;
 }

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <iostream>
 #include <random>
+#include <regex>
 
 #include "claa/prefill.h"
+#include "cli/bench_report.h"
 #include "cli/bench_target.h"
 #include "cli/common.h"
 #include "core/check.h"
@@ -19,6 +22,8 @@ struct BenchOptions {
   std::string shape;
   bool random_weights = false;
   bool stages = false;
+  std::string trace_file;
+  std::string compare;  // a command
   std::vector<int64_t> lengths{512, 2048};
   std::vector<std::string> methods{"full", "claa"};
   std::vector<std::string> keeps{"0.2"};
@@ -30,25 +35,6 @@ struct BenchOptions {
   int warmups = 1;
   int64_t decode = 16;
 };
-
-struct Row {
-  std::string method, keep;
-  ParamValues params;
-  std::string profile;  // see ProfileChoice
-  std::string note;
-  int64_t tokens = 0;
-  std::vector<double> ttft, select, decode;
-  int64_t kept = 0;
-  int64_t peak_bytes = 0;
-  std::vector<StageTime> stages;
-};
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 // Prompts: the start of a text, or random ids. Timing hardly depends on which tokens they are.
 std::vector<int32_t> prompt_ids(const BenchOptions& options, BenchTarget& target, int64_t tokens) {
@@ -67,18 +53,18 @@ std::vector<int32_t> prompt_ids(const BenchOptions& options, BenchTarget& target
   return ids;
 }
 
-std::vector<Row> make_rows(const BenchOptions& options, int64_t tokens) {
+std::vector<BenchRow> make_rows(const BenchOptions& options, int64_t tokens) {
   const MethodRegistry registry = builtin_methods();
   MethodOptions extra;
   extra.assignments = options.assignments;
-  std::vector<Row> rows;
+  std::vector<BenchRow> rows;
   for (const std::string& method : options.methods) {
     const std::vector<ParamSpec>& specs = registry.find(method).params;
     const auto has = [&](const std::string& name) {
       return std::any_of(specs.begin(), specs.end(), [&](const ParamSpec& s) { return s.name == name; });
     };
     for (const std::string& keep : has("keep") ? options.keeps : std::vector<std::string>{""}) {
-      Row row;
+      BenchRow row;
       row.method = method, row.keep = keep, row.tokens = tokens;
       for (const auto& [name, value] : extra.values()) {
         if (has(name)) row.params[name] = value;
@@ -92,8 +78,8 @@ std::vector<Row> make_rows(const BenchOptions& options, int64_t tokens) {
 }
 
 // After every row's parameters were found good: a profile opens the model file.
-void apply_profile(const BenchOptions& options, std::vector<Row>& rows) {
-  for (Row& row : rows) {
+void apply_profile(const BenchOptions& options, std::vector<BenchRow>& rows) {
+  for (BenchRow& row : rows) {
     // A file is meant for the methods that take one; bench compares it with others.
     ProfileChoice choice = choose_profile(takes_profile(row.method) ? options.profile : "auto", row.method,
                                           row.params, options.model.path);
@@ -104,7 +90,7 @@ void apply_profile(const BenchOptions& options, std::vector<Row>& rows) {
 }
 
 void measure(BenchTarget& target, const std::vector<int32_t>& ids, const BenchOptions& options, bool record,
-             Row& row) {
+             BenchRow& row) {
   const Measurement m = target.run({ids, row.method, row.params, options.decode});
   if (!record) return;
   row.ttft.push_back(m.ttft_ms);
@@ -114,77 +100,35 @@ void measure(BenchTarget& target, const std::vector<int32_t>& ids, const BenchOp
   row.peak_bytes = std::max(row.peak_bytes, m.peak_bytes);
 }
 
-double keep_of(const Row& row) {
-  return row.keep.empty() ? 1.0 : std::stod(row.keep);
-}
-
-void print_markdown(const std::vector<Row>& rows, const BenchTarget& target) {
-  const auto noted = std::find_if(rows.begin(), rows.end(), [](const Row& row) { return !row.note.empty(); });
-  std::cout << fmt::format("{}, {}{}\n\n", target.name(), target.device(),
-                           noted == rows.end() ? "" : fmt::format(", {}: {}", noted->method, noted->note));
-  std::cout << "| tokens | method | keep | TTFT ms (median) | min | max | tokens/s | select ms | decode "
-               "ms/token | peak MiB |\n"
-               "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
-  for (const Row& row : rows) {
-    const double ttft = median(row.ttft);
-    std::cout << fmt::format(
-        "| {} | {} | {:.2f} | {:.1f} | {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.1f} | {:.0f} |\n", row.tokens,
-        row.method, keep_of(row), ttft, *std::min_element(row.ttft.begin(), row.ttft.end()),
-        *std::max_element(row.ttft.begin(), row.ttft.end()), 1000.0 * static_cast<double>(row.tokens) / ttft,
-        median(row.select), median(row.decode), static_cast<double>(row.peak_bytes) / (1024 * 1024));
+// Runs a peer once; the last number of its last line is taken for milliseconds.
+double run_peer(std::string command, int64_t tokens) {
+  constexpr std::string_view kTokens = "{tokens}";
+  for (size_t at = command.find(kTokens); at != std::string::npos; at = command.find(kTokens)) {
+    command.replace(at, kTokens.size(), std::to_string(tokens));
   }
-}
-
-// Time of the device by kind of work, from a run of its own: measuring it costs a little.
-void print_stages(const std::vector<Row>& rows) {
-  std::cout << "\n| tokens | method | keep |";
-  for (const StageTime& stage : rows.front().stages) std::cout << " " << stage.stage << " ms |";
-  std::cout << " sum ms | TTFT / (linear + attention) |\n|---:|---|---:|";
-  for (size_t i = 0; i < rows.front().stages.size() + 2; ++i) std::cout << "---:|";
-  std::cout << "\n";
-  for (const Row& row : rows) {
-    std::cout << fmt::format("| {} | {} | {:.2f} |", row.tokens, row.method, keep_of(row));
-    double sum = 0, ceiling = 0;
-    for (const StageTime& stage : row.stages) {
-      std::cout << fmt::format(" {:.2f} |", stage.ms);
-      sum += stage.ms;
-      if (stage.stage == "linear" || stage.stage == "attention") ceiling += stage.ms;
-    }
-    std::cout << fmt::format(" {:.2f} | {:.3f} |\n", sum, median(row.ttft) / ceiling);
+  FILE* pipe = popen(command.c_str(), "r");  // the user's own command, in the user's own shell
+  if (pipe == nullptr) fail(ErrorCode::kIo, "cannot start '{}'", command);
+  std::string output;
+  char buffer[4096];
+  for (size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, n);
+  const int status = pclose(pipe);
+  if (status != 0) fail(ErrorCode::kIo, "the peer '{}' failed (status {})", command, status);
+  output.erase(output.find_last_not_of("\n") + 1);
+  const std::string line = output.substr(output.rfind('\n') + 1);
+  static const std::regex kNumber("[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]+)?");
+  double ms = 0;
+  for (std::sregex_iterator it(line.begin(), line.end(), kNumber), end; it != end; ++it)
+    ms = std::stod(it->str());
+  if (ms <= 0) {
+    fail(ErrorCode::kInvalidArgument, "the last line of the peer '{}' has no milliseconds: '{}'", command,
+         line);
   }
-}
-
-void print_json(const std::vector<Row>& rows, const BenchTarget& target) {
-  boost::json::array json;
-  for (const Row& row : rows) {
-    const double ttft = median(row.ttft);
-    boost::json::object stages;
-    for (const StageTime& stage : row.stages) stages[stage.stage] = rounded(stage.ms);
-    json.push_back(boost::json::object{
-        {"shape", target.name()},
-        {"device", target.device()},
-        {"dtype", target.dtype()},
-        {"method", row.method},
-        {"profile", row.profile},
-        {"keep", keep_of(row)},
-        {"tokens", row.tokens},
-        {"kept_tokens", row.kept},
-        {"ttft_ms", boost::json::object{{"median", rounded(ttft)},
-                                        {"min", rounded(*std::min_element(row.ttft.begin(), row.ttft.end()))},
-                                        {"max", rounded(*std::max_element(row.ttft.begin(), row.ttft.end()))},
-                                        {"runs", row.ttft.size()}}},
-        {"tokens_per_s", rounded(1000.0 * static_cast<double>(row.tokens) / ttft)},
-        {"select_ms", rounded(median(row.select))},
-        {"peak_bytes", row.peak_bytes},
-        {"decode_ms", rounded(median(row.decode))},
-        {"stages_ms", stages}});
-  }
-  std::cout << boost::json::serialize(json) << "\n";
+  return ms;
 }
 
 // Where the device works while the host goes on, the host's clock knows nothing of selection.
-void take_select(Row& row) {
-  if (row.stages.empty()) return;
+void take_select(BenchRow& row) {
+  if (row.stages.empty() || !row.stages.front().spans.empty()) return;
   double ms = 0;
   for (const StageTime& stage : row.stages) {
     if (stage.stage == "scores" || stage.stage == "select") ms += stage.ms;
@@ -207,31 +151,45 @@ void check_options(const BenchOptions& options) {
   }
 }
 
+// All methods and the peer in turn, run after run.
+void measure_length(const BenchOptions& options, BenchTarget& target, std::vector<BenchRow>& rows,
+                    BenchPeer& peer) {
+  const std::vector<int32_t> ids = prompt_ids(options, target, peer.tokens);
+  for (int i = 0; i < options.warmups + options.runs; ++i) {
+    for (BenchRow& row : rows) measure(target, ids, options, i >= options.warmups, row);
+    if (!peer.command.empty() && i >= options.warmups) peer.ms.push_back(run_peer(peer.command, peer.tokens));
+  }
+  if (!options.stages && options.trace_file.empty() && options.shape.empty()) return;
+  for (BenchRow& row : rows) {
+    row.stages = target.stages({ids, row.method, row.params, 0});
+    take_select(row);
+  }
+}
+
 void run(const BenchOptions& options) {
   check_options(options);
-  std::vector<std::vector<Row>> groups;
+  std::vector<std::vector<BenchRow>> groups;
   for (const int64_t length : options.lengths) groups.push_back(make_rows(options, length));
-  for (std::vector<Row>& group : groups) apply_profile(options, group);
+  for (std::vector<BenchRow>& group : groups) apply_profile(options, group);
   const auto target =
       options.shape.empty() ? bench_engine(options.model) : bench_shape(options.shape, options.model);
+  std::vector<BenchRow> rows;
+  std::vector<BenchPeer> peers;
   for (size_t g = 0; g < groups.size(); ++g) {
-    const std::vector<int32_t> ids = prompt_ids(options, *target, options.lengths[g]);
-    for (int i = 0; i < options.warmups + options.runs; ++i) {
-      for (Row& row : groups[g]) measure(*target, ids, options, i >= options.warmups, row);
-    }
-    for (Row& row : groups[g]) {
-      row.stages = target->stages({ids, row.method, row.params, 0});
-      take_select(row);
-    }
+    BenchPeer peer{options.compare, options.lengths[g], {}};
+    measure_length(options, *target, groups[g], peer);
+    std::move(groups[g].begin(), groups[g].end(), std::back_inserter(rows));
+    if (!options.compare.empty()) peers.push_back(std::move(peer));
   }
-  std::vector<Row> rows;
-  for (std::vector<Row>& group : groups) std::move(group.begin(), group.end(), std::back_inserter(rows));
+  const double peak = options.stages ? linear_peak(options.model) : 0;
+  if (!options.trace_file.empty()) write_trace(options.trace_file, rows);
   if (options.output == "json") {
-    print_json(rows, *target);
+    print_json(rows, peers, peak, *target);
     return;
   }
   print_markdown(rows, *target);
-  if (options.stages && !rows.front().stages.empty()) print_stages(rows);
+  if (!peers.empty()) print_peers(rows, peers);
+  if (options.stages && !rows.front().stages.empty()) print_stages(rows, peak);
 }
 
 }  // namespace
@@ -243,7 +201,13 @@ void add_bench(CLI::App& app) {
   command->add_option("--shape", options->shape,
                       "a published shape instead of a model, such as llama-3.1-8b");
   command->add_flag("--random-weights", options->random_weights, "the weights of a shape");
-  command->add_flag("--stages", options->stages, "time by kind of work, on a GPU with a shape");
+  command->add_flag("--stages", options->stages,
+                    "time by kind of work and its share of the measured peak; on a GPU with a shape");
+  command->add_option("--trace-file", options->trace_file, "write every operation as a Chrome trace");
+  command->add_option(
+      "--compare", options->compare,
+      "a command of another program, run in turn; {tokens} stands for the length, and the last "
+      "number of its last line is its milliseconds");
   command->add_option("-p,--prompt-tokens", options->lengths, "prompt lengths")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 27));

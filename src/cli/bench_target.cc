@@ -59,7 +59,16 @@ class EngineTarget : public BenchTarget {
     m.peak_bytes = peak_resident();
     return m;
   }
-  std::vector<StageTime> stages(const BenchCase& /*bench*/) override { return {}; }
+  std::vector<StageTime> stages(const BenchCase& bench) override {
+    Request request;
+    request.ids = bench.ids;
+    request.method = bench.method;
+    request.params = bench.params;
+    request.cancel = &interrupt_flag();
+    request.max_tokens = 1;
+    request.stages = true;
+    return engine_.answer(request).stages;
+  }
 
  private:
   Engine engine_;
@@ -131,6 +140,31 @@ class ShapeTarget : public BenchTarget {
 };
 
 }  // namespace
+
+double linear_peak(const ModelOptions& options) {
+  constexpr int64_t kRows = 512, kSize = 1024;
+  constexpr int kRuns = 20;
+  const EngineOptions& engine = options.engine;
+  const auto backend = make_backend(backend_options(engine.device, engine.dtype, engine.threads, engine.isa));
+  if (std::string_view(backend->name()) == "cuda") return 0;
+  const auto weight = backend->prepare({kSize, kSize, false, [](int64_t, int64_t count, float* to) {
+                                          for (int64_t i = 0; i < count * kSize; ++i)
+                                            to[i] = static_cast<float>(i % 7) - 3;
+                                        }});
+  const size_t in_bytes = static_cast<size_t>(kRows * kSize) * dtype_bytes(backend->dtype());
+  const Buffer in = backend->allocate(in_bytes);
+  const Buffer out = backend->allocate(static_cast<size_t>(kRows * kSize) * sizeof(float));
+  backend->clear(in.data(), in_bytes);
+  const Tensor x = Tensor::matrix(in.data(), backend->dtype(), kRows, kSize);
+  const Tensor y = Tensor::matrix(out.data(), DType::kF32, kRows, kSize);
+  double best = 0;
+  for (int i = 0; i < kRuns; ++i) {
+    const Stopwatch clock;
+    backend->linear(x, *weight, y, false);
+    best = std::max(best, 2.0 * static_cast<double>(kRows * kSize * kSize) / (clock.ms() * 1e-3));
+  }
+  return best;
+}
 
 std::unique_ptr<BenchTarget> bench_engine(const ModelOptions& options) {
   return std::make_unique<EngineTarget>(options);

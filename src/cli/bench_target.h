@@ -38,6 +38,10 @@ class BenchTarget {
   virtual std::vector<StageTime> stages(const BenchCase& bench) = 0;
 };
 
+// FLOP/s of one linear layer of 1024 x 1024 for 512 rows on this device, the best of several; 0 on a GPU,
+// where so small a one says nothing.
+double linear_peak(const ModelOptions& options);
+
 std::unique_ptr<BenchTarget> bench_engine(const ModelOptions& options);
 // Throws Error{kInvalidArgument} for an unknown shape.
 std::unique_ptr<BenchTarget> bench_shape(const std::string& shape, const ModelOptions& options);

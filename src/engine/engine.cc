@@ -170,7 +170,9 @@ PrefillResult Engine::Impl::begin(const Request& request, const Prompt& prompt, 
   answer.timings.tokenize = clock.ms();
   answer.prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   Stopwatch prefill_clock;
+  if (request.stages) backend->start_profile();
   PrefillResult result = prefill(request, prompt);
+  if (request.stages) answer.stages = backend->stop_profile();
   answer.timings.prefill = prefill_clock.ms();
   answer.timings.entry = result.entry_ms;
   answer.timings.select = result.select_ms;

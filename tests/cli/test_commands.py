@@ -293,6 +293,20 @@ def test_heatmap_in_colour_on_request(model, hostile):
     assert b"\x1b[1;4;38;5;16;48;5;153m" in out and b"window, always kept" in out
 
 
+def test_bench_stages_trace_and_peer(model, tmp_path):
+    trace = tmp_path / "trace.json"
+    common = ["bench", "-m", model, "-p", 96, "--methods", "full,claa", "-r", 1, "--warmups", 0, "--decode", 0, "--dtype", "int8"]
+    out = good(*common, "--stages", "--trace-file", trace, "--compare", "echo {tokens}.5").stdout.decode()
+    assert "| 96 | 96.5 | 96.5 | 96.5 |" in out and "linear GFLOP/s" in out and "Peak: " in out
+    events = json.loads(trace.read_text())["traceEvents"]
+    names = {event["name"] for event in events if event["ph"] == "X"}
+    assert names == {"linear", "attention", "scores", "select", "rest"}
+    assert {event["pid"] for event in events} == {0, 1}
+    for command, message in (("echo hi", b"no milliseconds"), ("false", b"failed")):
+        done = run_claa(*common, "--compare", command)
+        assert done.returncode != 0 and message in done.stderr
+
+
 def test_bench(model):
     common = ["bench", "-m", model, "-p", 96, "--methods", "full,claa", "--keep", "0.2,0.5", "-r", 2, "--warmups", 0, "--decode", 2]
     rows = good_json(*common, "-o", "json")

@@ -71,15 +71,21 @@ inline const std::vector<BackendOptions>& prefill_devices() {
   static const std::vector<BackendOptions> devices = {{"cuda", DType::kF32, 0, ""},
                                                       {"cuda", DType::kBF16, 0, ""}};
 #else
-  static const std::vector<BackendOptions> devices = {
-      {"cpu", DType::kF32, 1, ""},       {"cpu", DType::kBF16, 1, ""},
-      {"cpu", DType::kBF16, 1, "avx2"},  {"cpu", DType::kBF16, 1, "avx512"},
-      {"reference", DType::kF32, 1, ""}, {"reference", DType::kBF16, 1, ""}};
+  BackendOptions int8{"cpu", DType::kBF16, 1, ""};
+  int8.int8 = true;
+  static const std::vector<BackendOptions> devices = {int8,
+                                                      {"cpu", DType::kF32, 1, ""},
+                                                      {"cpu", DType::kBF16, 1, ""},
+                                                      {"cpu", DType::kBF16, 1, "avx2"},
+                                                      {"cpu", DType::kBF16, 1, "avx512"},
+                                                      {"reference", DType::kF32, 1, ""},
+                                                      {"reference", DType::kBF16, 1, ""}};
 #endif
   return devices;
 }
 inline std::string options_name(const BackendOptions& options) {
-  return options.name + "_" + dtype_name(options.dtype) + (options.isa.empty() ? "" : "_" + options.isa);
+  return options.name + "_" + (options.int8 ? "int8" : dtype_name(options.dtype)) +
+         (options.isa.empty() ? "" : "_" + options.isa);
 }
 
 // One model a device and process: building it costs more than most tests.

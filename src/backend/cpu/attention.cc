@@ -52,17 +52,6 @@ void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t co
   }
 }
 
-void store_row(const Kernels& kernels, float* o, float sum, int64_t head_size, const Tensor& out, int64_t row,
-               int64_t column) {
-  const float inverse = 1.0f / sum;
-  for (int64_t i = 0; i < head_size; ++i) o[i] *= inverse;
-  if (out.dtype == DType::kBF16) {
-    kernels.to_bf16(o, head_size, out.ptr<uint16_t>(0, row) + column);
-  } else {
-    std::memcpy(out.ptr<float>(0, row) + column, o, static_cast<size_t>(head_size) * sizeof(float));
-  }
-}
-
 // Everything that the tiles of one call share.
 struct Job {
   const Kernels& kernels;
@@ -129,6 +118,17 @@ void run_tile(const Job& job, Tile& tile, int64_t head, int64_t index) {
 
 }  // namespace
 
+void store_row(const Kernels& kernels, float* o, float sum, int64_t head_size, const Tensor& out, int64_t row,
+               int64_t column) {
+  const float inverse = 1.0f / sum;
+  for (int64_t i = 0; i < head_size; ++i) o[i] *= inverse;
+  if (out.dtype == DType::kBF16) {
+    kernels.to_bf16(o, head_size, out.ptr<uint16_t>(0, row) + column);
+  } else {
+    std::memcpy(out.ptr<float>(0, row) + column, o, static_cast<size_t>(head_size) * sizeof(float));
+  }
+}
+
 void CpuPackedKv::pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel) {
   const int64_t width = kernels.panel;
   const int64_t head_size = kv.k.columns();
@@ -173,7 +173,7 @@ void CpuPackedKv::pack_values(const Kernels& kernels, const KvView& kv, int64_t 
   }
 }
 
-void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, int threads) {
+void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, int threads, bool values) {
   const int64_t head_size = kv.k.columns();
   pairs = kernels.bf16_dot && kv.k.dtype == DType::kBF16;
   length = kv.length;
@@ -184,12 +184,12 @@ void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, int threads) {
   v_stride_ = panels * kernels.panel / (pairs ? 2 : 1) * padded_head;
   const int64_t heads = kv.k.planes();
   k_.resize(std::max(k_.size(), static_cast<size_t>(heads * k_stride_)));
-  v_.resize(std::max(v_.size(), static_cast<size_t>(heads * v_stride_)));
+  if (values) v_.resize(std::max(v_.size(), static_cast<size_t>(heads * v_stride_)));
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
   for (int64_t head = 0; head < heads; ++head) {
     for (int64_t panel = 0; panel < panels; ++panel) {
       pack_keys(kernels, kv, head, panel);
-      pack_values(kernels, kv, head, panel);
+      if (values) pack_values(kernels, kv, head, panel);
     }
   }
 }
@@ -209,44 +209,6 @@ void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const 
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < tiles * kv_heads; ++item) {
       run_tile(job, tile, item % kv_heads, tiles - 1 - item / kv_heads);
-    }
-  }
-}
-
-void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        std::span<const int32_t> visible, const Tensor& out, int threads) {
-  const int64_t head_size = kv.k.columns();
-  const int64_t heads = q.columns() / head_size;
-  const int64_t group = heads / kv.k.planes();
-  const bool bf16 = kv.k.dtype == DType::kBF16;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<float> s(static_cast<size_t>(kv.length));
-    std::vector<float> o(static_cast<size_t>(head_size));
-#pragma omp for collapse(2) schedule(static)
-    for (int64_t row = 0; row < q.rows(); ++row) {
-      for (int64_t head = 0; head < heads; ++head) {
-        const int64_t plane = head / group, column = head * head_size,
-                      seen = visible[static_cast<size_t>(row)];
-        for (int64_t j = 0; j < seen; ++j) {
-          s[static_cast<size_t>(j)] =
-              bf16 ? kernels.dot_bf16(q.ptr<uint16_t>(0, row) + column, kv.k.ptr<uint16_t>(plane, j),
-                                      head_size)
-                   : kernels.dot_f32(q.ptr<float>(0, row) + column, kv.k.ptr<float>(plane, j), head_size);
-        }
-        const float sum = kernels.exp_row(s.data(), seen, scale);
-        std::fill(o.begin(), o.end(), 0.0f);
-        for (int64_t j = 0; j < seen; ++j) {
-          const float p = s[static_cast<size_t>(j)];
-          if (bf16) {
-            kernels.add_scaled_bf16(kv.v.ptr<uint16_t>(plane, j), head_size, p, o.data());
-          } else {
-            kernels.add_scaled(kv.v.ptr<float>(plane, j), head_size, p, o.data());
-          }
-        }
-        store_row(kernels, o.data(), sum, head_size, out, row, column);
-      }
     }
   }
 }

@@ -11,7 +11,8 @@ namespace claa::cpu {
 // K as transposed panels and V as padded rows, in the units of the kernels: f32, or pairs of bf16.
 class CpuPackedKv : public PackedKv {
  public:
-  void pack(const Kernels& kernels, const KvView& kv, int threads);
+  // Without `values`, for scores alone, V is left out.
+  void pack(const Kernels& kernels, const KvView& kv, int threads, bool values = true);
 
   int64_t length = 0;
   int64_t depth = 0;        // units of one key: head_size, or half of it for pairs
@@ -29,9 +30,13 @@ class CpuPackedKv : public PackedKv {
   int64_t k_stride_ = 0, v_stride_ = 0;
 };
 
+// o[head_size] / sum -> columns [column, column + head_size) of a row of out.
+void store_row(const Kernels& kernels, float* o, float sum, int64_t head_size, const Tensor& out, int64_t row,
+               int64_t column);
+
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
                std::span<const int32_t> visible, const Tensor& out, int threads);
-// For few query rows: reads K and V where they lie.
+// For few query rows: reads K and V where they lie (few_rows.cc).
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
                         std::span<const int32_t> visible, const Tensor& out, int threads);
 

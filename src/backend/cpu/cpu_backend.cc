@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <cstring>
+#include <numeric>
 
 #include "core/cpu_count.h"
 
@@ -24,25 +25,41 @@ const Kernels& select_kernels(const std::string& cap, DType dtype) {
   return bf16 ? kKernelsAvx512Bf16 : kKernelsAvx512;
 }
 
+const IntKernels& select_int_kernels(const std::string& cap) {
+  return cap.empty() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")
+             ? kIntKernelsAvx512Vnni
+             : kIntKernelsAvx2;
+}
+
 CpuBackend::CpuBackend(const BackendOptions& options)
     : dtype_(options.dtype),
       threads_(options.threads > 0 ? options.threads : physical_cores()),
       kernels_(select_kernels(options.isa, options.dtype)),
       linear_(kernels_, options.dtype, threads_, options.isa) {
   omp_set_num_threads(threads_);  // oneDNN takes its thread count from here
+  if (options.int8) {
+    int_kernels_ = &select_int_kernels(options.isa);
+    int_linear_ = std::make_unique<IntLinear>(*int_kernels_, threads_);
+  }
 }
 
 std::string CpuBackend::description() const {
+  if (int_kernels_ != nullptr) {
+    return fmt::format("cpu, {}, int8, {} thread{}", int_kernels_->name, threads_, threads_ == 1 ? "" : "s");
+  }
   return fmt::format("cpu, {}, {} ({}), {} thread{}", kernels_.name, dtype_name(dtype_),
                      dtype_ == DType::kF32 || linear_.native_bf16() ? "native" : "multiplied as f32",
                      threads_, threads_ == 1 ? "" : "s");
 }
 
 std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) {
+  if (int_linear_ != nullptr && !source.table) return int_linear_->prepare(source);
   return linear_.prepare(source);
 }
 
 void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kRest);
   const auto& weight = static_cast<const CpuWeight&>(table);
   require(weight.row_major, "embed: the table was not prepared as one");
   const int64_t n = weight.inputs;
@@ -58,10 +75,17 @@ void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, 
 }
 
 void CpuBackend::linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) {
-  linear_.run(x, static_cast<const CpuWeight&>(weight), out, accumulate);
+  const StageClock::Scope scope(clock_, StageClock::kLinear,
+                                2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));
+  if (const auto* integers = dynamic_cast<const IntWeight*>(&weight)) {
+    int_linear_->run(x, *integers, out, accumulate);
+  } else {
+    linear_.run(x, static_cast<const CpuWeight&>(weight), out, accumulate);
+  }
 }
 
 void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kRest);
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < x.rows(); ++r) {
     void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1]) * dtype_bytes(out.dtype);
@@ -87,6 +111,7 @@ void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& ta
 
 void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table,
                       std::span<const int32_t> positions, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kRest);
   const int64_t heads = q.columns() / head_size;
   const size_t bytes = dtype_bytes(out.dtype);
 #pragma omp parallel for schedule(static) num_threads(threads_)
@@ -101,6 +126,7 @@ void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table
 
 void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                             const KvView& cache, int64_t slot) {
+  const StageClock::Scope scope(clock_, StageClock::kRest);
   const int64_t head_size = cache.k.columns();
   const int64_t heads = cache.k.planes();
   const size_t bytes = dtype_bytes(cache.k.dtype);
@@ -124,6 +150,7 @@ void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<
 }
 
 void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kRest);
   const int64_t n = out.columns();
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < out.rows(); ++r) {
@@ -133,16 +160,33 @@ void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
   }
 }
 
+// A larger head would need more than one scale.
+bool CpuBackend::packs_integers(const KvView& kv) const {
+  return int_kernels_ != nullptr && kv.k.columns() <= kIntMaxHead;
+}
+
 void CpuBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
+  const StageClock::Scope scope(clock_, StageClock::kAttention);
+  if (packs_integers(kv)) {
+    if (reuse == nullptr) reuse = std::make_unique<IntPackedKv>();
+    static_cast<IntPackedKv&>(*reuse).pack(*int_kernels_, kv, threads_);
+    return;
+  }
   if (reuse == nullptr) reuse = std::make_unique<CpuPackedKv>();
   static_cast<CpuPackedKv&>(*reuse).pack(kernels_, kv, threads_);
 }
 
 void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
                            std::span<const int32_t> visible, const Tensor& out) {
+  const auto pairs = std::accumulate(visible.begin(), visible.end(), int64_t{0});
+  const StageClock::Scope scope(clock_, StageClock::kAttention,
+                                4.0 * static_cast<double>(pairs * q.columns()));
   constexpr int64_t kFewRows = 4;
   if (packed == nullptr || q.rows() <= kFewRows) {
     attention_few_rows(kernels_, q, kv, visible, out, threads_);
+  } else if (packs_integers(kv)) {
+    int_attention(*int_kernels_, kernels_, q, kv, static_cast<const IntPackedKv&>(*packed), visible, out,
+                  threads_);
   } else {
     cpu::attention(kernels_, q, kv, static_cast<const CpuPackedKv&>(*packed), visible, out, threads_);
   }
@@ -150,8 +194,56 @@ void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* pa
 
 void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed,
                                const ScoreSpec& spec, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kScores);
   check_score_spec(spec, q.columns() / kv.k.columns(), kv.k.planes(), kv.length);
-  cpu::window_scores(kernels_, q, kv, static_cast<const CpuPackedKv*>(packed), spec, out, threads_);
+  const CpuPackedKv* keys = nullptr;
+  if (packed != nullptr && packs_integers(kv)) {
+    score_keys_.pack(kernels_, kv, threads_, false);
+    keys = &score_keys_;
+  } else {
+    keys = static_cast<const CpuPackedKv*>(packed);
+  }
+  cpu::window_scores(kernels_, q, kv, keys, spec, out, threads_);
+}
+
+void CpuBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                           const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kSelect);
+  HostBackend::aggregate(layers, aggregator, base, out);
+}
+
+void CpuBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kSelect);
+  HostBackend::top_k(scores, count, forced_tail, out);
+}
+
+void CpuBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
+  const StageClock::Scope scope(clock_, StageClock::kSelect);
+  HostBackend::gather_rows(x, indices, out);
+}
+
+void CpuBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
+  const StageClock::Scope scope(clock_, StageClock::kSelect);
+  HostBackend::gather_kv(from, indices, to);
+}
+
+StageClock::Scope::~Scope() {
+  const double ms = clock_.watch_.ms() - start_;
+  StageTime& stage = clock_.stages_[stage_];
+  stage.ms += ms;
+  if (clock_.recording_) stage.spans.push_back({start_, ms});
+}
+
+void StageClock::start() {
+  constexpr std::array<const char*, kStages> kNames{"linear", "attention", "scores", "select", "rest"};
+  for (size_t i = 0; i < kStages; ++i) stages_[i] = {kNames[i], 0, 0, {}};
+  recording_ = true;
+  watch_.restart();
+}
+
+std::vector<StageTime> StageClock::stop() {
+  recording_ = false;
+  return {std::make_move_iterator(stages_.begin()), std::make_move_iterator(stages_.end())};
 }
 
 }  // namespace claa::cpu

@@ -29,7 +29,6 @@ struct Kernels {
 
   float (*dot_f32)(const float* a, const float* b, int64_t n);
   float (*dot_bf16)(const uint16_t* a, const uint16_t* b, int64_t n);  // bf16 inputs, f32 sums
-  void (*add_scaled_bf16)(const uint16_t* x, int64_t n, float factor, float* y);
 
   // out = x / sqrt(mean(x^2) + eps) * weight, as f32 or bf16.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, void* out, bool bf16);
@@ -39,6 +38,14 @@ struct Kernels {
                     void* out, bool bf16);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*to_f32)(const uint16_t* x, int64_t n, float* out);
+
+  // For few queries of one KV head over keys and values where they lie, rows of `stride` elements, f32 or
+  // bf16: s[group, count] = q[group, n] k[count, n]^T; `wide` has room for a panel of keys in f32.
+  void (*few_dots)(const float* q, int group, const void* k, bool bf16, int64_t stride, int64_t n, int count,
+                   float* wide, float* s, int64_t s_stride);
+  // o[group, n] += p[group, count] v[count, n].
+  void (*few_sums)(const float* p, int64_t p_stride, int group, const void* v, bool bf16, int64_t stride,
+                   int64_t n, int count, float* o);
 };
 
 extern const Kernels kKernelsAvx2;

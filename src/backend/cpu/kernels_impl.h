@@ -10,166 +10,7 @@
 namespace claa::cpu {
 namespace CLAA_NAMESPACE {
 
-#if defined(__AVX512F__)
-using Vec = __m512;
-constexpr int kLanes = 16;
-constexpr int kRows = 12;  // 12 x 2 accumulators + 2 operands of 32 registers
-inline Vec load(const float* p) {
-  return _mm512_loadu_ps(p);
-}
-inline void store(float* p, Vec v) {
-  _mm512_storeu_ps(p, v);
-}
-inline Vec set1(float x) {
-  return _mm512_set1_ps(x);
-}
-inline Vec fma(Vec a, Vec b, Vec c) {
-  return _mm512_fmadd_ps(a, b, c);
-}
-inline Vec add(Vec a, Vec b) {
-  return _mm512_add_ps(a, b);
-}
-inline Vec sub(Vec a, Vec b) {
-  return _mm512_sub_ps(a, b);
-}
-inline Vec mul(Vec a, Vec b) {
-  return _mm512_mul_ps(a, b);
-}
-inline Vec div(Vec a, Vec b) {
-  return _mm512_div_ps(a, b);
-}
-inline Vec vmax(Vec a, Vec b) {
-  return _mm512_max_ps(a, b);
-}
-inline Vec vmin(Vec a, Vec b) {
-  return _mm512_min_ps(a, b);
-}
-inline Vec round_nearest(Vec a) {
-  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
-  const __m512i n = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
-}
-inline float first_lane(Vec a) {
-  return _mm512_cvtss_f32(a);
-}
-inline float reduce_add(Vec a) {
-  return _mm512_reduce_add_ps(a);
-}
-inline float reduce_max(Vec a) {
-  return _mm512_reduce_max_ps(a);
-}
-inline Vec load_bf16(const uint16_t* p) {
-  return _mm512_castsi512_ps(
-      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
-}
-inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs are finite
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
-}
-#else
-using Vec = __m256;
-constexpr int kLanes = 8;
-constexpr int kRows = 6;  // 6 x 2 accumulators + 2 operands + 1 broadcast of 16 registers
-inline Vec load(const float* p) {
-  return _mm256_loadu_ps(p);
-}
-inline void store(float* p, Vec v) {
-  _mm256_storeu_ps(p, v);
-}
-inline Vec set1(float x) {
-  return _mm256_set1_ps(x);
-}
-inline Vec fma(Vec a, Vec b, Vec c) {
-  return _mm256_fmadd_ps(a, b, c);
-}
-inline Vec add(Vec a, Vec b) {
-  return _mm256_add_ps(a, b);
-}
-inline Vec sub(Vec a, Vec b) {
-  return _mm256_sub_ps(a, b);
-}
-inline Vec mul(Vec a, Vec b) {
-  return _mm256_mul_ps(a, b);
-}
-inline Vec div(Vec a, Vec b) {
-  return _mm256_div_ps(a, b);
-}
-inline Vec vmax(Vec a, Vec b) {
-  return _mm256_max_ps(a, b);
-}
-inline Vec vmin(Vec a, Vec b) {
-  return _mm256_min_ps(a, b);
-}
-inline Vec round_nearest(Vec a) {
-  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
-  const __m256i n = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
-}
-inline float first_lane(Vec a) {
-  return _mm256_cvtss_f32(a);
-}
-inline float reduce_add(Vec a) {
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
-}
-inline float reduce_max(Vec a) {
-  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
-}
-inline Vec load_bf16(const uint16_t* p) {
-  return _mm256_castsi256_ps(
-      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
-}
-inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs are finite
-  const __m256i bits = _mm256_castps_si256(v);
-  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i high =
-      _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
-}
-#endif
-
-constexpr int kPanel = 2 * kLanes;
-constexpr float kLog2e = 1.44269504088896341f;
-
-inline uint16_t round_bf16(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, 4);
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-inline float widen_bf16(uint16_t x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float value;
-  memcpy(&value, &bits, 4);
-  return value;
-}
-
-// 2^x for x <= 127, relative error below 2e-7; x <= -127 gives 0. Degree-6 Taylor polynomial on [-1/2, 1/2].
-inline Vec exp2_vec(Vec x) {
-  x = vmax(vmin(x, set1(127.0f)), set1(-127.0f));
-  const Vec n = round_nearest(x);
-  const Vec f = sub(x, n);
-  Vec p = set1(1.5403530e-4f);
-  p = fma(p, f, set1(1.3333558e-3f));
-  p = fma(p, f, set1(9.6181291e-3f));
-  p = fma(p, f, set1(5.5504109e-2f));
-  p = fma(p, f, set1(2.4022651e-1f));
-  p = fma(p, f, set1(6.9314718e-1f));
-  p = fma(p, f, set1(1.0f));
-  return mul(p, pow2i(n));
-}
-inline float exp2_one(float x) {
-  return first_lane(exp2_vec(set1(x)));
-}
+#include "backend/cpu/vec_impl.h"
 
 // acc += a b over one 32-bit unit a lane: an f32 product, or two bf16 products.
 inline Vec mad(Vec acc, Vec a, Vec b) {
@@ -231,18 +72,6 @@ void gemm(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b
   }
 }
 
-inline float row_max(const float* s, int64_t n) {
-  int64_t i = 0;
-  float best = -__builtin_inff();
-  if (n >= kLanes) {
-    Vec m = load(s);
-    for (i = kLanes; i + kLanes <= n; i += kLanes) m = vmax(m, load(s + i));
-    best = reduce_max(m);
-  }
-  for (; i < n; ++i) best = s[i] > best ? s[i] : best;
-  return best;
-}
-
 void softmax_step(const float* s, int n, float scale, float* max, float* sum, uint32_t* p, float* o, int d) {
   const float previous = *max;
   const float block = row_max(s, n);
@@ -296,13 +125,6 @@ void add_scaled(const float* x, int64_t n, float factor, float* y) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(y + i, fma(load(x + i), f, load(y + i)));
   for (; i < n; ++i) y[i] += factor * x[i];
-}
-
-void add_scaled_bf16(const uint16_t* x, int64_t n, float factor, float* y) {
-  const Vec f = set1(factor);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(y + i, fma(load_bf16(x + i), f, load(y + i)));
-  for (; i < n; ++i) y[i] += factor * widen_bf16(x[i]);
 }
 
 float dot_f32(const float* a, const float* b, int64_t n) {
@@ -396,6 +218,149 @@ void to_f32(const uint16_t* x, int64_t n, float* out) {
   for (; i < n; ++i) out[i] = widen_bf16(x[i]);
 }
 
+#if defined(__AVX512F__)
+constexpr int kHeadsAtOnce = 4;  // 4 x 4 sums of 32 registers
+// Lane i of the result is the sum of all lanes of v[i].
+inline Vec sum_lanes(Vec (&v)[kLanes]) {
+  for (int i = 0; i < 8; ++i) {
+    v[i] = add(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m512d a = _mm512_castps_pd(v[2 * i]), b = _mm512_castps_pd(v[2 * i + 1]);
+    v[i] = add(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  for (int count = 2; count > 0; count /= 2) {
+    for (int i = 0; i < count; ++i) {
+      const Vec a = v[2 * i], b = v[2 * i + 1];
+      v[i] = add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+  }
+  return v[0];
+}
+#else
+constexpr int kHeadsAtOnce = 2;  // 2 x 4 sums of 16 registers
+inline Vec sum_lanes(Vec (&v)[kLanes]) {
+  for (int i = 0; i < 4; ++i) {
+    v[i] = add(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+  }
+  for (int i = 0; i < 2; ++i) {
+    const __m256d a = _mm256_castps_pd(v[2 * i]), b = _mm256_castps_pd(v[2 * i + 1]);
+    v[i] = add(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+  }
+  return add(_mm256_permute2f128_ps(v[0], v[1], 0x20), _mm256_permute2f128_ps(v[0], v[1], 0x31));
+}
+#endif
+
+// Products of one query with kLanes keys of f32, `stride` apart.
+inline Vec lane_dots(const float* q, const float* k, int64_t stride, int64_t n) {
+  Vec acc[kLanes];
+  int64_t vectors = n / kLanes * kLanes;
+  for (int j = 0; j < kLanes; ++j) {
+    Vec sum = set1(0);
+    for (int64_t i = 0; i < vectors; i += kLanes) sum = fma(load(q + i), load(k + j * stride + i), sum);
+    acc[j] = sum;
+  }
+  if (vectors == n) return sum_lanes(acc);
+  float rest[kLanes];
+  for (int j = 0; j < kLanes; ++j) {
+    rest[j] = 0;
+    for (int64_t i = vectors; i < n; ++i) rest[j] += q[i] * k[j * stride + i];
+  }
+  return add(sum_lanes(acc), load(rest));
+}
+
+void few_dots(const float* q, int group, const void* k, bool bf16, int64_t stride, int64_t n, int count,
+              float* wide, float* s, int64_t s_stride) {
+  for (int first = 0; first < count; first += kLanes) {
+    const int keys = count - first < kLanes ? count - first : kLanes;
+    const float* rows = static_cast<const float*>(k) + first * stride;
+    int64_t row_stride = stride;
+    if (bf16 || keys < kLanes) {  // widened, and never read beyond the last key
+      for (int j = 0; j < kLanes; ++j) {
+        const int64_t at = (first + (j < keys ? j : 0)) * stride;
+        if (bf16) {
+          to_f32(static_cast<const uint16_t*>(k) + at, n, wide + j * n);
+        } else {
+          memcpy(wide + j * n, static_cast<const float*>(k) + at, static_cast<size_t>(n) * sizeof(float));
+        }
+      }
+      rows = wide, row_stride = n;
+    }
+    for (int g = 0; g < group; ++g) {
+      float dots[kLanes];
+      store(dots, lane_dots(q + g * n, rows, row_stride, n));
+      memcpy(s + g * s_stride + first, dots, static_cast<size_t>(keys) * sizeof(float));
+    }
+  }
+}
+
+inline Vec load_value(const void* v, bool bf16, int64_t at) {
+  return bf16 ? load_bf16(static_cast<const uint16_t*>(v) + at) : load(static_cast<const float*>(v) + at);
+}
+
+// o[kHeads, kVectors * kLanes] += p v, both kept in registers over all keys.
+template <int kHeads, int kVectors>
+inline void sum_values(const float* p, int64_t p_stride, const void* v, bool bf16, int64_t stride, int count,
+                       float* o, int64_t o_stride) {
+  Vec acc[kHeads][kVectors];
+  for (int g = 0; g < kHeads; ++g) {
+    for (int i = 0; i < kVectors; ++i) acc[g][i] = load(o + g * o_stride + i * kLanes);
+  }
+  for (int j = 0; j < count; ++j) {
+    Vec value[kVectors];
+    for (int i = 0; i < kVectors; ++i) value[i] = load_value(v, bf16, j * stride + i * kLanes);
+    for (int g = 0; g < kHeads; ++g) {
+      const Vec weight = set1(p[g * p_stride + j]);
+      for (int i = 0; i < kVectors; ++i) acc[g][i] = fma(weight, value[i], acc[g][i]);
+    }
+  }
+  for (int g = 0; g < kHeads; ++g) {
+    for (int i = 0; i < kVectors; ++i) store(o + g * o_stride + i * kLanes, acc[g][i]);
+  }
+}
+
+template <int kHeads>
+inline void sum_heads(const float* p, int64_t p_stride, const void* v, bool bf16, int64_t stride, int64_t n,
+                      int count, float* o) {
+  const int64_t bytes = bf16 ? 2 : 4;
+  const auto at = [&](int64_t i) { return static_cast<const char*>(v) + i * bytes; };
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    sum_values<kHeads, 4>(p, p_stride, at(i), bf16, stride, count, o + i, n);
+  }
+  for (; i + kLanes <= n; i += kLanes) {
+    sum_values<kHeads, 1>(p, p_stride, at(i), bf16, stride, count, o + i, n);
+  }
+  for (; i < n; ++i) {
+    for (int g = 0; g < kHeads; ++g) {
+      for (int j = 0; j < count; ++j) {
+        const float value = bf16 ? widen_bf16(static_cast<const uint16_t*>(v)[j * stride + i])
+                                 : static_cast<const float*>(v)[j * stride + i];
+        o[g * n + i] += p[g * p_stride + j] * value;
+      }
+    }
+  }
+}
+
+void few_sums(const float* p, int64_t p_stride, int group, const void* v, bool bf16, int64_t stride,
+              int64_t n, int count, float* o) {
+  int g = 0;
+  for (; g + kHeadsAtOnce <= group; g += kHeadsAtOnce) {
+    sum_heads<kHeadsAtOnce>(p + g * p_stride, p_stride, v, bf16, stride, n, count, o + g * n);
+  }
+#if defined(__AVX512F__)
+  if (g + 3 == group) {
+    sum_heads<3>(p + g * p_stride, p_stride, v, bf16, stride, n, count, o + g * n);
+    return;
+  }
+  if (g + 2 <= group) {
+    sum_heads<2>(p + g * p_stride, p_stride, v, bf16, stride, n, count, o + g * n);
+    g += 2;
+  }
+#endif
+  if (g < group) sum_heads<1>(p + g * p_stride, p_stride, v, bf16, stride, n, count, o + g * n);
+}
+
 }  // namespace CLAA_NAMESPACE
 
 const Kernels CLAA_KERNELS = {
@@ -408,12 +373,13 @@ const Kernels CLAA_KERNELS = {
     CLAA_NAMESPACE::add_scaled,
     CLAA_NAMESPACE::dot_f32,
     CLAA_NAMESPACE::dot_bf16,
-    CLAA_NAMESPACE::add_scaled_bf16,
     CLAA_NAMESPACE::rms_norm,
     CLAA_NAMESPACE::swiglu,
     CLAA_NAMESPACE::rope_head,
     CLAA_NAMESPACE::to_bf16,
     CLAA_NAMESPACE::to_f32,
+    CLAA_NAMESPACE::few_dots,
+    CLAA_NAMESPACE::few_sums,
 };
 
 }  // namespace claa::cpu

@@ -1,0 +1,119 @@
+// Attention of few query rows, as in decoding, over K and V where they lie. The keys of a KV head are cut
+// into chunks, which the threads share whatever their number: every chunk reads its keys and values once for
+// all query heads of the group and leaves a softmax of its own, which are joined in order.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "backend/cpu/attention.h"
+
+namespace claa::cpu {
+namespace {
+
+constexpr int64_t kChunk = 512;  // keys; K and V of a chunk stay in the second cache between their two uses
+
+// Sums of one chunk for the query heads of one KV head: o relative to max, sum of the exponentials.
+struct Partial {
+  float max = 0, sum = 0;
+};
+
+// Of one thread.
+struct Scratch {
+  Scratch(int64_t group, int64_t head_size, int panel)
+      : q(static_cast<size_t>(group * head_size)),
+        s(static_cast<size_t>(group * kChunk)),
+        wide(static_cast<size_t>(panel * head_size)) {}
+  std::vector<float> q;     // [group, head_size]
+  std::vector<float> s;     // [group, keys of the chunk] logits, then exponentials
+  std::vector<float> wide;  // [panel, head_size] keys in f32
+};
+
+struct FewRows {
+  const Kernels& kernels;
+  const Tensor& q;
+  const KvView& kv;
+  std::span<const int32_t> visible;
+  const Tensor& out;
+  int64_t head_size, group, chunks;
+  std::vector<Partial> partials;  // [rows, KV heads, chunks, group]
+  std::vector<float> sums;        // [rows, KV heads, chunks, group, head_size]
+
+  void run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scratch);
+  void join(int64_t row, int64_t head);
+};
+
+void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scratch) {
+  const int64_t first = chunk * kChunk;
+  const int64_t count = std::min(kChunk, visible[static_cast<size_t>(row)] - first);
+  if (count <= 0) return;
+  const bool bf16 = kv.k.dtype == DType::kBF16;
+  const auto place = [&](const Tensor& t) {
+    return static_cast<const char*>(t.data) +
+           static_cast<size_t>(plane * t.stride[0] + first * t.stride[1]) * dtype_bytes(t.dtype);
+  };
+  const int64_t column = plane * group * head_size;
+  if (bf16) {
+    kernels.to_f32(q.ptr<uint16_t>(0, row) + column, group * head_size, scratch.q.data());
+  } else {
+    std::copy_n(q.ptr<float>(0, row) + column, group * head_size, scratch.q.data());
+  }
+  std::vector<float>& s = scratch.s;
+  kernels.few_dots(scratch.q.data(), static_cast<int>(group), place(kv.k), bf16, kv.k.stride[1], head_size,
+                   static_cast<int>(count), scratch.wide.data(), s.data(), kChunk);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+  const int64_t index = ((row * kv.k.planes() + plane) * chunks + chunk) * group;
+  float* o = sums.data() + index * head_size;
+  for (int64_t g = 0; g < group; ++g) {
+    float* logits = s.data() + g * kChunk;
+    Partial& partial = partials[static_cast<size_t>(index + g)];
+    partial.max = scale * *std::max_element(logits, logits + count);
+    partial.sum = kernels.exp_row(logits, count, scale);
+  }
+  std::fill_n(o, group * head_size, 0.0f);
+  kernels.few_sums(s.data(), kChunk, static_cast<int>(group), place(kv.v), bf16, kv.v.stride[1], head_size,
+                   static_cast<int>(count), o);
+}
+
+void FewRows::join(int64_t row, int64_t head) {
+  const int64_t used = (visible[static_cast<size_t>(row)] + kChunk - 1) / kChunk;
+  const auto index = [&](int64_t chunk) {
+    return ((row * kv.k.planes() + head / group) * chunks + chunk) * group + head % group;
+  };
+  float max = partials[static_cast<size_t>(index(0))].max;
+  for (int64_t c = 1; c < used; ++c) max = std::max(max, partials[static_cast<size_t>(index(c))].max);
+  std::vector<float> o(static_cast<size_t>(head_size));
+  float sum = 0;
+  for (int64_t c = 0; c < used; ++c) {
+    const Partial& partial = partials[static_cast<size_t>(index(c))];
+    const float weight = std::exp(partial.max - max);
+    sum += weight * partial.sum;
+    kernels.add_scaled(sums.data() + index(c) * head_size, head_size, weight, o.data());
+  }
+  store_row(kernels, o.data(), sum, head_size, out, row, head * head_size);
+}
+
+}  // namespace
+
+void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
+                        std::span<const int32_t> visible, const Tensor& out, int threads) {
+  const int64_t head_size = kv.k.columns(), planes = kv.k.planes(), rows = q.rows();
+  const int64_t heads = q.columns() / head_size;
+  FewRows job{kernels, q, kv, visible, out, head_size, heads / planes, (kv.length + kChunk - 1) / kChunk,
+              {},      {}};
+  job.partials.resize(static_cast<size_t>(rows * job.chunks * heads));
+  job.sums.resize(job.partials.size() * static_cast<size_t>(head_size));
+#pragma omp parallel num_threads(threads)
+  {
+    Scratch scratch(job.group, head_size, kernels.panel);
+#pragma omp for schedule(static)
+    for (int64_t item = 0; item < rows * planes * job.chunks; ++item) {
+      job.run_chunk(item / (planes * job.chunks), item / job.chunks % planes, item % job.chunks, scratch);
+    }
+#pragma omp for collapse(2) schedule(static)
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t head = 0; head < heads; ++head) job.join(row, head);
+    }
+  }
+}
+
+}  // namespace claa::cpu

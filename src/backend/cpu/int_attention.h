@@ -1,0 +1,45 @@
+// Tiled attention with an online softmax: queries times keys in 8 bits, probabilities times values in 16. A
+// key, a query and a value have one scale each, so that no row depends on a later token; a value's scale is
+// multiplied into its probabilities, which are relative to the largest of their block of keys, so that a long
+// tail beside one large probability is not lost.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/int_kernels.h"
+#include "backend/cpu/kernels.h"
+
+namespace claa::cpu {
+
+class IntPackedKv : public PackedKv {
+ public:
+  void pack(const IntKernels& kernels, const KvView& kv, int threads);
+
+  int64_t depth = 0;        // units of four of a key
+  int64_t padded_head = 0;  // head_size rounded up to the panel
+  const uint32_t* k(int64_t head) const { return k_.data() + head * k_stride_; }
+  const uint32_t* v(int64_t head) const { return v_.data() + head * v_stride_; }
+  const int32_t* offsets(int64_t head, int64_t key) const { return offsets_.data() + head * slots_ + key; }
+  // Scales of the keys from `key` on; the factor is left to the query.
+  IntSoftmax scales(int64_t head, int64_t key) const;
+
+ private:
+  void pack_key(const IntKernels& kernels, const KvView& kv, int64_t head, int64_t slot);
+  void pack_value(const IntKernels& kernels, const KvView& kv, int64_t head, int64_t slot);
+  void clear_slot(const IntKernels& kernels, int64_t head, int64_t slot);
+  std::vector<uint32_t> k_;  // [heads, panels, depth, panel] fours along the head
+  std::vector<uint32_t> v_;  // [heads, slots / 2, padded_head] pairs along the slots
+  // [heads, slots] -128 times the sum of a key, as queries are stored plus 128
+  std::vector<int32_t> offsets_;
+  std::vector<float> key_scale_, log_value_, unvalue_;  // [heads, slots]
+  int64_t k_stride_ = 0, v_stride_ = 0, slots_ = 0;
+};
+
+// As attention() of attention.h; head sizes up to kIntMaxHead.
+void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
+                   const IntPackedKv& packed, std::span<const int32_t> visible, const Tensor& out,
+                   int threads);
+
+}  // namespace claa::cpu

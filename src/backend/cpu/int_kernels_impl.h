@@ -1,0 +1,347 @@
+// Integer kernel bodies, included once per instruction set by int_kernels_*.cc with CLAA_KERNELS (table
+// name), CLAA_NAMESPACE and CLAA_NAME set. No include guard: every inclusion is another namespace.
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/cpu/int_kernels.h"
+
+namespace claa::cpu {
+namespace CLAA_NAMESPACE {
+
+#include "backend/cpu/vec_impl.h"
+
+#if defined(__AVX512F__)
+using IVec = __m512i;
+inline IVec iload(const void* p) {
+  return _mm512_loadu_si512(p);
+}
+inline void istore(void* p, IVec v) {
+  _mm512_storeu_si512(p, v);
+}
+inline IVec iset1(int32_t x) {
+  return _mm512_set1_epi32(x);
+}
+inline Vec to_float(IVec v) {
+  return _mm512_cvtepi32_ps(v);
+}
+inline Vec vabs(Vec v) {
+  return _mm512_abs_ps(v);
+}
+// acc += four products of unsigned a and signed b.
+inline IVec mad8(IVec acc, IVec a, IVec b) {
+  return _mm512_dpbusd_epi32(acc, a, b);
+}
+// acc += two products of 16 bits.
+inline IVec mad16(IVec acc, IVec a, IVec b) {
+  return _mm512_dpwssd_epi32(acc, a, b);
+}
+inline void store_u8(uint8_t* p, Vec v) {  // of 0 to 255, rounded to nearest
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+inline void store_i16(void* p, Vec v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+inline Vec scale_pow2(Vec v, Vec n) {
+  return _mm512_scalef_ps(v, n);
+}
+#else
+using IVec = __m256i;
+inline IVec iload(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+inline void istore(void* p, IVec v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), v);
+}
+inline IVec iset1(int32_t x) {
+  return _mm256_set1_epi32(x);
+}
+inline Vec to_float(IVec v) {
+  return _mm256_cvtepi32_ps(v);
+}
+inline Vec vabs(Vec v) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+// Even and odd bytes apart, as the instruction for bytes would saturate.
+inline IVec mad8(IVec acc, IVec a, IVec b) {
+  const IVec even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(255)),
+                                      _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+  const IVec odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+  return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+}
+inline IVec mad16(IVec acc, IVec a, IVec b) {
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+}
+inline __m128i narrow16(Vec v) {
+  const __m256i n = _mm256_cvtps_epi32(v);
+  return _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+}
+inline void store_u8(uint8_t* p, Vec v) {
+  const __m128i n = narrow16(v);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(n, n));
+}
+inline void store_i16(void* p, Vec v) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), narrow16(v));
+}
+inline Vec scale_pow2(Vec v, Vec n) {
+  return mul(v, pow2i(n));
+}
+#endif
+
+// 2^x for -100 <= x <= 100, below that 2^-100; relative error 4e-6 (degree 4, Chebyshev nodes of [-1/2,
+// 1/2]).
+inline Vec exp2_short(Vec x) {
+  x = vmax(x, set1(-100.0f));
+  const Vec n = round_nearest(x);
+  const Vec f = sub(x, n);
+  Vec p = set1(9.6760371e-3f);
+  p = fma(p, f, set1(5.5922036e-2f));
+  p = fma(p, f, set1(2.4022107e-1f));
+  p = fma(p, f, set1(6.9312103e-1f));
+  p = fma(p, f, set1(1.0000001f));
+  return scale_pow2(p, n);
+}
+
+inline Vec load_as(const void* x, bool bf16, int64_t i) {
+  return bf16 ? load_bf16(static_cast<const uint16_t*>(x) + i) : load(static_cast<const float*>(x) + i);
+}
+inline float one_as(const void* x, bool bf16, int64_t i) {
+  return bf16 ? widen_bf16(static_cast<const uint16_t*>(x)[i]) : static_cast<const float*>(x)[i];
+}
+inline float largest_magnitude(const void* x, bool bf16, int64_t first, int64_t end) {
+  Vec best = set1(0);
+  int64_t i = first;
+  for (; i + kLanes <= end; i += kLanes) best = vmax(best, vabs(load_as(x, bf16, i)));
+  float largest = reduce_max(best);
+  for (; i < end; ++i) {
+    const float magnitude = __builtin_fabsf(one_as(x, bf16, i));
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return largest;
+}
+
+void quantize(const void* x, bool bf16, int64_t n, uint8_t* out, float* scales) {
+  for (int64_t first = 0; first < n; first += kIntGroup) {
+    const int64_t end = first + kIntGroup < n ? first + kIntGroup : n;
+    const float largest = largest_magnitude(x, bf16, first, end);
+    const float inverse = largest > 0 ? 127.0f / largest : 0;
+    scales[first / kIntGroup] = largest / 127.0f;
+    int64_t i = first;
+    for (; i + kLanes <= end; i += kLanes) {
+      store_u8(out + i, fma(load_as(x, bf16, i), set1(inverse), set1(128.0f)));
+    }
+    for (; i < end; ++i) {
+      out[i] = static_cast<uint8_t>(_mm_cvtss_si32(_mm_set_ss(one_as(x, bf16, i) * inverse + 128.0f)));
+    }
+  }
+  for (int64_t i = n; i % 4 != 0; ++i) out[i] = 128;
+}
+
+float quantize16(const void* x, bool bf16, int64_t n, int limit, int16_t* out) {
+  float largest = largest_magnitude(x, bf16, 0, n);
+  largest = largest > 0x1p-24f ? largest : 0x1p-24f;
+  const float inverse = static_cast<float>(limit) / largest;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store_i16(out + i, mul(load_as(x, bf16, i), set1(inverse)));
+  for (; i < n; ++i) {
+    out[i] = static_cast<int16_t>(_mm_cvtss_si32(_mm_set_ss(one_as(x, bf16, i) * inverse)));
+  }
+  return largest / static_cast<float>(limit);
+}
+
+// acc[kM][2] += a[kM, k] b[k, panel], a and b in units of 32 bits.
+template <int kM, bool kBytes>
+inline void multiply(int64_t k, const int32_t* a, int64_t lda, const int32_t* b, int64_t row_stride,
+                     IVec (&acc)[kM][2]) {
+  for (int64_t kk = 0; kk < k; ++kk) {
+    const IVec b0 = iload(b + kk * row_stride);
+    const IVec b1 = iload(b + kk * row_stride + kLanes);
+#pragma GCC unroll 12
+    for (int i = 0; i < kM; ++i) {
+      const IVec ai = iset1(a[i * lda + kk]);
+      acc[i][0] = kBytes ? mad8(acc[i][0], ai, b0) : mad16(acc[i][0], ai, b0);
+      acc[i][1] = kBytes ? mad8(acc[i][1], ai, b1) : mad16(acc[i][1], ai, b1);
+    }
+  }
+}
+
+// Calls tile.run<rows>(first row) for m rows, as many at once as fit in registers.
+template <int kM, class Tile>
+inline void last_rows(int row, int rest, const Tile& tile) {
+  if (rest == kM) {
+    tile.template run<kM>(row);
+  } else if constexpr (kM > 1) {
+    last_rows<kM - 1>(row, rest, tile);
+  }
+}
+template <class Tile>
+inline void by_rows(int m, const Tile& tile) {
+  int row = 0;
+  for (; row + kRows <= m; row += kRows) tile.template run<kRows>(row);
+  if (row < m) last_rows<kRows - 1>(row, m - row, tile);
+}
+
+struct LinearTile {
+  int64_t units, groups;
+  const int32_t* a;  // [m, units]
+  const float* a_scales;
+  const IntPanel& weight;
+  float* c;
+  int64_t ldc;
+  bool accumulate;
+
+  template <int kM>
+  void run(int row) const {
+    constexpr int64_t kGroupUnits = kIntGroup / 4;
+    const int32_t* b = reinterpret_cast<const int32_t*>(weight.units);
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t first = g * kGroupUnits;
+      const int64_t count = units - first < kGroupUnits ? units - first : kGroupUnits;
+      IVec acc[kM][2];
+      for (int i = 0; i < kM; ++i) {
+        acc[i][0] = iload(weight.offsets + g * kPanel);
+        acc[i][1] = iload(weight.offsets + g * kPanel + kLanes);
+      }
+      multiply<kM, true>(count, a + row * units + first, units, b + first * kPanel, kPanel, acc);
+      const bool add_to = accumulate || g > 0;
+      const Vec w0 = load(weight.scales + g * kPanel), w1 = load(weight.scales + g * kPanel + kLanes);
+      for (int i = 0; i < kM; ++i) {
+        float* to = c + (row + i) * ldc;
+        const Vec scale = set1(a_scales[(row + i) * groups + g]);
+        store(to, fma(to_float(acc[i][0]), mul(w0, scale), add_to ? load(to) : set1(0)));
+        store(to + kLanes, fma(to_float(acc[i][1]), mul(w1, scale), add_to ? load(to + kLanes) : set1(0)));
+      }
+    }
+  }
+};
+
+void linear(int m, int64_t units, const uint8_t* a, const float* a_scales, const IntPanel& weight, float* c,
+            int64_t ldc, bool accumulate) {
+  const int64_t groups = (4 * units + kIntGroup - 1) / kIntGroup;
+  by_rows(m, LinearTile{units, groups, reinterpret_cast<const int32_t*>(a), a_scales, weight, c, ldc,
+                        accumulate});
+}
+
+struct ProductTile {
+  int k;
+  const int32_t* a;
+  int64_t lda;
+  const int32_t* b;
+  int64_t row_stride;
+  const float* weight;     // null: c = sums as integers, and bytes
+  const int32_t* offsets;  // of bytes
+  void* c;
+  int64_t ldc;
+
+  template <int kM>
+  void run(int row) const {
+    IVec acc[kM][2];
+    if (weight == nullptr) {
+      for (int i = 0; i < kM; ++i) acc[i][0] = iload(offsets), acc[i][1] = iload(offsets + kLanes);
+      multiply<kM, true>(k, a + row * lda, lda, b, row_stride, acc);
+    } else {
+      for (int i = 0; i < kM; ++i) acc[i][0] = acc[i][1] = iset1(0);
+      multiply<kM, false>(k, a + row * lda, lda, b, row_stride, acc);
+    }
+    for (int i = 0; i < kM; ++i) {
+      const int64_t at = (row + i) * ldc;
+      if (weight == nullptr) {
+        istore(static_cast<int32_t*>(c) + at, acc[i][0]);
+        istore(static_cast<int32_t*>(c) + at + kLanes, acc[i][1]);
+      } else {
+        float* to = static_cast<float*>(c) + at;
+        const Vec w = set1(weight[row + i]);
+        store(to, fma(to_float(acc[i][0]), w, load(to)));
+        store(to + kLanes, fma(to_float(acc[i][1]), w, load(to + kLanes)));
+      }
+    }
+  }
+};
+
+void products(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t panel_stride,
+              int64_t row_stride, const int32_t* offsets, int32_t* c, int64_t ldc) {
+  for (int column = 0; column < n; column += kPanel) {
+    const uint32_t* panel = b + column / kPanel * panel_stride;
+    by_rows(m,
+            ProductTile{k, reinterpret_cast<const int32_t*>(a), lda, reinterpret_cast<const int32_t*>(panel),
+                        row_stride, nullptr, offsets + column, c + column, ldc});
+  }
+}
+
+void add_products(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b,
+                  int64_t panel_stride, int64_t row_stride, const float* weight, float* c, int64_t ldc) {
+  for (int column = 0; column < n; column += kPanel) {
+    const uint32_t* panel = b + column / kPanel * panel_stride;
+    by_rows(m,
+            ProductTile{k, reinterpret_cast<const int32_t*>(a), lda, reinterpret_cast<const int32_t*>(panel),
+                        row_stride, weight, nullptr, c + column, ldc});
+  }
+}
+
+// Products to logarithms (base 2) of probability times the value's scale, in place; returns their maximum.
+inline float to_logarithms(int32_t* s, int n, int64_t seen, const IntSoftmax& step) {
+  float* t = reinterpret_cast<float*>(s);
+  const Vec factor = set1(step.factor);
+  Vec best = set1(-__builtin_inff());
+  for (int i = 0; i < n; i += kLanes) {
+    const Vec scale = mul(load(step.key_scale + i), factor);
+    const Vec v = fma(to_float(iload(s + i)), scale, load(step.log_value + i));
+    best = vmax(best, v);
+    store(t + i, v);
+  }
+  if (seen >= n) return reduce_max(best);
+  for (int64_t i = seen; i < n; ++i) t[i] = -__builtin_inff();
+  return row_max(t, n);
+}
+
+float softmax_step(int32_t* s, int n, int64_t seen, const IntSoftmax& step, float* max, float* sum,
+                   uint16_t* p, float* o, int d) {
+  if (seen <= 0) {
+    memset(p, 0, static_cast<size_t>(n) * sizeof(uint16_t));
+    return 0;
+  }
+  const float block = to_logarithms(s, n, seen, step);
+  const float* t = reinterpret_cast<const float*>(s);
+  const float* unvalue = step.unvalue;
+  float visible[kIntKeyBlock];
+  if (seen < n) {  // what comes later counts nothing at all, whatever its scale
+    for (int i = 0; i < n; ++i) visible[i] = i < seen ? unvalue[i] : 0;
+    unvalue = visible;
+  }
+  constexpr float kLog2Max = 10.99929541f;  // log2(kMaxProbability)
+  const Vec shift = set1(block - kLog2Max);
+  Vec total = set1(0);
+  for (int i = 0; i < n; i += kLanes) {
+    const Vec e = exp2_short(sub(load(t + i), shift));
+    total = fma(e, load(unvalue + i), total);
+    store_i16(p + i, e);
+  }
+  const float previous = *max;
+  float weight = 1.0f / kMaxProbability;
+  if (block > previous) {
+    const float keep = previous == -__builtin_inff() ? 0.0f : exp2_one(previous - block);
+    for (int i = 0; i < d; i += kLanes) store(o + i, mul(load(o + i), set1(keep)));  // d is padded
+    *sum *= keep;
+    *max = block;
+  } else {
+    weight *= exp2_one(block - previous);
+  }
+  *sum += weight * reduce_add(total);
+  return weight;
+}
+
+}  // namespace CLAA_NAMESPACE
+
+const IntKernels CLAA_KERNELS = {
+    CLAA_NAME,
+    CLAA_NAMESPACE::kPanel,
+    CLAA_NAMESPACE::quantize,
+    CLAA_NAMESPACE::quantize16,
+    CLAA_NAMESPACE::linear,
+    CLAA_NAMESPACE::products,
+    CLAA_NAMESPACE::softmax_step,
+    CLAA_NAMESPACE::add_products,
+};
+
+}  // namespace claa::cpu

@@ -1,0 +1,106 @@
+#include "backend/cpu/int_weight.h"
+
+#include <algorithm>
+
+namespace claa::cpu {
+namespace {
+
+constexpr int64_t kTileRows = 96;  // rows that a panel stays in the first cache for
+
+int64_t units_of(int64_t inputs) {
+  return (inputs + 3) / 4;
+}
+int64_t groups_of(int64_t inputs) {
+  return (4 * units_of(inputs) + kIntGroup - 1) / kIntGroup;
+}
+
+}  // namespace
+
+// rows [count, inputs] -> one panel; the outputs beyond `count` are zero.
+void IntLinear::pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const {
+  const int64_t width = kernels_.panel, inputs = weight.inputs, groups = groups_of(inputs);
+  int8_t* to = weight.units.data() + panel * units_of(inputs) * width * 4;
+  int32_t* offsets = weight.offsets.data() + panel * groups * width;
+  float* scales = weight.scales.data() + panel * groups * width;
+  std::vector<uint8_t> row(static_cast<size_t>(units_of(inputs) * 4));
+  std::vector<float> row_scales(static_cast<size_t>(groups));
+  for (int64_t column = 0; column < count; ++column) {
+    kernels_.quantize(rows + column * inputs, false, inputs, row.data(), row_scales.data());
+    for (int64_t g = 0; g < groups; ++g) scales[g * width + column] = row_scales[static_cast<size_t>(g)];
+    for (int64_t i = 0; i < static_cast<int64_t>(row.size()); ++i) {
+      const int value = row[static_cast<size_t>(i)] - 128;
+      to[(i / 4 * width + column) * 4 + i % 4] = static_cast<int8_t>(value);
+      offsets[i / kIntGroup * width + column] -= 128 * value;
+    }
+  }
+}
+
+std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const {
+  auto weight = std::make_unique<IntWeight>();
+  weight->outputs = source.outputs;
+  weight->inputs = source.inputs;
+  const int64_t width = kernels_.panel;
+  const int64_t panels = (source.outputs + width - 1) / width;
+  weight->units.resize(static_cast<size_t>(panels * units_of(source.inputs) * width * 4));
+  weight->offsets.resize(static_cast<size_t>(panels * groups_of(source.inputs) * width));
+  weight->scales.resize(weight->offsets.size());
+  std::vector<float> rows(static_cast<size_t>(source.outputs * source.inputs));
+  source.fill(0, source.outputs, rows.data());
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    const int64_t count = std::min(width, source.outputs - panel * width);
+    pack_panel(rows.data() + panel * width * source.inputs, panel, count, *weight);
+  }
+  weight->bytes = weight->units.size() + 4 * (weight->offsets.size() + weight->scales.size());
+  return weight;
+}
+
+void IntLinear::run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows,
+                         const Tensor& out, bool accumulate) const {
+  const int64_t width = kernels_.panel, units = units_of(weight.inputs), groups = groups_of(weight.inputs);
+  const IntPanel packed{weight.units.data() + panel * units * width * 4,
+                        weight.offsets.data() + panel * groups * width,
+                        weight.scales.data() + panel * groups * width};
+  const uint8_t* a = quantized_.data() + first * units * 4;
+  const float* a_scales = row_scales_.data() + first * groups;
+  const int64_t columns = std::min(width, weight.outputs - panel * width);
+  const int m = static_cast<int>(rows);
+  if (columns == width) {
+    kernels_.linear(m, units, a, a_scales, packed, out.ptr<float>(0, first) + panel * width, out.stride[1],
+                    accumulate);
+    return;
+  }
+  std::vector<float> wide(static_cast<size_t>(rows * width));
+  for (int64_t r = 0; accumulate && r < rows; ++r) {
+    std::copy_n(out.ptr<float>(0, first + r) + panel * width, columns, wide.data() + r * width);
+  }
+  kernels_.linear(m, units, a, a_scales, packed, wide.data(), width, accumulate);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(wide.data() + r * width, columns, out.ptr<float>(0, first + r) + panel * width);
+  }
+}
+
+void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate) {
+  const int64_t rows = x.rows(), units = units_of(weight.inputs), groups = groups_of(weight.inputs);
+  quantized_.resize(std::max(quantized_.size(), static_cast<size_t>(rows * units * 4)));
+  row_scales_.resize(std::max(row_scales_.size(), static_cast<size_t>(rows * groups)));
+  const int64_t panels = (weight.outputs + kernels_.panel - 1) / kernels_.panel;
+  const int64_t blocks = (rows + kTileRows - 1) / kTileRows;
+#pragma omp parallel num_threads(threads_)
+  {
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      const char* from =
+          static_cast<const char*>(x.data) + static_cast<size_t>(r * x.stride[1]) * dtype_bytes(x.dtype);
+      kernels_.quantize(from, x.dtype == DType::kBF16, weight.inputs, quantized_.data() + r * units * 4,
+                        row_scales_.data() + r * groups);
+    }
+#pragma omp for schedule(static)
+    for (int64_t item = 0; item < panels * blocks; ++item) {
+      const int64_t first = item % blocks * kTileRows;
+      run_tile(weight, item / blocks, first, std::min(kTileRows, rows - first), out, accumulate);
+    }
+  }
+}
+
+}  // namespace claa::cpu
