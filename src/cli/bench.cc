@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <random>
-#include <regex>
 
 #include "claa/prefill.h"
 #include "cli/bench_report.h"
@@ -115,10 +115,12 @@ double run_peer(std::string command, int64_t tokens) {
   if (status != 0) fail(ErrorCode::kIo, "the peer '{}' failed (status {})", command, status);
   output.erase(output.find_last_not_of("\n") + 1);
   const std::string line = output.substr(output.rfind('\n') + 1);
-  static const std::regex kNumber("[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]+)?");
+  const size_t last = line.find_last_of("0123456789");
   double ms = 0;
-  for (std::sregex_iterator it(line.begin(), line.end(), kNumber), end; it != end; ++it)
-    ms = std::stod(it->str());
+  if (last != std::string::npos) {
+    const size_t first = line.find_last_not_of("0123456789.", last) + 1;
+    std::from_chars(line.data() + first, line.data() + last + 1, ms);
+  }
   if (ms <= 0) {
     fail(ErrorCode::kInvalidArgument, "the last line of the peer '{}' has no milliseconds: '{}'", command,
          line);
