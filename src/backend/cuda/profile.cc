@@ -24,7 +24,10 @@ void Profile::start() {
 std::vector<StageTime> Profile::stop() {
   running_ = false;
   check(cudaStreamSynchronize(stream_), "profile");
-  std::vector<StageTime> times = {{"linear", 0}, {"attention", 0}, {"scores", 0}, {"select", 0}, {"rest", 0}};
+  std::vector<StageTime> times;
+  for (const char* stage : {"linear", "attention", "scores", "select", "rest"}) {
+    times.push_back({stage, 0, 0, {}});
+  }
   for (const Span& span : spans_) {
     float ms = 0;
     check(cudaEventElapsedTime(&ms, span.begin, span.end), "profile");
