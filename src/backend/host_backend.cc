@@ -53,21 +53,17 @@ void HostBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tens
 
 void HostBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
   const size_t row_bytes = static_cast<size_t>(from.k.columns()) * dtype_bytes(from.k.dtype);
-  const auto row = [](const Tensor& t, int64_t plane, int64_t r) {
-    return static_cast<char*>(t.data) +
-           static_cast<size_t>(plane * t.stride[0] + r * t.stride[1]) * dtype_bytes(t.dtype);
-  };
   for (int64_t head = 0; head < from.k.planes(); ++head) {
     const int32_t* index =
         indices.data == nullptr ? nullptr : indices.ptr<int32_t>(0, indices.rows() == 1 ? 0 : head);
     if (index == nullptr) {
-      std::memcpy(row(to.k, head, 0), row(from.k, head, 0), row_bytes * static_cast<size_t>(to.length));
-      std::memcpy(row(to.v, head, 0), row(from.v, head, 0), row_bytes * static_cast<size_t>(to.length));
+      std::memcpy(to.k.address(head, 0), from.k.address(head, 0), row_bytes * static_cast<size_t>(to.length));
+      std::memcpy(to.v.address(head, 0), from.v.address(head, 0), row_bytes * static_cast<size_t>(to.length));
       continue;
     }
     for (int64_t slot = 0; slot < to.length; ++slot) {
-      std::memcpy(row(to.k, head, slot), row(from.k, head, index[slot]), row_bytes);
-      std::memcpy(row(to.v, head, slot), row(from.v, head, index[slot]), row_bytes);
+      std::memcpy(to.k.address(head, slot), from.k.address(head, index[slot]), row_bytes);
+      std::memcpy(to.v.address(head, slot), from.v.address(head, index[slot]), row_bytes);
     }
   }
 }

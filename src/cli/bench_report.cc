@@ -6,28 +6,22 @@
 #include <iostream>
 
 #include "core/output_file.h"
+#include "eval/bootstrap.h"
 
 namespace claa::cli {
 namespace {
+
+using eval::median;
+
+double decode_ms(const BenchRow& row) {  // a token; 0 when none was decoded
+  return row.decode.empty() ? 0 : median(row.decode);
+}
 
 double keep_of(const BenchRow& row) {
   return row.keep.empty() ? 1.0 : std::stod(row.keep);
 }
 
-double stage_sum(const BenchRow& row) {
-  double sum = 0;
-  for (const StageTime& stage : row.stages) sum += stage.ms;
-  return sum;
-}
-
 }  // namespace
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 void print_markdown(const std::vector<BenchRow>& rows, const BenchTarget& target) {
   const auto noted =
@@ -43,7 +37,7 @@ void print_markdown(const std::vector<BenchRow>& rows, const BenchTarget& target
         "| {} | {} | {:.2f} | {:.1f} | {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.1f} | {:.0f} |\n", row.tokens,
         row.method, keep_of(row), ttft, *std::min_element(row.ttft.begin(), row.ttft.end()),
         *std::max_element(row.ttft.begin(), row.ttft.end()), 1000.0 * static_cast<double>(row.tokens) / ttft,
-        median(row.select), median(row.decode), static_cast<double>(row.peak_bytes) / (1024 * 1024));
+        median(row.select), decode_ms(row), static_cast<double>(row.peak_bytes) / (1024 * 1024));
   }
 }
 
@@ -63,12 +57,13 @@ void print_stages(const std::vector<BenchRow>& rows, double peak) {
   std::cout << "---:|---:|\n";
   for (const BenchRow& row : rows) {
     std::cout << fmt::format("| {} | {} | {:.2f} |", row.tokens, row.method, keep_of(row));
-    double ceiling = 0;
+    double sum = 0, ceiling = 0;
     for (const StageTime& stage : row.stages) {
       std::cout << fmt::format(" {:.2f} |", stage.ms);
+      sum += stage.ms;
       if (stage.stage == "linear" || stage.stage == "attention") ceiling += stage.ms;
     }
-    std::cout << fmt::format(" {:.2f} | {:.3f} |", stage_sum(row), median(row.ttft) / ceiling);
+    std::cout << fmt::format(" {:.2f} | {:.3f} |", sum, median(row.ttft) / ceiling);
     for (const StageTime& stage : row.stages) {
       if (stage.flops == 0) continue;
       const double rate = stage.flops / (stage.ms * 1e-3);
@@ -133,7 +128,7 @@ void print_json(const std::vector<BenchRow>& rows, const std::vector<BenchPeer>&
         {"tokens_per_s", rounded(1000.0 * static_cast<double>(row.tokens) / ttft)},
         {"select_ms", rounded(median(row.select))},
         {"peak_bytes", row.peak_bytes},
-        {"decode_ms", rounded(median(row.decode))},
+        {"decode_ms", rounded(decode_ms(row))},
         {"stages_ms", stages}});
     boost::json::object& object = json.back().as_object();
     if (!rates.empty()) object["gflops_per_s"] = rates;

@@ -28,7 +28,6 @@ struct BenchPeer {
   std::vector<double> ms;
 };
 
-double median(std::vector<double> values);
 void print_markdown(const std::vector<BenchRow>& rows, const BenchTarget& target);
 // Time of the device by kind of work, from a run of its own: measuring it costs a little. `peak` in FLOP/s, 0
 // when it is not known.

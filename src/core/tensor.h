@@ -70,6 +70,11 @@ struct Tensor {
   T* ptr(int64_t plane = 0, int64_t row = 0) const {
     return static_cast<T*>(data) + plane * stride[0] + row * stride[1];
   }
+  // Address of an element of whatever type.
+  void* address(int64_t plane, int64_t row, int64_t column = 0) const {
+    return static_cast<char*>(data) +
+           static_cast<size_t>(plane * stride[0] + row * stride[1] + column) * dtype_bytes(dtype);
+  }
   // Rows [first, first + count) of every plane.
   Tensor slice_rows(int64_t first, int64_t count) const {
     require(first >= 0 && count >= 0 && first + count <= shape[1], "slice_rows: range outside the tensor");

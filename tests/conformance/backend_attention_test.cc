@@ -109,6 +109,16 @@ TEST_P(Attention, FewRowsWithoutPacking) {
   }
 }
 
+// The keys of a single row are cut into chunks of 512, whose softmaxes are joined, and its heads into groups.
+TEST_P(Attention, FewRowsOverChunksAndGroups) {
+  for (const int64_t length : {511, 512, 513, 1500}) {
+    const std::vector<int32_t> last = {static_cast<int32_t>(length)};
+    check({2, 3, 64, length, 1, 5}, last, false);
+  }
+  const std::vector<int32_t> rows = {3, 512, 600};  // of one call, seeing different numbers of chunks
+  for (const int64_t group : {1, 2, 4, 5, 6, 7, 9}) check({1, group, 72, 600, 3, 5}, rows, false);
+}
+
 // One tile holds many rows and heads; more rows than fit in any tile must not differ.
 TEST_P(Attention, ManyHeadsOfAGroup) {
   check_causal({1, 16, 16, 50, 0});

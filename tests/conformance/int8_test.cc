@@ -29,6 +29,23 @@ class Int8 : public testing::TestWithParam<std::string> {
   test::Random random;
 };
 
+struct Case {
+  Case(int64_t kv_heads, int64_t group, int64_t head_size, int64_t length, int64_t rows)
+      : q(DType::kBF16, rows, kv_heads * group * head_size),
+        k(DType::kBF16, kv_heads, length, head_size),
+        v(DType::kBF16, kv_heads, length, head_size),
+        view{k.tensor, v.tensor, length},
+        out(DType::kBF16, rows, kv_heads * group * head_size) {}
+  void run(Backend& on, std::span<const int32_t> visible) {
+    std::unique_ptr<PackedKv> packed;
+    on.pack_kv(view, packed);
+    on.attention(q.tensor, view, packed.get(), visible, out.tensor);
+  }
+  Array q, k, v;
+  KvView view;
+  Array out;
+};
+
 // Half a step of 8 bits at every element of a row, whose groups have a scale each.
 std::vector<double> half_steps(const std::vector<double>& row) {
   std::vector<double> steps(row.size());
@@ -104,6 +121,36 @@ TEST_P(Int8, RowsOfZerosStayZero) {
   for (int64_t o = 0; o < 16; ++o) EXPECT_EQ(out.get(0, 3, o), 0.0f);
 }
 
+// Finer types would pass the bounds above: the products are those of integers.
+TEST_P(Int8, MultipliesIntegers) {
+  EXPECT_NE(backend->description().find("int8"), std::string::npos);
+  const WeightSource source{96, 576, false, [this](int64_t, int64_t count, float* to) {
+                              for (int64_t i = 0; i < count * 576; ++i) to[i] = random.normal();
+                            }};
+  const auto weight = backend->prepare(source);
+  EXPECT_LT(weight->bytes, 96u * 576u * 5 / 4);  // a byte a weight, and the scales
+  // What is below half a step beside the largest of its group vanishes.
+  Array x(DType::kBF16, 1, 576), out(DType::kF32, 1, 96);
+  x.fill([] { return 0.0f; });
+  x.set(0, 0, 0, 100), x.set(0, 0, 1, 0.25f);
+  backend->linear(x.tensor, *weight, out.tensor, false);
+  const float with = out.get(0, 0, 0);
+  x.set(0, 0, 1, 0);
+  backend->linear(x.tensor, *weight, out.tensor, false);
+  EXPECT_EQ(out.get(0, 0, 0), with);
+
+  Case in(1, 2, 64, 64, 8);
+  for (Array* array : {&in.q, &in.k, &in.v}) array->fill(random.source());
+  for (int64_t t = 0; t < 64; ++t) in.k.set(0, t, 0, 100), in.k.set(0, t, 1, 0.25f);
+  const std::vector<int32_t> visible(8, 64);
+  in.run(*backend, visible);
+  std::vector<char> before(in.out.tensor.bytes());
+  std::memcpy(before.data(), in.out.bytes(), before.size());
+  for (int64_t t = 0; t < 64; t += 2) in.k.set(0, t, 1, 0);
+  in.run(*backend, visible);
+  EXPECT_EQ(std::memcmp(before.data(), in.out.bytes(), before.size()), 0);
+}
+
 // The vocabulary's table keeps bf16: embeddings come back as they are.
 TEST_P(Int8, TablesKeepTheirValues) {
   const auto table = backend->prepare({5, 8, true, [](int64_t first, int64_t count, float* to) {
@@ -115,23 +162,6 @@ TEST_P(Int8, TablesKeepTheirValues) {
   EXPECT_EQ(out.get(0, 0, 3), 0.25f * 35);
   EXPECT_EQ(out.get(0, 1, 0), 0.25f * 8);
 }
-
-struct Case {
-  Case(int64_t kv_heads, int64_t group, int64_t head_size, int64_t length, int64_t rows)
-      : q(DType::kBF16, rows, kv_heads * group * head_size),
-        k(DType::kBF16, kv_heads, length, head_size),
-        v(DType::kBF16, kv_heads, length, head_size),
-        view{k.tensor, v.tensor, length},
-        out(DType::kBF16, rows, kv_heads * group * head_size) {}
-  void run(Backend& on, std::span<const int32_t> visible) {
-    std::unique_ptr<PackedKv> packed;
-    on.pack_kv(view, packed);
-    on.attention(q.tensor, view, packed.get(), visible, out.tensor);
-  }
-  Array q, k, v;
-  KvView view;
-  Array out;
-};
 
 double largest_of(const Array& array) {
   double largest = 0;

@@ -6,38 +6,23 @@
 #include <limits>
 #include <vector>
 
+#include "backend/cpu/tiles.h"
 #include "backend/host_ops.h"
 
 namespace claa::cpu {
 namespace {
 
-constexpr int kKeyBlock = 128;  // keys of one online-softmax step: K and V blocks of a head stay in L1 and L2
-constexpr int kTileRows = 96;   // query rows x heads of a tile
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-int64_t round_up(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-// Scratch of one thread for one tile of M = rows x group query vectors.
-struct Tile {
+struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, bool pairs)
-      : q(static_cast<size_t>(m * depth)),
+      : TileSums(m, padded_head),
+        q(static_cast<size_t>(m * depth)),
         s(static_cast<size_t>(m * kKeyBlock)),
-        p(pairs ? static_cast<size_t>(m * kKeyBlock / 2) : 0),
-        o(static_cast<size_t>(m * padded_head)),
-        max(static_cast<size_t>(m)),
-        sum(static_cast<size_t>(m)) {}
-  void reset() {
-    std::fill(o.begin(), o.end(), 0.0f);
-    std::fill(max.begin(), max.end(), kMinusInfinity);
-    std::fill(sum.begin(), sum.end(), 0.0f);
-  }
+        p(pairs ? static_cast<size_t>(m * kKeyBlock / 2) : 0) {}
   std::vector<uint32_t> q;  // [M, depth] units
   std::vector<float> s;     // [M, keys of the block] raw products
   std::vector<uint32_t> p;  // [M, pairs of keys] probabilities in bf16; f32 ones overwrite s
-  std::vector<float> o;     // [M, padded head] sums so far
-  std::vector<float> max, sum;
 };
 
 // Copies query vectors [head_size] of the activation type into kernel units.
@@ -52,68 +37,45 @@ void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t co
   }
 }
 
-// Everything that the tiles of one call share.
-struct Job {
+struct Job : TileJob {
+  using Tile = cpu::Tile;
+  Job(const Kernels& k, const Tensor& queries, const KvView& kv, const CpuPackedKv& packed_kv,
+      std::span<const int32_t> seen, const Tensor& result)
+      : TileJob(queries, kv, packed_kv.padded_head, seen, result), kernels(k), packed(packed_kv) {}
+  Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, packed.pairs}; }
+  void load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
+    load_units(kernels, q, row, column, head_size, packed.pairs, tile.q.data() + i * packed.depth);
+  }
+  void block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const;
+
   const Kernels& kernels;
-  const Tensor& q;
   const CpuPackedKv& packed;
-  std::span<const int32_t> visible;
-  const Tensor& out;
-  int64_t head_size;
-  int64_t group;  // query heads of a KV head
-  int64_t tile_rows;
 };
 
-void run_block(const Job& job, Tile& tile, int64_t head, int64_t first_row, int64_t rows, int64_t first_key,
-               int64_t limit) {
-  const Kernels& kernels = job.kernels;
+void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const {
   const int panel = kernels.panel;
-  const int m = static_cast<int>(rows * job.group);
+  const int m = static_cast<int>(at.rows * group);
   const int n = static_cast<int>(round_up(std::min<int64_t>(kKeyBlock, limit - first_key), panel));
-  const int64_t depth = job.packed.depth;
+  const int64_t depth = packed.depth;
   kernels.gemm(m, n, static_cast<int>(depth), tile.q.data(), depth,
-               job.packed.k(head) + first_key / panel * depth * panel, depth * panel, panel, tile.s.data(),
+               packed.k(at.head) + first_key / panel * depth * panel, depth * panel, panel, tile.s.data(),
                kKeyBlock, false);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(job.head_size));
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
   // Probabilities as units of the second product: in place of s, or bf16 pairs beside it.
-  uint32_t* p = job.packed.pairs ? tile.p.data() : reinterpret_cast<uint32_t*>(tile.s.data());
-  const int64_t p_stride = job.packed.pairs ? kKeyBlock / 2 : kKeyBlock;
-  const int units = job.packed.pairs ? n / 2 : n;
+  uint32_t* p = packed.pairs ? tile.p.data() : reinterpret_cast<uint32_t*>(tile.s.data());
+  const int64_t p_stride = packed.pairs ? kKeyBlock / 2 : kKeyBlock;
+  const int units = packed.pairs ? n / 2 : n;
   for (int i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
-    const int64_t seen = job.visible[static_cast<size_t>(first_row + i / job.group)] - first_key;
+    const int64_t seen = visible[static_cast<size_t>(at.first_row + i / group)] - first_key;
     if (seen < n) std::fill(s + std::max<int64_t>(seen, 0), s + n, kMinusInfinity);
     kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(i)], &tile.sum[static_cast<size_t>(i)],
-                         p + i * p_stride, tile.o.data() + i * job.packed.padded_head,
-                         static_cast<int>(job.packed.padded_head));
+                         p + i * p_stride, tile.o.data() + i * padded_head, static_cast<int>(padded_head));
   }
-  const int64_t first_unit = job.packed.pairs ? first_key / 2 : first_key;
-  kernels.gemm(m, static_cast<int>(job.packed.padded_head), units, p, p_stride,
-               job.packed.v(head) + first_unit * job.packed.padded_head, panel, job.packed.padded_head,
-               tile.o.data(), job.packed.padded_head, true);
-}
-
-void run_tile(const Job& job, Tile& tile, int64_t head, int64_t index) {
-  const int64_t first_row = index * job.tile_rows;
-  const int64_t rows = std::min(job.tile_rows, job.q.rows() - first_row);
-  tile.reset();
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t g = 0; g < job.group; ++g) {
-      load_units(job.kernels, job.q, first_row + r, (head * job.group + g) * job.head_size, job.head_size,
-                 job.packed.pairs, tile.q.data() + (r * job.group + g) * job.packed.depth);
-    }
-  }
-  const int64_t limit =
-      job.visible[static_cast<size_t>(first_row + rows - 1)];  // causal skipping: keys beyond it
-  for (int64_t key = 0; key < limit; key += kKeyBlock)
-    run_block(job, tile, head, first_row, rows, key, limit);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t g = 0; g < job.group; ++g) {
-      const int64_t i = r * job.group + g;
-      store_row(job.kernels, tile.o.data() + i * job.packed.padded_head, tile.sum[static_cast<size_t>(i)],
-                job.head_size, job.out, first_row + r, (head * job.group + g) * job.head_size);
-    }
-  }
+  const int64_t first_unit = packed.pairs ? first_key / 2 : first_key;
+  kernels.gemm(m, static_cast<int>(padded_head), units, p, p_stride,
+               packed.v(at.head) + first_unit * padded_head, panel, padded_head, tile.o.data(), padded_head,
+               true);
 }
 
 }  // namespace
@@ -196,21 +158,7 @@ void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, int threads, bo
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
                std::span<const int32_t> visible, const Tensor& out, int threads) {
-  const int64_t head_size = kv.k.columns();
-  const int64_t kv_heads = kv.k.planes();
-  const int64_t group = q.columns() / head_size / kv_heads;
-  const int64_t tile_rows = std::max<int64_t>(1, kTileRows / group);
-  const Job job{kernels, q, packed, visible, out, head_size, group, tile_rows};
-  const int64_t tiles = (q.rows() + tile_rows - 1) / tile_rows;
-#pragma omp parallel num_threads(threads)
-  {
-    Tile tile(tile_rows * group, packed.depth, packed.padded_head, packed.pairs);
-    // The last tiles see the most keys: they go first, so that no thread ends with a long one.
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t item = 0; item < tiles * kv_heads; ++item) {
-      run_tile(job, tile, item % kv_heads, tiles - 1 - item / kv_heads);
-    }
-  }
+  run_tiles(kernels, Job(kernels, q, kv, packed, visible, out), threads);
 }
 
 namespace {

@@ -88,8 +88,7 @@ void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, cons
   const StageClock::Scope scope(clock_, StageClock::kRest);
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < x.rows(); ++r) {
-    void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1]) * dtype_bytes(out.dtype);
-    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, to,
+    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, out.address(0, r),
                       out.dtype == DType::kBF16);
   }
 }
@@ -113,13 +112,11 @@ void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table
                       std::span<const int32_t> positions, const Tensor& out) {
   const StageClock::Scope scope(clock_, StageClock::kRest);
   const int64_t heads = q.columns() / head_size;
-  const size_t bytes = dtype_bytes(out.dtype);
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < q.rows(); ++r) {
     for (int64_t h = 0; h < heads; ++h) {
-      void* to =
-          static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1] + h * head_size) * bytes;
-      rope_one(q.ptr<float>(0, r) + h * head_size, head_size, table, positions[static_cast<size_t>(r)], to);
+      rope_one(q.ptr<float>(0, r) + h * head_size, head_size, table, positions[static_cast<size_t>(r)],
+               out.address(0, r, h * head_size));
     }
   }
 }
@@ -129,16 +126,12 @@ void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<
   const StageClock::Scope scope(clock_, StageClock::kRest);
   const int64_t head_size = cache.k.columns();
   const int64_t heads = cache.k.planes();
-  const size_t bytes = dtype_bytes(cache.k.dtype);
-  const auto place = [bytes](const Tensor& t, int64_t plane, int64_t row) {
-    return static_cast<char*>(t.data) + static_cast<size_t>(plane * t.stride[0] + row * t.stride[1]) * bytes;
-  };
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < kv.rows(); ++r) {
     const float* row = kv.ptr<float>(0, r);
     for (int64_t h = 0; h < heads; ++h) {
       rope_one(row + h * head_size, head_size, table, positions[static_cast<size_t>(r)],
-               place(cache.k, h, slot + r));
+               cache.k.address(h, slot + r));
       const float* value = row + (heads + h) * head_size;
       if (cache.v.dtype == DType::kBF16) {
         kernels_.to_bf16(value, head_size, cache.v.ptr<uint16_t>(h, slot + r));
@@ -154,9 +147,8 @@ void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
   const int64_t n = out.columns();
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < out.rows(); ++r) {
-    void* to = static_cast<char*>(out.data) + static_cast<size_t>(r * out.stride[1]) * dtype_bytes(out.dtype);
     const float* gate = gate_up.ptr<float>(0, r);
-    kernels_.swiglu(gate, gate + n, n, to, out.dtype == DType::kBF16);
+    kernels_.swiglu(gate, gate + n, n, out.address(0, r), out.dtype == DType::kBF16);
   }
 }
 

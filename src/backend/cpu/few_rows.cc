@@ -47,10 +47,6 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
   const int64_t count = std::min(kChunk, visible[static_cast<size_t>(row)] - first);
   if (count <= 0) return;
   const bool bf16 = kv.k.dtype == DType::kBF16;
-  const auto place = [&](const Tensor& t) {
-    return static_cast<const char*>(t.data) +
-           static_cast<size_t>(plane * t.stride[0] + first * t.stride[1]) * dtype_bytes(t.dtype);
-  };
   const int64_t column = plane * group * head_size;
   if (bf16) {
     kernels.to_f32(q.ptr<uint16_t>(0, row) + column, group * head_size, scratch.q.data());
@@ -58,8 +54,8 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
     std::copy_n(q.ptr<float>(0, row) + column, group * head_size, scratch.q.data());
   }
   std::vector<float>& s = scratch.s;
-  kernels.few_dots(scratch.q.data(), static_cast<int>(group), place(kv.k), bf16, kv.k.stride[1], head_size,
-                   static_cast<int>(count), scratch.wide.data(), s.data(), kChunk);
+  kernels.few_dots(scratch.q.data(), static_cast<int>(group), kv.k.address(plane, first), bf16,
+                   kv.k.stride[1], head_size, static_cast<int>(count), scratch.wide.data(), s.data(), kChunk);
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
   const int64_t index = ((row * kv.k.planes() + plane) * chunks + chunk) * group;
   float* o = sums.data() + index * head_size;
@@ -70,8 +66,8 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
     partial.sum = kernels.exp_row(logits, count, scale);
   }
   std::fill_n(o, group * head_size, 0.0f);
-  kernels.few_sums(s.data(), kChunk, static_cast<int>(group), place(kv.v), bf16, kv.v.stride[1], head_size,
-                   static_cast<int>(count), o);
+  kernels.few_sums(s.data(), kChunk, static_cast<int>(group), kv.v.address(plane, first), bf16,
+                   kv.v.stride[1], head_size, static_cast<int>(count), o);
 }
 
 void FewRows::join(int64_t row, int64_t head) {

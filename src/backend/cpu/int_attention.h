@@ -26,14 +26,15 @@ class IntPackedKv : public PackedKv {
   IntSoftmax scales(int64_t head, int64_t key) const;
 
  private:
-  void pack_key(const IntKernels& kernels, const KvView& kv, int64_t head, int64_t slot);
-  void pack_value(const IntKernels& kernels, const KvView& kv, int64_t head, int64_t slot);
-  void clear_slot(const IntKernels& kernels, int64_t head, int64_t slot);
+  void pack_key(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
+                int64_t slot);
+  void pack_value(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
+                  int64_t slot);
   std::vector<uint32_t> k_;  // [heads, panels, depth, panel] fours along the head
   std::vector<uint32_t> v_;  // [heads, slots / 2, padded_head] pairs along the slots
   // [heads, slots] -128 times the sum of a key, as queries are stored plus 128
   std::vector<int32_t> offsets_;
-  std::vector<float> key_scale_, log_value_, unvalue_;  // [heads, slots]
+  std::vector<float> key_scale_, log_value_, inverse_value_;  // [heads, slots]
   int64_t k_stride_ = 0, v_stride_ = 0, slots_ = 0;
 };
 

@@ -12,7 +12,7 @@ namespace claa::cpu {
 // the rest costs only its own group precision.
 constexpr int kIntGroup = 128;
 constexpr int kIntMaxHead = kIntGroup;  // a query or key has one scale
-constexpr int kIntKeyBlock = 128;
+constexpr int kIntKeyBlock = 128;       // the largest block of keys
 // Largest magnitudes of 16-bit values: kIntKeyBlock products of a probability and a value stay within 32 bits
 // (128 * 2047 * 8191 < 2^31).
 constexpr int kMaxProbability = 2047, kMaxValue = 8191;
@@ -26,10 +26,10 @@ struct IntPanel {
 
 // One step of the online softmax over integer products of a query with a block of keys, base 2.
 struct IntSoftmax {
-  const float* key_scale;  // [keys] of the block
-  const float* log_value;  // [keys] log2 of the value's scale, by which probabilities are multiplied
-  const float* unvalue;    // [keys] 1 / the value's scale
-  float factor;            // query scale / sqrt(head size) * log2(e)
+  const float* key_scale;      // [keys] of the block
+  const float* log_value;      // [keys] log2 of the value's scale, by which probabilities are multiplied
+  const float* inverse_value;  // [keys] 1 / the value's scale
+  float factor;                // query scale / sqrt(head size) * log2(e)
 };
 
 struct IntKernels {

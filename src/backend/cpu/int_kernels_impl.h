@@ -103,12 +103,6 @@ inline Vec exp2_short(Vec x) {
   return scale_pow2(p, n);
 }
 
-inline Vec load_as(const void* x, bool bf16, int64_t i) {
-  return bf16 ? load_bf16(static_cast<const uint16_t*>(x) + i) : load(static_cast<const float*>(x) + i);
-}
-inline float one_as(const void* x, bool bf16, int64_t i) {
-  return bf16 ? widen_bf16(static_cast<const uint16_t*>(x)[i]) : static_cast<const float*>(x)[i];
-}
 inline float largest_magnitude(const void* x, bool bf16, int64_t first, int64_t end) {
   Vec best = set1(0);
   int64_t i = first;
@@ -303,18 +297,18 @@ float softmax_step(int32_t* s, int n, int64_t seen, const IntSoftmax& step, floa
   }
   const float block = to_logarithms(s, n, seen, step);
   const float* t = reinterpret_cast<const float*>(s);
-  const float* unvalue = step.unvalue;
+  const float* inverse_value = step.inverse_value;
   float visible[kIntKeyBlock];
   if (seen < n) {  // what comes later counts nothing at all, whatever its scale
-    for (int i = 0; i < n; ++i) visible[i] = i < seen ? unvalue[i] : 0;
-    unvalue = visible;
+    for (int i = 0; i < n; ++i) visible[i] = i < seen ? inverse_value[i] : 0;
+    inverse_value = visible;
   }
   constexpr float kLog2Max = 10.99929541f;  // log2(kMaxProbability)
   const Vec shift = set1(block - kLog2Max);
   Vec total = set1(0);
   for (int i = 0; i < n; i += kLanes) {
     const Vec e = exp2_short(sub(load(t + i), shift));
-    total = fma(e, load(unvalue + i), total);
+    total = fma(e, load(inverse_value + i), total);
     store_i16(p + i, e);
   }
   const float previous = *max;

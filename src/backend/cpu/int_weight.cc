@@ -5,7 +5,8 @@
 namespace claa::cpu {
 namespace {
 
-constexpr int64_t kTileRows = 96;  // rows that a panel stays in the first cache for
+constexpr int64_t kTileRows = 96;      // rows that a panel stays in the first cache for
+constexpr int64_t kPanelsAtOnce = 32;  // widened to f32 at a time while loading
 
 int64_t units_of(int64_t inputs) {
   return (inputs + 3) / 4;
@@ -44,12 +45,16 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
   weight->units.resize(static_cast<size_t>(panels * units_of(source.inputs) * width * 4));
   weight->offsets.resize(static_cast<size_t>(panels * groups_of(source.inputs) * width));
   weight->scales.resize(weight->offsets.size());
-  std::vector<float> rows(static_cast<size_t>(source.outputs * source.inputs));
-  source.fill(0, source.outputs, rows.data());
+  const int64_t step = width * kPanelsAtOnce;
+  std::vector<float> rows(static_cast<size_t>(std::min(step, source.outputs) * source.inputs));
+  for (int64_t first = 0; first < source.outputs; first += step) {
+    const int64_t end = std::min(first + step, source.outputs);
+    source.fill(first, end - first, rows.data());
 #pragma omp parallel for schedule(static) num_threads(threads_)
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    const int64_t count = std::min(width, source.outputs - panel * width);
-    pack_panel(rows.data() + panel * width * source.inputs, panel, count, *weight);
+    for (int64_t row = first; row < end; row += width) {
+      pack_panel(rows.data() + (row - first) * source.inputs, row / width, std::min(width, end - row),
+                 *weight);
+    }
   }
   weight->bytes = weight->units.size() + 4 * (weight->offsets.size() + weight->scales.size());
   return weight;
@@ -90,10 +95,8 @@ void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out,
   {
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
-      const char* from =
-          static_cast<const char*>(x.data) + static_cast<size_t>(r * x.stride[1]) * dtype_bytes(x.dtype);
-      kernels_.quantize(from, x.dtype == DType::kBF16, weight.inputs, quantized_.data() + r * units * 4,
-                        row_scales_.data() + r * groups);
+      kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs,
+                        quantized_.data() + r * units * 4, row_scales_.data() + r * groups);
     }
 #pragma omp for schedule(static)
     for (int64_t item = 0; item < panels * blocks; ++item) {

@@ -294,10 +294,6 @@ void few_dots(const float* q, int group, const void* k, bool bf16, int64_t strid
   }
 }
 
-inline Vec load_value(const void* v, bool bf16, int64_t at) {
-  return bf16 ? load_bf16(static_cast<const uint16_t*>(v) + at) : load(static_cast<const float*>(v) + at);
-}
-
 // o[kHeads, kVectors * kLanes] += p v, both kept in registers over all keys.
 template <int kHeads, int kVectors>
 inline void sum_values(const float* p, int64_t p_stride, const void* v, bool bf16, int64_t stride, int count,
@@ -308,7 +304,7 @@ inline void sum_values(const float* p, int64_t p_stride, const void* v, bool bf1
   }
   for (int j = 0; j < count; ++j) {
     Vec value[kVectors];
-    for (int i = 0; i < kVectors; ++i) value[i] = load_value(v, bf16, j * stride + i * kLanes);
+    for (int i = 0; i < kVectors; ++i) value[i] = load_as(v, bf16, j * stride + i * kLanes);
     for (int g = 0; g < kHeads; ++g) {
       const Vec weight = set1(p[g * p_stride + j]);
       for (int i = 0; i < kVectors; ++i) acc[g][i] = fma(weight, value[i], acc[g][i]);
@@ -334,8 +330,7 @@ inline void sum_heads(const float* p, int64_t p_stride, const void* v, bool bf16
   for (; i < n; ++i) {
     for (int g = 0; g < kHeads; ++g) {
       for (int j = 0; j < count; ++j) {
-        const float value = bf16 ? widen_bf16(static_cast<const uint16_t*>(v)[j * stride + i])
-                                 : static_cast<const float*>(v)[j * stride + i];
+        const float value = one_as(v, bf16, j * stride + i);
         o[g * n + i] += p[g * p_stride + j] * value;
       }
     }

@@ -174,3 +174,11 @@ inline float row_max(const float* s, int64_t n) {
   for (; i < n; ++i) best = s[i] > best ? s[i] : best;
   return best;
 }
+
+// Elements of an array of f32 or bf16.
+inline Vec load_as(const void* x, bool bf16, int64_t i) {
+  return bf16 ? load_bf16(static_cast<const uint16_t*>(x) + i) : load(static_cast<const float*>(x) + i);
+}
+inline float one_as(const void* x, bool bf16, int64_t i) {
+  return bf16 ? widen_bf16(static_cast<const uint16_t*>(x)[i]) : static_cast<const float*>(x)[i];
+}

@@ -1,0 +1,92 @@
+// What attention on floats and on integers share: tiles of query rows, which pass over the keys they see.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "backend/cpu/attention.h"
+
+namespace claa::cpu {
+
+constexpr int kKeyBlock = 128;  // keys of one online-softmax step: K and V blocks of a head stay in L1 and L2
+
+inline int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// The online softmax of a tile of M = rows x group query vectors, in scratch of one thread.
+struct TileSums {
+  TileSums(int64_t m, int64_t padded_head)
+      : o(static_cast<size_t>(m * padded_head)), max(static_cast<size_t>(m)), sum(static_cast<size_t>(m)) {}
+  void reset() {
+    std::fill(o.begin(), o.end(), 0.0f);
+    std::fill(max.begin(), max.end(), -std::numeric_limits<float>::infinity());
+    std::fill(sum.begin(), sum.end(), 0.0f);
+  }
+  std::vector<float> o;         // [M, padded head] sums so far
+  std::vector<float> max, sum;  // [M]
+};
+
+// The query rows [first_row, first_row + rows) and the heads of one KV head.
+struct TileRows {
+  int64_t head, first_row, rows;
+};
+
+// Everything that the tiles of one call share. A kind of attention adds
+//   using Tile = ...;                                         derived from TileSums
+//   Tile make_tile() const;
+//   void load(Tile&, int64_t i, int64_t row, int64_t column) const;   query vector i of the tile
+//   void block(Tile&, const TileRows&, int64_t first_key, int64_t limit) const;   kKeyBlock keys, below limit
+struct TileJob {
+  TileJob(const Tensor& queries, const KvView& kv, int64_t padded, std::span<const int32_t> seen,
+          const Tensor& result)
+      : q(queries),
+        visible(seen),
+        out(result),
+        head_size(kv.k.columns()),
+        kv_heads(kv.k.planes()),
+        group(q.columns() / head_size / kv_heads),
+        tile_rows(std::max<int64_t>(1, kTileVectors / group)),
+        padded_head(padded) {}
+  static constexpr int64_t kTileVectors = 96;
+  const Tensor& q;
+  std::span<const int32_t> visible;
+  const Tensor& out;
+  int64_t head_size, kv_heads;
+  int64_t group;  // query heads of a KV head
+  int64_t tile_rows, padded_head;
+};
+
+template <class Job>
+void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, int64_t head, int64_t index) {
+  const int64_t first_row = index * job.tile_rows;
+  const TileRows at{head, first_row, std::min(job.tile_rows, job.q.rows() - first_row)};
+  const auto column = [&](int64_t i) { return (head * job.group + i % job.group) * job.head_size; };
+  tile.reset();
+  for (int64_t i = 0; i < at.rows * job.group; ++i) job.load(tile, i, first_row + i / job.group, column(i));
+  // Causal skipping: nothing beyond what the last row sees.
+  const int64_t limit = job.visible[static_cast<size_t>(first_row + at.rows - 1)];
+  for (int64_t key = 0; key < limit; key += kKeyBlock) job.block(tile, at, key, limit);
+  for (int64_t i = 0; i < at.rows * job.group; ++i) {
+    store_row(kernels, tile.o.data() + i * job.padded_head, tile.sum[static_cast<size_t>(i)], job.head_size,
+              job.out, first_row + i / job.group, column(i));
+  }
+}
+
+template <class Job>
+void run_tiles(const Kernels& kernels, const Job& job, int threads) {
+  const int64_t tiles = (job.q.rows() + job.tile_rows - 1) / job.tile_rows;
+#pragma omp parallel num_threads(threads)
+  {
+    typename Job::Tile tile = job.make_tile();
+    // The last tiles see the most keys: they go first, so that no thread ends with a long one.
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t item = 0; item < tiles * job.kv_heads; ++item) {
+      run_tile(kernels, job, tile, item % job.kv_heads, tiles - 1 - item / job.kv_heads);
+    }
+  }
+}
+
+}  // namespace claa::cpu
