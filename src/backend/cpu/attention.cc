@@ -13,10 +13,12 @@ namespace claa::cpu {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+constexpr float kUnseen =
+    -1e30f;  // as a product: its probability is zero, and differences with it are finite
 
 struct Tile : TileSums {
-  Tile(int64_t m, int64_t depth, int64_t padded_head, bool pairs)
-      : TileSums(m, padded_head),
+  Tile(int64_t m, int64_t depth, int64_t padded_head, bool pairs, int lanes)
+      : TileSums(m, padded_head, lanes),
         q(static_cast<size_t>(m * depth)),
         s(static_cast<size_t>(m * kKeyBlock)),
         p(pairs ? static_cast<size_t>(m * kKeyBlock / 2) : 0) {}
@@ -42,7 +44,9 @@ struct Job : TileJob {
   Job(const Kernels& k, const Tensor& queries, const KvView& kv, const CpuPackedKv& packed_kv,
       std::span<const int32_t> seen, const Tensor& result)
       : TileJob(queries, kv, packed_kv.padded_head, seen, result), kernels(k), packed(packed_kv) {}
-  Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, packed.pairs}; }
+  Tile make_tile() const {
+    return {tile_rows * group, packed.depth, padded_head, packed.pairs, kernels.panel / 2};
+  }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
     load_units(kernels, q, row, column, head_size, packed.pairs, tile.q.data() + i * packed.depth);
   }
@@ -68,9 +72,9 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
   for (int i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
     const int64_t seen = visible[static_cast<size_t>(at.first_row + i / group)] - first_key;
-    if (seen < n) std::fill(s + std::max<int64_t>(seen, 0), s + n, kMinusInfinity);
-    kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(i)], &tile.sum[static_cast<size_t>(i)],
-                         p + i * p_stride, tile.o.data() + i * padded_head, static_cast<int>(padded_head));
+    if (seen < n) std::fill(s + std::max<int64_t>(seen, 0), s + n, kUnseen);
+    kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(i)], tile.sum_of(i), p + i * p_stride,
+                         tile.o.data() + i * padded_head, static_cast<int>(padded_head));
   }
   const int64_t first_unit = packed.pairs ? first_key / 2 : first_key;
   kernels.gemm(m, static_cast<int>(padded_head), units, p, p_stride,

@@ -13,17 +13,17 @@ namespace {
 static_assert(kKeyBlock <= kIntKeyBlock);  // the bound of what 32 bits hold
 
 struct Tile : TileSums {
-  Tile(int64_t m, int64_t depth, int64_t padded_head)
-      : TileSums(m, padded_head),
+  Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
+      : TileSums(m, padded_head, lanes),
         q(static_cast<size_t>(m * depth)),
-        s(static_cast<size_t>(m * kKeyBlock)),
+        t(static_cast<size_t>(m * kKeyBlock)),
         p(static_cast<size_t>(m * kKeyBlock / 2)),
-        scale(static_cast<size_t>(m)),
+        factor(static_cast<size_t>(m)),
         weight(static_cast<size_t>(m)) {}
   std::vector<uint32_t> q;    // [M, depth] fours
-  std::vector<int32_t> s;     // [M, keys of the block] products
+  std::vector<float> t;       // [M, keys of the block] logarithms
   std::vector<uint32_t> p;    // [M, pairs of keys] probabilities
-  std::vector<float> scale;   // [M] of the query, with all that turns products into base 2 logarithms
+  std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
   std::vector<float> weight;  // [M] of the block's products with values
 };
 
@@ -35,7 +35,7 @@ struct Job : TileJob {
         kernels(k),
         packed(packed_kv),
         to_logarithm(std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(head_size))) {}
-  Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head}; }
+  Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const;
   void block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const;
 
@@ -45,10 +45,10 @@ struct Job : TileJob {
 };
 
 void Job::load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
-  float& scale = tile.scale[static_cast<size_t>(i)];
+  float& factor = tile.factor[static_cast<size_t>(i)];
   kernels.quantize(q.address(0, row, column), q.dtype == DType::kBF16, head_size,
-                   reinterpret_cast<uint8_t*>(tile.q.data() + i * packed.depth), &scale);
-  scale *= to_logarithm;
+                   reinterpret_cast<uint8_t*>(tile.q.data() + i * packed.depth), &factor);
+  factor *= to_logarithm;
 }
 
 void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const {
@@ -56,17 +56,15 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
   const int m = static_cast<int>(at.rows * group);
   const int n = static_cast<int>(round_up(std::min<int64_t>(kKeyBlock, limit - first_key), panel));
   const int64_t depth = packed.depth;
-  kernels.products(m, n, static_cast<int>(depth), tile.q.data(), depth, packed.k(at.head) + first_key * depth,
-                   depth * panel, panel, packed.offsets(at.head, first_key), tile.s.data(), kKeyBlock);
-  IntSoftmax step = packed.scales(at.head, first_key);
+  kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data(), packed.k(at.head) + first_key * depth,
+                     tile.factor.data(), packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
+  const float* inverse_value = packed.inverse_value(at.head, first_key);
   for (int i = 0; i < m; ++i) {
-    const auto vector = static_cast<size_t>(i);
-    step.factor = tile.scale[vector];
     const int64_t seen = visible[static_cast<size_t>(at.first_row + i / group)] - first_key;
-    tile.weight[vector] = kernels.softmax_step(
-        tile.s.data() + i * kKeyBlock, n, seen, step, &tile.max[vector], &tile.sum[vector],
-        reinterpret_cast<uint16_t*>(tile.p.data() + i * kKeyBlock / 2), tile.o.data() + i * padded_head,
-        static_cast<int>(padded_head));
+    tile.weight[static_cast<size_t>(i)] = kernels.softmax_step(
+        tile.t.data() + i * kKeyBlock, n, seen, inverse_value, &tile.max[static_cast<size_t>(i)],
+        tile.sum_of(i), reinterpret_cast<uint16_t*>(tile.p.data() + i * kKeyBlock / 2),
+        tile.o.data() + i * padded_head, static_cast<int>(padded_head));
   }
   kernels.add_products(m, static_cast<int>(padded_head), n / 2, tile.p.data(), kKeyBlock / 2,
                        packed.v(at.head) + first_key / 2 * padded_head, panel, padded_head,
@@ -75,9 +73,9 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
 
 }  // namespace
 
-IntSoftmax IntPackedKv::scales(int64_t head, int64_t key) const {
+IntKeys IntPackedKv::keys(int64_t head, int64_t key) const {
   const int64_t at = head * slots_ + key;
-  return {key_scale_.data() + at, log_value_.data() + at, inverse_value_.data() + at, 1.0f};
+  return {offsets_.data() + at, key_scale_.data() + at, log_value_.data() + at};
 }
 
 void IntPackedKv::pack_key(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size,

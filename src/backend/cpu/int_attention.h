@@ -21,19 +21,20 @@ class IntPackedKv : public PackedKv {
   int64_t padded_head = 0;  // head_size rounded up to the panel
   const uint32_t* k(int64_t head) const { return k_.data() + head * k_stride_; }
   const uint32_t* v(int64_t head) const { return v_.data() + head * v_stride_; }
-  const int32_t* offsets(int64_t head, int64_t key) const { return offsets_.data() + head * slots_ + key; }
-  // Scales of the keys from `key` on; the factor is left to the query.
-  IntSoftmax scales(int64_t head, int64_t key) const;
+  // Of the keys from `key` on.
+  IntKeys keys(int64_t head, int64_t key) const;
+  const float* inverse_value(int64_t head, int64_t key) const {
+    return inverse_value_.data() + head * slots_ + key;
+  }
 
  private:
   void pack_key(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
                 int64_t slot);
   void pack_value(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
                   int64_t slot);
-  std::vector<uint32_t> k_;  // [heads, panels, depth, panel] fours along the head
-  std::vector<uint32_t> v_;  // [heads, slots / 2, padded_head] pairs along the slots
-  // [heads, slots] -128 times the sum of a key, as queries are stored plus 128
-  std::vector<int32_t> offsets_;
+  std::vector<uint32_t> k_;       // [heads, panels, depth, panel] fours along the head
+  std::vector<uint32_t> v_;       // [heads, slots / 2, padded_head] pairs along the slots
+  std::vector<int32_t> offsets_;  // [heads, slots], see IntKeys
   std::vector<float> key_scale_, log_value_, inverse_value_;  // [heads, slots]
   int64_t k_stride_ = 0, v_stride_ = 0, slots_ = 0;
 };

@@ -24,12 +24,12 @@ struct IntPanel {
   const float* scales;     // [groups, panel]
 };
 
-// One step of the online softmax over integer products of a query with a block of keys, base 2.
-struct IntSoftmax {
-  const float* key_scale;      // [keys] of the block
-  const float* log_value;      // [keys] log2 of the value's scale, by which probabilities are multiplied
-  const float* inverse_value;  // [keys] 1 / the value's scale
-  float factor;                // query scale / sqrt(head size) * log2(e)
+// What turns products of a query with keys into logarithms (base 2) of the probabilities, times the value's
+// scale.
+struct IntKeys {
+  const int32_t* offset;   // [keys] -128 times the key's sum, as queries are stored plus 128
+  const float* scale;      // [keys]
+  const float* log_value;  // [keys] log2 of the value's scale
 };
 
 struct IntKernels {
@@ -46,13 +46,16 @@ struct IntKernels {
   void (*linear)(int m, int64_t units, const uint8_t* a, const float* a_scales, const IntPanel& weight,
                  float* c, int64_t ldc, bool accumulate);
 
-  // c[m, n] = offsets[n] + a[m, k] b[k, n] in fours of 8 bits; panels as in Kernels::gemm.
-  void (*products)(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b,
-                   int64_t panel_stride, int64_t row_stride, const int32_t* offsets, int32_t* c, int64_t ldc);
-  // Row of n products, of which the first `seen` count (n is a multiple of the panel and has room to be
-  // overwritten): updates maximum and sum, rescales o[d], writes 16-bit probabilities to p and returns by
-  // what their products with values are to be multiplied.
-  float (*softmax_step)(int32_t* s, int n, int64_t seen, const IntSoftmax& step, float* max, float* sum,
+  // t[m, n] = factors[m] * scale[n] * (offset[n] + a[m, k] b[k, n]) + log_value[n]: logarithms, of products
+  // in fours of 8 bits. b is stored as panels [k, panel]; n is a multiple of the panel. `factors` hold the
+  // queries' scales and log2(e) / sqrt(head size).
+  void (*logarithms)(int m, int n, int k, const uint32_t* a, const uint32_t* b, const float* factors,
+                     const IntKeys& keys, float* t, int64_t ldt);
+  // One step of the online softmax over a row of n logarithms, of which the first `seen` count (n is a
+  // multiple of the panel; the others are overwritten): updates the maximum and the sum (of each lane, as in
+  // Kernels), rescales o[d], writes 16-bit probabilities to p and returns by what their products with values
+  // are to be multiplied. inverse_value [n]: 1 / the value's scale.
+  float (*softmax_step)(float* t, int n, int64_t seen, const float* inverse_value, float* max, float* sum,
                         uint16_t* p, float* o, int d);
   // c[m, n] += weight[m] * (a[m, k] b[k, n]).
   void (*add_products)(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b,

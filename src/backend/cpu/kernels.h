@@ -18,8 +18,9 @@ struct Kernels {
   void (*gemm)(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t panel_stride,
                int64_t row_stride, float* c, int64_t ldc, bool accumulate);
 
-  // One step of the online softmax over a row of raw products s[n]: updates the running maximum and sum,
-  // writes exp(scale * (s - max)) to p (f32, or bf16 pairs when bf16_dot) and rescales o[d].
+  // One step of the online softmax over a row of raw products s[n]: updates the running maximum and the sum,
+  // which is kept apart for each lane (panel / 2), writes exp(scale * (s - max)) to p (f32, or bf16 pairs
+  // when bf16_dot) and rescales o[d].
   void (*softmax_step)(const float* s, int n, float scale, float* max, float* sum, uint32_t* p, float* o,
                        int d);
   // s[n] = exp(scale * (s - max s)); returns the sum.

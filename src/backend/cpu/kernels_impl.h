@@ -27,6 +27,7 @@ inline void gemm_tile(int k, const uint32_t* a_units, int64_t lda, const uint32_
   const float* a = reinterpret_cast<const float*>(a_units);
   const float* b = reinterpret_cast<const float*>(b_units);
   Vec acc[kM][2];
+#pragma GCC unroll 12
   for (int i = 0; i < kM; ++i) {
     acc[i][0] = accumulate ? load(c + i * ldc) : set1(0);
     acc[i][1] = accumulate ? load(c + i * ldc + kLanes) : set1(0);
@@ -41,6 +42,7 @@ inline void gemm_tile(int k, const uint32_t* a_units, int64_t lda, const uint32_
       acc[i][1] = mad(acc[i][1], ai, b1);
     }
   }
+#pragma GCC unroll 12
   for (int i = 0; i < kM; ++i) {
     store(c + i * ldc, acc[i][0]);
     store(c + i * ldc + kLanes, acc[i][1]);
@@ -72,32 +74,42 @@ void gemm(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b
   }
 }
 
+// Probabilities as the second product takes them, x = log2 of each.
+#if CLAA_BF16_DOT
+inline Vec store_probabilities(uint32_t* p, int i, Vec x) {
+  const Vec e = exp2_short(x);  // far finer than the rounding
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<uint16_t*>(p) + i),
+                      reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(e)));
+  return e;
+}
+#else
+inline Vec store_probabilities(uint32_t* p, int i, Vec x) {
+  const Vec e = exp2_vec(x);
+  store(reinterpret_cast<float*>(p) + i, e);
+  return e;
+}
+#endif
+
 void softmax_step(const float* s, int n, float scale, float* max, float* sum, uint32_t* p, float* o, int d) {
   const float previous = *max;
-  const float block = row_max(s, n);
-  const float now = block > previous ? block : previous;
+  Vec best = load(s);
+  for (int i = kLanes; i < n; i += kLanes) best = vmax(best, load(s + i));  // n is a multiple of the panel
+  const bool grows = any_above(best, set1(previous));
+  const float now = grows ? reduce_max(best) : previous;
   const float factor = scale * kLog2e;
   const Vec vfactor = set1(factor);
   const Vec offset = set1(-now * factor);
-  Vec total = set1(0);
-  for (int i = 0; i < n; i += kLanes) {  // n is a multiple of the panel
-    const Vec e = exp2_vec(fma(load(s + i), vfactor, offset));
-    total = add(total, e);
-#if CLAA_BF16_DOT
-    store_bf16(reinterpret_cast<uint16_t*>(p) + i, e);
-#else
-    store(reinterpret_cast<float*>(p) + i, e);
-#endif
+  Vec total = load(sum);
+  if (grows) {
+    const Vec keep = set1(previous == -__builtin_inff() ? 0.0f : exp2_one((previous - now) * factor));
+    total = mul(total, keep);
+    *max = now;
+    for (int i = 0; i < d; i += kLanes) store(o + i, mul(load(o + i), keep));  // d is padded to the panel
   }
-  if (now == previous) {
-    *sum += reduce_add(total);
-    return;
+  for (int i = 0; i < n; i += kLanes) {
+    total = add(total, store_probabilities(p, i, fma(load(s + i), vfactor, offset)));
   }
-  const float keep = previous == -__builtin_inff() ? 0.0f : exp2_one((previous - now) * factor);
-  *sum = *sum * keep + reduce_add(total);
-  *max = now;
-  const Vec vkeep = set1(keep);
-  for (int i = 0; i < d; i += kLanes) store(o + i, mul(load(o + i), vkeep));  // d is padded to the panel
+  store(sum, total);
 }
 
 float exp_row(float* s, int64_t n, float scale) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -18,15 +19,21 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
 
 // The online softmax of a tile of M = rows x group query vectors, in scratch of one thread.
 struct TileSums {
-  TileSums(int64_t m, int64_t padded_head)
-      : o(static_cast<size_t>(m * padded_head)), max(static_cast<size_t>(m)), sum(static_cast<size_t>(m)) {}
+  TileSums(int64_t m, int64_t padded_head, int vector_lanes)
+      : lanes(vector_lanes),
+        o(static_cast<size_t>(m * padded_head)),
+        max(static_cast<size_t>(m)),
+        sum(static_cast<size_t>(m * lanes)) {}
   void reset() {
     std::fill(o.begin(), o.end(), 0.0f);
     std::fill(max.begin(), max.end(), -std::numeric_limits<float>::infinity());
     std::fill(sum.begin(), sum.end(), 0.0f);
   }
-  std::vector<float> o;         // [M, padded head] sums so far
-  std::vector<float> max, sum;  // [M]
+  float* sum_of(int64_t i) { return sum.data() + i * lanes; }
+  int lanes;
+  std::vector<float> o;    // [M, padded head] sums so far
+  std::vector<float> max;  // [M]
+  std::vector<float> sum;  // [M, lanes]: added up at the end
 };
 
 // The query rows [first_row, first_row + rows) and the heads of one KV head.
@@ -70,8 +77,9 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
   const int64_t limit = job.visible[static_cast<size_t>(first_row + at.rows - 1)];
   for (int64_t key = 0; key < limit; key += kKeyBlock) job.block(tile, at, key, limit);
   for (int64_t i = 0; i < at.rows * job.group; ++i) {
-    store_row(kernels, tile.o.data() + i * job.padded_head, tile.sum[static_cast<size_t>(i)], job.head_size,
-              job.out, first_row + i / job.group, column(i));
+    const float* sums = tile.sum_of(i);
+    store_row(kernels, tile.o.data() + i * job.padded_head, std::accumulate(sums, sums + tile.lanes, 0.0f),
+              job.head_size, job.out, first_row + i / job.group, column(i));
   }
 }
 

@@ -43,6 +43,12 @@ inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
   const __m512i n = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
 }
+inline Vec scale_pow2(Vec v, Vec n) {  // v * 2^n
+  return _mm512_scalef_ps(v, n);
+}
+inline bool any_above(Vec a, Vec b) {
+  return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0;
+}
 inline float first_lane(Vec a) {
   return _mm512_cvtss_f32(a);
 }
@@ -103,6 +109,12 @@ inline Vec pow2i(Vec a) {  // a holds integers from -127 to 127; -127 gives 0
   const __m256i n = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
 }
+inline Vec scale_pow2(Vec v, Vec n) {  // v * 2^n
+  return _mm256_mul_ps(v, pow2i(n));
+}
+inline bool any_above(Vec a, Vec b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+}
 inline float first_lane(Vec a) {
   return _mm256_cvtss_f32(a);
 }
@@ -158,6 +170,24 @@ inline Vec exp2_vec(Vec x) {
   p = fma(p, f, set1(6.9314718e-1f));
   p = fma(p, f, set1(1.0f));
   return mul(p, pow2i(n));
+}
+// A logarithm whose power of two is zero.
+constexpr float kNever = -1e30f;
+
+// 2^x for kNever <= x <= 100, relative error 4e-6 (degree 4, Chebyshev nodes of [-1/2, 1/2]); what lies below
+// 2^-126 may be zero.
+inline Vec exp2_short(Vec x) {
+#if !defined(__AVX512F__)
+  x = vmax(x, set1(-127.0f));  // scale_pow2's range
+#endif
+  const Vec n = round_nearest(x);
+  const Vec f = sub(x, n);
+  Vec p = set1(9.6760371e-3f);
+  p = fma(p, f, set1(5.5922036e-2f));
+  p = fma(p, f, set1(2.4022107e-1f));
+  p = fma(p, f, set1(6.9312103e-1f));
+  p = fma(p, f, set1(1.0000001f));
+  return scale_pow2(p, n);
 }
 inline float exp2_one(float x) {
   return first_lane(exp2_vec(set1(x)));
