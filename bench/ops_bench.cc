@@ -1,19 +1,23 @@
-// Operations of the CPU backend at the shapes of SmolLM2-135M, beside the bare oneDNN matmul.
+// Operations of the CPU backend at the shapes of SmolLM2-135M, in every type, beside the bare oneDNN matmul.
 //   cmake --preset cpu -DCLAA_BUILD_BENCH=ON && cmake --build --preset cpu --target ops_bench &&
 //   build/cpu/bench/ops_bench
-// GFLOP/s counts useful work: causal attention counts only visible keys.
+// GFLOP/s counts useful work: causal attention counts only visible keys. `share` is that of the bare oneDNN
+// matmul in bf16 (f32 where the CPU has no bf16) of 512 x 1024 x 1024.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <map>
 #include <numeric>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <random>
 
 #include "backend/backend.h"
+#include "core/clock.h"
 
 namespace claa {
 namespace {
 
-constexpr int64_t kRows = 512, kHeads = 9, kKvHeads = 3, kHeadSize = 64;
+constexpr int64_t kRows = 512, kHeads = 9, kKvHeads = 3, kHidden = 576, kFfn = 1536;
 
 std::vector<float> random_values(size_t count) {
   std::mt19937 random(1);
@@ -23,122 +27,194 @@ std::vector<float> random_values(size_t count) {
   return values;
 }
 
-Backend& backend() {
-  static const std::unique_ptr<Backend> instance = [] {
-    BackendOptions options;
-    options.dtype = best_dtype(options);
-    return make_backend(options);
-  }();
+Backend& backend(const std::string& dtype) {
+  static std::map<std::string, std::unique_ptr<Backend>> made;
+  std::unique_ptr<Backend>& instance = made[dtype];
+  if (instance == nullptr) instance = make_backend(backend_options("cpu", dtype, 0, ""));
   return *instance;
 }
 
-Tensor filled(Buffer& memory, DType dtype, int64_t planes, int64_t rows, int64_t columns) {
-  memory = backend().allocate(static_cast<size_t>(planes * rows * columns) * dtype_bytes(dtype));
-  const Tensor tensor = Tensor::cube(memory.data(), dtype, planes, rows, columns);
-  const std::vector<float> values = random_values(static_cast<size_t>(planes * rows * columns));
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (dtype == DType::kBF16) {
-      tensor.ptr<Bf16>()[i] = to_bf16(values[i]);
-    } else {
-      tensor.ptr<float>()[i] = values[i];
+// Values with the memory they lie in.
+struct Array {
+  Array(Backend& device, DType dtype, int64_t planes, int64_t rows, int64_t columns)
+      : memory(device.allocate(static_cast<size_t>(planes * rows * columns) * dtype_bytes(dtype))),
+        tensor(Tensor::cube(memory.data(), dtype, planes, rows, columns)) {
+    const std::vector<float> values = random_values(static_cast<size_t>(planes * rows * columns));
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (dtype == DType::kBF16) {
+        tensor.ptr<Bf16>()[i] = to_bf16(values[i]);
+      } else {
+        tensor.ptr<float>()[i] = values[i];
+      }
     }
   }
-  return tensor;
+  Buffer memory;
+  Tensor tensor;
+};
+
+class BareMatmul {
+ public:
+  BareMatmul(int64_t inputs, int64_t outputs) : stream_(engine_) {
+    using dnnl::memory;
+    backend("auto");  // sets the thread count
+    const auto type = best_dtype({}) == DType::kBF16 ? memory::data_type::bf16 : memory::data_type::f32;
+    const memory::desc x({kRows, inputs}, type, memory::format_tag::ab);
+    const memory::desc w({inputs, outputs}, type, memory::format_tag::any);
+    const memory::desc y({kRows, outputs}, memory::data_type::f32, memory::format_tag::ab);
+    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(x, w, y), engine_);
+    x_ = memory(x, engine_), w_ = memory(description.weights_desc(), engine_), y_ = memory(y, engine_);
+    std::fill_n(static_cast<char*>(x_.get_data_handle()), x.get_size(), 0);
+    std::fill_n(static_cast<char*>(w_.get_data_handle()), w_.get_desc().get_size(), 0);
+    matmul_ = dnnl::matmul(description);
+  }
+  void run() {
+    matmul_.execute(stream_, {{DNNL_ARG_SRC, x_}, {DNNL_ARG_WEIGHTS, w_}, {DNNL_ARG_DST, y_}});
+    stream_.wait();
+  }
+
+ private:
+  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream_;
+  dnnl::memory x_, w_, y_;
+  dnnl::matmul matmul_;
+};
+
+// FLOP/s of the bare library, the best of several runs.
+double peak() {
+  static const double measured = [] {
+    BareMatmul matmul(1024, 1024);
+    double best = 1e9;
+    for (int i = 0; i < 30; ++i) {
+      const Stopwatch watch;
+      matmul.run();
+      best = std::min(best, watch.ms());
+    }
+    return 2.0 * kRows * 1024 * 1024 / (best * 1e-3);
+  }();
+  return measured;
 }
 
-void gflops(benchmark::State& state, double flops) {
-  state.counters["GFLOP/s"] =
-      benchmark::Counter(flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
-}
-
-void linear(benchmark::State& state) {
-  const int64_t inputs = state.range(0), outputs = state.range(1);
-  const std::vector<float> rows = random_values(static_cast<size_t>(inputs * outputs));
-  WeightSource source;
-  source.outputs = outputs;
-  source.inputs = inputs;
-  source.fill = [&](int64_t first, int64_t count, float* to) {
-    std::copy_n(rows.begin() + first * inputs, count * inputs, to);
-  };
-  const auto weight = backend().prepare(source);
-  Buffer x_memory, y_memory;
-  const Tensor x = filled(x_memory, backend().dtype(), 1, kRows, inputs);
-  const Tensor y = filled(y_memory, DType::kF32, 1, kRows, outputs);
-  for (auto _ : state) backend().linear(x, *weight, y, false);
-  gflops(state, 2.0 * static_cast<double>(kRows * inputs * outputs));
+void report(benchmark::State& state, double flops) {
+  const double all = flops * static_cast<double>(state.iterations());
+  state.counters["GFLOP/s"] = benchmark::Counter(all * 1e-9, benchmark::Counter::kIsRate);
+  state.counters["share"] = benchmark::Counter(all / peak(), benchmark::Counter::kIsRate);
 }
 
 void bare_matmul(benchmark::State& state) {
-  using dnnl::memory;
+  BareMatmul matmul(state.range(0), state.range(1));
+  for (auto _ : state) matmul.run();
+  report(state, 2.0 * static_cast<double>(kRows * state.range(0) * state.range(1)));
+}
+
+void linear(benchmark::State& state, Backend& device, int64_t rows) {
   const int64_t inputs = state.range(0), outputs = state.range(1);
-  backend();  // sets the thread count
-  const auto type = best_dtype({}) == DType::kBF16 ? memory::data_type::bf16 : memory::data_type::f32;
-  dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  dnnl::stream stream(engine);
-  const memory::desc x({kRows, inputs}, type, memory::format_tag::ab);
-  const memory::desc w({inputs, outputs}, type, memory::format_tag::any);
-  const memory::desc y({kRows, outputs}, memory::data_type::f32, memory::format_tag::ab);
-  const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(x, w, y), engine);
-  memory mx(x, engine), mw(description.weights_desc(), engine), my(y, engine);
-  std::fill_n(static_cast<char*>(mx.get_data_handle()), x.get_size(), 0);
-  std::fill_n(static_cast<char*>(mw.get_data_handle()), mw.get_desc().get_size(), 0);
-  dnnl::matmul matmul(description);
-  for (auto _ : state) {
-    matmul.execute(stream, {{DNNL_ARG_SRC, mx}, {DNNL_ARG_WEIGHTS, mw}, {DNNL_ARG_DST, my}});
-    stream.wait();
-  }
-  gflops(state, 2.0 * static_cast<double>(kRows * inputs * outputs));
+  const std::vector<float> values = random_values(static_cast<size_t>(inputs * outputs));
+  const auto weight = device.prepare({outputs, inputs, false, [&](int64_t first, int64_t count, float* to) {
+                                        std::copy_n(values.begin() + first * inputs, count * inputs, to);
+                                      }});
+  const Array x(device, device.dtype(), 1, rows, inputs), y(device, DType::kF32, 1, rows, outputs);
+  for (auto _ : state) device.linear(x.tensor, *weight, y.tensor, false);
+  report(state, 2.0 * static_cast<double>(rows * inputs * outputs));
 }
 
-void shapes(benchmark::internal::Benchmark* b) {
-  b->Args({576, 576})->Args({576, 384})->Args({576, 3072})->Args({1536, 576})->UseRealTime();
-}
-BENCHMARK(linear)->Apply(shapes);
-BENCHMARK(bare_matmul)->Apply(shapes);
+struct Context {
+  Context(Backend& device, int64_t length, int64_t head_size)
+      : k(device, device.dtype(), kKvHeads, length, head_size),
+        v(device, device.dtype(), kKvHeads, length, head_size),
+        view{k.tensor, v.tensor, length} {}
+  Array k, v;
+  KvView view;
+};
 
-// A chunk of queries at the end of a context of range(0) tokens.
-void attention(benchmark::State& state) {
-  const int64_t length = state.range(0);
-  Buffer memory[4];
-  const Tensor q = filled(memory[0], backend().dtype(), 1, kRows, kHeads * kHeadSize);
-  const KvView kv{filled(memory[1], backend().dtype(), kKvHeads, length, kHeadSize),
-                  filled(memory[2], backend().dtype(), kKvHeads, length, kHeadSize), length};
-  const Tensor out = filled(memory[3], backend().dtype(), 1, kRows, kHeads * kHeadSize);
-  std::vector<int32_t> visible(kRows);
-  std::iota(visible.begin(), visible.end(), static_cast<int32_t>(length - kRows + 1));
+// The last `rows` queries of a context; one row is what decoding does.
+void attention(benchmark::State& state, Backend& device, int64_t rows) {
+  const int64_t length = state.range(0), head_size = state.range(1);
+  const Context context(device, length, head_size);
+  const Array q(device, device.dtype(), 1, rows, kHeads * head_size);
+  const Array out(device, device.dtype(), 1, rows, kHeads * head_size);
+  std::vector<int32_t> visible(static_cast<size_t>(rows));
+  std::iota(visible.begin(), visible.end(), static_cast<int32_t>(length - rows + 1));
   std::unique_ptr<PackedKv> packed;
-  backend().pack_kv(kv, packed);
-  for (auto _ : state) backend().attention(q, kv, packed.get(), visible, out);
-  const double pairs = static_cast<double>(kRows) * (static_cast<double>(length) - 0.5 * kRows);
-  gflops(state, 4.0 * pairs * kHeads * kHeadSize);
+  device.pack_kv(context.view, packed);
+  for (auto _ : state) device.attention(q.tensor, context.view, packed.get(), visible, out.tensor);
+  const double pairs =
+      static_cast<double>(rows) * (static_cast<double>(length) - 0.5 * static_cast<double>(rows));
+  report(state, 4.0 * pairs * kHeads * static_cast<double>(head_size));
 }
-BENCHMARK(attention)->Arg(1024)->Arg(4096)->Arg(8000)->UseRealTime();
 
-void pack_kv(benchmark::State& state) {
-  const int64_t length = state.range(0);
-  Buffer memory[2];
-  const KvView kv{filled(memory[0], backend().dtype(), kKvHeads, length, kHeadSize),
-                  filled(memory[1], backend().dtype(), kKvHeads, length, kHeadSize), length};
+void pack_kv(benchmark::State& state, Backend& device) {
+  const Context context(device, state.range(0), state.range(1));
   std::unique_ptr<PackedKv> packed;
-  for (auto _ : state) backend().pack_kv(kv, packed);
+  for (auto _ : state) device.pack_kv(context.view, packed);
 }
-BENCHMARK(pack_kv)->Arg(8000)->UseRealTime();
 
-void window_scores(benchmark::State& state) {
-  const int64_t length = state.range(0);
+void window_scores(benchmark::State& state, Backend& device) {
+  const Context context(device, state.range(0), state.range(1));
   ScoreSpec spec;
-  Buffer memory[4];
-  const Tensor q = filled(memory[0], backend().dtype(), 1, spec.window, kHeads * kHeadSize);
-  const KvView kv{filled(memory[1], backend().dtype(), kKvHeads, length, kHeadSize),
-                  filled(memory[2], backend().dtype(), kKvHeads, length, kHeadSize), length};
-  const Tensor out = filled(memory[3], DType::kF32, 1, kKvHeads, length - spec.window);
+  const Array q(device, device.dtype(), 1, spec.window, kHeads * state.range(1));
+  const Array out(device, DType::kF32, 1, kKvHeads, state.range(0) - spec.window);
   std::unique_ptr<PackedKv> packed;
-  backend().pack_kv(kv, packed);
-  for (auto _ : state) backend().window_scores(q, kv, packed.get(), spec, out);
+  device.pack_kv(context.view, packed);
+  for (auto _ : state) device.window_scores(q.tensor, context.view, packed.get(), spec, out.tensor);
 }
-BENCHMARK(window_scores)->Arg(8000)->UseRealTime();
+
+void rms_norm(benchmark::State& state, Backend& device) {
+  const Array x(device, DType::kF32, 1, kRows, kHidden), weight(device, DType::kF32, 1, 1, kHidden);
+  const Array out(device, device.dtype(), 1, kRows, kHidden);
+  for (auto _ : state) device.rms_norm(x.tensor, weight.tensor, 1e-5f, out.tensor);
+}
+
+void swiglu(benchmark::State& state, Backend& device) {
+  const Array x(device, device.wide_dtype(), 1, kRows, 2 * kFfn), out(device, device.dtype(), 1, kRows, kFfn);
+  for (auto _ : state) device.swiglu(x.tensor, out.tensor);
+}
+
+void rope(benchmark::State& state, Backend& device) {
+  const int64_t head_size = 64;
+  const Array x(device, device.wide_dtype(), 1, kRows, kHidden),
+      out(device, device.dtype(), 1, kRows, kHidden);
+  const Array cos(device, DType::kF32, 1, kRows, head_size / 2),
+      sin(device, DType::kF32, 1, kRows, head_size / 2);
+  std::vector<int32_t> positions(kRows);
+  std::iota(positions.begin(), positions.end(), 0);
+  for (auto _ : state) {
+    device.rope(x.tensor, head_size, {cos.tensor, sin.tensor, true}, positions, out.tensor);
+  }
+}
+
+void register_all() {
+  const auto add = [](const std::string& name, auto run) {
+    return benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime();
+  };
+  const std::vector<std::vector<int64_t>> shapes{
+      {kHidden, kHidden}, {kHidden, 384}, {kHidden, 2 * kFfn}, {kFfn, kHidden}};
+  for (const auto& shape : shapes) add("bare_matmul", bare_matmul)->Args(shape);
+  for (const std::string dtype : {"f32", "bf16", "int8"}) {
+    const auto of = [&dtype](auto run, auto... rest) {
+      return [dtype, run, rest...](benchmark::State& state) { run(state, backend(dtype), rest...); };
+    };
+    for (const auto& shape : shapes) add("linear/" + dtype, of(linear, kRows))->Args(shape);
+    for (const auto& shape : shapes) add("linear_one_row/" + dtype, of(linear, 1))->Args(shape);
+    for (const int64_t head_size : {64, 128}) {
+      for (const int64_t length : {1024, 4096, 8192}) {
+        add("attention/" + dtype, of(attention, kRows))->Args({length, head_size});
+      }
+      add("attention_one_row/" + dtype, of(attention, 1))->Args({8192, head_size});
+      add("pack_kv/" + dtype, of(pack_kv))->Args({8192, head_size});
+      add("window_scores/" + dtype, of(window_scores))->Args({8192, head_size});
+    }
+    add("rms_norm/" + dtype, of(rms_norm));
+    add("swiglu/" + dtype, of(swiglu));
+    add("rope/" + dtype, of(rope));
+  }
+}
 
 }  // namespace
 }  // namespace claa
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  claa::register_all();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -47,10 +47,10 @@ struct Case {
 };
 
 // Half a step of 8 bits at every element of a row, whose groups have a scale each.
-std::vector<double> half_steps(const std::vector<double>& row) {
+std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
   std::vector<double> steps(row.size());
-  for (size_t first = 0; first < row.size(); first += cpu::kIntGroup) {
-    const size_t end = std::min(row.size(), first + cpu::kIntGroup);
+  for (size_t first = 0; first < row.size(); first += static_cast<size_t>(group)) {
+    const size_t end = std::min(row.size(), first + static_cast<size_t>(group));
     double largest = 0;
     for (size_t i = first; i < end; ++i) largest = std::max(largest, std::abs(row[i]));
     std::fill(steps.begin() + static_cast<int64_t>(first), steps.begin() + static_cast<int64_t>(end),
@@ -77,16 +77,17 @@ void Int8::check_linear(int64_t rows, int64_t outputs, int64_t inputs, DType x_t
   }
   backend->linear(x.tensor, *packed, out.tensor, accumulate);
   const auto n = static_cast<size_t>(inputs);
+  const int64_t group = inputs > outputs ? 64 : 128;
   std::vector<std::vector<double>> w(static_cast<size_t>(outputs)), w_steps;
   for (size_t o = 0; o < w.size(); ++o) {
     w[o].assign(weights.begin() + static_cast<int64_t>(o * n),
                 weights.begin() + static_cast<int64_t>((o + 1) * n));
-    w_steps.push_back(half_steps(w[o]));
+    w_steps.push_back(half_steps(w[o], group));
   }
   for (int64_t r = 0; r < rows; ++r) {
     std::vector<double> row(n);
     for (size_t i = 0; i < n; ++i) row[i] = x.get(0, r, static_cast<int64_t>(i));
-    const std::vector<double> steps = half_steps(row);
+    const std::vector<double> steps = half_steps(row, group);
     for (size_t o = 0; o < w.size(); ++o) {
       const auto column = static_cast<int64_t>(o);
       double sum = accumulate ? before.get(0, r, column) : 0, bound = 1e-5 * std::abs(sum);
@@ -176,7 +177,7 @@ double largest_of(const Array& array) {
 }
 
 // With D the worst error of a logit, every probability is off by a factor of at most e^D and so is their
-// sum; a block's 128 probabilities lose half a step of 1/2047 of its largest each; values half of 1/8191.
+// sum; a block's 128 probabilities lose half a step of 1/255 of its largest each; values half of 1/127.
 void Int8::check_attention(int64_t kv_heads, int64_t group, int64_t head_size, int64_t length) {
   Case in(kv_heads, group, head_size, length, length), want(kv_heads, group, head_size, length, length);
   for (Array* array : {&in.q, &in.k, &in.v}) array->fill(random.source());
@@ -191,7 +192,7 @@ void Int8::check_attention(int64_t kv_heads, int64_t group, int64_t head_size, i
   const double d = static_cast<double>(head_size);
   // sum |q_i| k / 254 + |k_i| q / 254 + q k / 254^2 over the head, |q_i| and |k_i| at most their largest.
   const double logit = (2 * q * k / 254 + q * k / (254.0 * 254.0)) * d / std::sqrt(d);
-  const double bound = v * (std::expm1(2 * logit) + 128.0 / 4094 + 1.0 / 8191 + 1e-4);
+  const double bound = v * (std::expm1(2 * logit) + 128.0 / 510 + 1.0 / 254 + 1e-4);
   double squares = 0, errors = 0;
   for (int64_t r = 0; r < length; ++r) {
     for (int64_t c = 0; c < in.out.tensor.columns(); ++c) {

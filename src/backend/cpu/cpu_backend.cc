@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -216,7 +217,21 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tenso
 
 void CpuBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
   const StageClock::Scope scope(clock_, StageClock::kSelect);
-  HostBackend::gather_kv(from, indices, to);
+  constexpr int64_t kBlock = 256;  // slots of one piece of work
+  const size_t row_bytes = static_cast<size_t>(from.k.columns()) * dtype_bytes(from.k.dtype);
+  const int64_t blocks = (to.length + kBlock - 1) / kBlock;
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads_)
+  for (int64_t head = 0; head < from.k.planes(); ++head) {
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int32_t* index =
+          indices.data == nullptr ? nullptr : indices.ptr<int32_t>(0, indices.rows() == 1 ? 0 : head);
+      for (int64_t slot = block * kBlock; slot < std::min(to.length, (block + 1) * kBlock); ++slot) {
+        const int64_t source = index == nullptr ? slot : index[slot];
+        std::memcpy(to.k.address(head, slot), from.k.address(head, source), row_bytes);
+        std::memcpy(to.v.address(head, slot), from.v.address(head, source), row_bytes);
+      }
+    }
+  }
 }
 
 StageClock::Scope::~Scope() {

@@ -10,19 +10,17 @@
 namespace claa::cpu {
 namespace {
 
-static_assert(kKeyBlock <= kIntKeyBlock);  // the bound of what 32 bits hold
-
 struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
       : TileSums(m, padded_head, lanes),
         q(static_cast<size_t>(m * depth)),
         t(static_cast<size_t>(m * kKeyBlock)),
-        p(static_cast<size_t>(m * kKeyBlock / 2)),
+        p(static_cast<size_t>(m * kKeyBlock / 4)),
         factor(static_cast<size_t>(m)),
         weight(static_cast<size_t>(m)) {}
   std::vector<uint32_t> q;    // [M, depth] fours
   std::vector<float> t;       // [M, keys of the block] logarithms
-  std::vector<uint32_t> p;    // [M, pairs of keys] probabilities
+  std::vector<uint32_t> p;    // [M, fours of keys] probabilities
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
   std::vector<float> weight;  // [M] of the block's products with values
 };
@@ -46,7 +44,7 @@ struct Job : TileJob {
 
 void Job::load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
   float& factor = tile.factor[static_cast<size_t>(i)];
-  kernels.quantize(q.address(0, row, column), q.dtype == DType::kBF16, head_size,
+  kernels.quantize(q.address(0, row, column), q.dtype == DType::kBF16, head_size, kIntMaxHead,
                    reinterpret_cast<uint8_t*>(tile.q.data() + i * packed.depth), &factor);
   factor *= to_logarithm;
 }
@@ -63,11 +61,11 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
     const int64_t seen = visible[static_cast<size_t>(at.first_row + i / group)] - first_key;
     tile.weight[static_cast<size_t>(i)] = kernels.softmax_step(
         tile.t.data() + i * kKeyBlock, n, seen, inverse_value, &tile.max[static_cast<size_t>(i)],
-        tile.sum_of(i), reinterpret_cast<uint16_t*>(tile.p.data() + i * kKeyBlock / 2),
+        tile.sum_of(i), reinterpret_cast<uint8_t*>(tile.p.data() + i * kKeyBlock / 4),
         tile.o.data() + i * padded_head, static_cast<int>(padded_head));
   }
-  kernels.add_products(m, static_cast<int>(padded_head), n / 2, tile.p.data(), kKeyBlock / 2,
-                       packed.v(at.head) + first_key / 2 * padded_head, panel, padded_head,
+  kernels.add_products(m, static_cast<int>(padded_head), n / 4, tile.p.data(), kKeyBlock / 4,
+                       packed.v(at.head) + first_key / 4 * padded_head, panel, padded_head,
                        tile.weight.data(), tile.o.data(), padded_head);
 }
 
@@ -83,7 +81,7 @@ void IntPackedKv::pack_key(const IntKernels& kernels, const void* row, bool bf16
   const int64_t width = kernels.panel;
   const auto at = static_cast<size_t>(head * slots_ + slot);
   std::array<uint8_t, kIntMaxHead> key;
-  kernels.quantize(row, bf16, head_size, key.data(), &key_scale_[at]);
+  kernels.quantize(row, bf16, head_size, kIntMaxHead, key.data(), &key_scale_[at]);
   auto* to = reinterpret_cast<int8_t*>(k_.data() + head * k_stride_ + slot / width * depth * width) +
              4 * (slot % width);
   int32_t sum = 0;
@@ -97,12 +95,18 @@ void IntPackedKv::pack_key(const IntKernels& kernels, const void* row, bool bf16
 
 void IntPackedKv::pack_value(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size,
                              int64_t head, int64_t slot) {
+  constexpr float kSmallest = 0x1p-31f;  // of a scale: what lies below counts as zero, but keeps its weight
   const auto at = static_cast<size_t>(head * slots_ + slot);
-  std::array<int16_t, kIntMaxHead> value{};
-  const float scale = kernels.quantize16(row, bf16, head_size, kMaxValue, value.data());
+  std::array<uint8_t, kIntMaxHead> value;
+  float scale = 0;
+  kernels.quantize(row, bf16, head_size, kIntMaxHead, value.data(), &scale);
+  if (scale < kSmallest) scale = kSmallest, value.fill(128);
   log_value_[at] = std::log2(scale), inverse_value_[at] = 1.0f / scale;
-  auto* to = reinterpret_cast<int16_t*>(v_.data() + head * v_stride_ + slot / 2 * padded_head) + slot % 2;
-  for (int64_t i = 0; i < padded_head; ++i) to[2 * i] = value[static_cast<size_t>(i)];
+  auto* to = reinterpret_cast<int8_t*>(v_.data() + head * v_stride_ + slot / 4 * padded_head) + slot % 4;
+  for (int64_t i = 0; i < head_size; ++i) {
+    to[4 * i] = static_cast<int8_t>(value[static_cast<size_t>(i)] - 128);
+  }
+  for (int64_t i = head_size; i < padded_head; ++i) to[4 * i] = 0;
 }
 
 void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads) {
@@ -111,7 +115,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads)
   padded_head = round_up(head_size, kernels.panel);
   slots_ = round_up(kv.length, kKeyBlock);
   k_stride_ = slots_ * depth;
-  v_stride_ = slots_ / 2 * padded_head;
+  v_stride_ = slots_ / 4 * padded_head;
   const auto grow = [](auto& memory, int64_t size) {
     memory.resize(std::max(memory.size(), static_cast<size_t>(size)));
   };

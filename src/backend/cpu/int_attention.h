@@ -1,7 +1,7 @@
-// Tiled attention with an online softmax: queries times keys in 8 bits, probabilities times values in 16. A
-// key, a query and a value have one scale each, so that no row depends on a later token; a value's scale is
-// multiplied into its probabilities, which are relative to the largest of their block of keys, so that a long
-// tail beside one large probability is not lost.
+// Tiled attention with an online softmax on 8-bit products. A key, a query and a value have one scale each,
+// so that no row depends on a later token; a value's scale is multiplied into its probabilities, which are
+// relative to the largest of their block of keys, so that a long tail beside one large probability is not
+// lost.
 #pragma once
 
 #include <span>
@@ -33,7 +33,7 @@ class IntPackedKv : public PackedKv {
   void pack_value(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
                   int64_t slot);
   std::vector<uint32_t> k_;       // [heads, panels, depth, panel] fours along the head
-  std::vector<uint32_t> v_;       // [heads, slots / 2, padded_head] pairs along the slots
+  std::vector<uint32_t> v_;       // [heads, slots / 4, padded_head] fours along the slots
   std::vector<int32_t> offsets_;  // [heads, slots], see IntKeys
   std::vector<float> key_scale_, log_value_, inverse_value_;  // [heads, slots]
   int64_t k_stride_ = 0, v_stride_ = 0, slots_ = 0;

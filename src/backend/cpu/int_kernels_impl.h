@@ -35,16 +35,8 @@ inline IVec mad8(IVec acc, IVec a, IVec b) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
   return acc;
 }
-// acc += two products of 16 bits.
-inline IVec mad16(IVec acc, IVec a, IVec b) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-  return acc;
-}
 inline void store_u8(uint8_t* p, Vec v) {  // of 0 to 255, rounded to nearest
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
-}
-inline void store_i16(void* p, Vec v) {
-  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
 }
 #else
 using IVec = __m256i;
@@ -70,9 +62,6 @@ inline IVec mad8(IVec acc, IVec a, IVec b) {
   const IVec odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
-inline IVec mad16(IVec acc, IVec a, IVec b) {
-  return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
-}
 inline __m128i narrow16(Vec v) {
   const __m256i n = _mm256_cvtps_epi32(v);
   return _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
@@ -80,9 +69,6 @@ inline __m128i narrow16(Vec v) {
 inline void store_u8(uint8_t* p, Vec v) {
   const __m128i n = narrow16(v);
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(n, n));
-}
-inline void store_i16(void* p, Vec v) {
-  _mm_storeu_si128(static_cast<__m128i*>(p), narrow16(v));
 }
 #endif
 
@@ -98,12 +84,12 @@ inline float largest_magnitude(const void* x, bool bf16, int64_t first, int64_t 
   return largest;
 }
 
-void quantize(const void* x, bool bf16, int64_t n, uint8_t* out, float* scales) {
-  for (int64_t first = 0; first < n; first += kIntGroup) {
-    const int64_t end = first + kIntGroup < n ? first + kIntGroup : n;
+void quantize(const void* x, bool bf16, int64_t n, int64_t group, uint8_t* out, float* scales) {
+  for (int64_t first = 0; first < n; first += group) {
+    const int64_t end = first + group < n ? first + group : n;
     const float largest = largest_magnitude(x, bf16, first, end);
     const float inverse = largest > 0 ? 127.0f / largest : 0;
-    scales[first / kIntGroup] = largest / 127.0f;
+    scales[first / group] = largest / 127.0f;
     int64_t i = first;
     for (; i + kLanes <= end; i += kLanes) {
       store_u8(out + i, fma(load_as(x, bf16, i), set1(inverse), set1(128.0f)));
@@ -115,20 +101,8 @@ void quantize(const void* x, bool bf16, int64_t n, uint8_t* out, float* scales) 
   for (int64_t i = n; i % 4 != 0; ++i) out[i] = 128;
 }
 
-float quantize16(const void* x, bool bf16, int64_t n, int limit, int16_t* out) {
-  float largest = largest_magnitude(x, bf16, 0, n);
-  largest = largest > 0x1p-24f ? largest : 0x1p-24f;
-  const float inverse = static_cast<float>(limit) / largest;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store_i16(out + i, mul(load_as(x, bf16, i), set1(inverse)));
-  for (; i < n; ++i) {
-    out[i] = static_cast<int16_t>(_mm_cvtss_si32(_mm_set_ss(one_as(x, bf16, i) * inverse)));
-  }
-  return largest / static_cast<float>(limit);
-}
-
 // acc[kM][2] += a[kM, k] b[k, panel], a and b in units of 32 bits.
-template <int kM, bool kBytes>
+template <int kM>
 inline void multiply(int64_t k, const int32_t* a, int64_t lda, const int32_t* b, int64_t row_stride,
                      IVec (&acc)[kM][2]) {
   for (int64_t kk = 0; kk < k; ++kk) {
@@ -137,8 +111,8 @@ inline void multiply(int64_t k, const int32_t* a, int64_t lda, const int32_t* b,
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) {
       const IVec ai = iset1(a[i * lda + kk]);
-      acc[i][0] = kBytes ? mad8(acc[i][0], ai, b0) : mad16(acc[i][0], ai, b0);
-      acc[i][1] = kBytes ? mad8(acc[i][1], ai, b1) : mad16(acc[i][1], ai, b1);
+      acc[i][0] = mad8(acc[i][0], ai, b0);
+      acc[i][1] = mad8(acc[i][1], ai, b1);
     }
   }
 }
@@ -170,26 +144,33 @@ struct LinearTile {
 
   template <int kM>
   void run(int row) const {
-    constexpr int64_t kGroupUnits = kIntGroup / 4;
+    const int64_t group_units = weight.group / 4;
     const int32_t* b = reinterpret_cast<const int32_t*>(weight.units);
+    // Sums of all groups but the last: rows of c may lie a power of two apart, which the first cache takes
+    // badly.
+    alignas(64) float sums[kM * kPanel];
     for (int64_t g = 0; g < groups; ++g) {
-      const int64_t first = g * kGroupUnits;
-      const int64_t count = units - first < kGroupUnits ? units - first : kGroupUnits;
+      const int64_t first = g * group_units;
+      const int64_t count = units - first < group_units ? units - first : group_units;
       IVec acc[kM][2];
 #pragma GCC unroll 12
       for (int i = 0; i < kM; ++i) {
         acc[i][0] = iload(weight.offsets + g * kPanel);
         acc[i][1] = iload(weight.offsets + g * kPanel + kLanes);
       }
-      multiply<kM, true>(count, a + row * units + first, units, b + first * kPanel, kPanel, acc);
-      const bool add_to = accumulate || g > 0;
+      multiply<kM>(count, a + row * units + first, units, b + first * kPanel, kPanel, acc);
+      const bool last = g + 1 == groups;
       const Vec w0 = load(weight.scales + g * kPanel), w1 = load(weight.scales + g * kPanel + kLanes);
 #pragma GCC unroll 12
       for (int i = 0; i < kM; ++i) {
-        float* to = c + (row + i) * ldc;
+        float* c_row = c + (row + i) * ldc;
         const Vec scale = set1(a_scales[(row + i) * groups + g]);
-        store(to, fma(to_float(acc[i][0]), mul(w0, scale), add_to ? load(to) : set1(0)));
-        store(to + kLanes, fma(to_float(acc[i][1]), mul(w1, scale), add_to ? load(to + kLanes) : set1(0)));
+        Vec s0 = mul(to_float(acc[i][0]), mul(w0, scale)), s1 = mul(to_float(acc[i][1]), mul(w1, scale));
+        if (g > 0) s0 = add(s0, load(sums + i * kPanel)), s1 = add(s1, load(sums + i * kPanel + kLanes));
+        if (last && accumulate) s0 = add(s0, load(c_row)), s1 = add(s1, load(c_row + kLanes));
+        float* to = last ? c_row : sums + i * kPanel;
+        store(to, s0);
+        store(to + kLanes, s1);
       }
     }
   }
@@ -197,7 +178,7 @@ struct LinearTile {
 
 void linear(int m, int64_t units, const uint8_t* a, const float* a_scales, const IntPanel& weight, float* c,
             int64_t ldc, bool accumulate) {
-  const int64_t groups = (4 * units + kIntGroup - 1) / kIntGroup;
+  const int64_t groups = (4 * units + weight.group - 1) / weight.group;
   by_rows(m, LinearTile{units, groups, reinterpret_cast<const int32_t*>(a), a_scales, weight, c, ldc,
                         accumulate});
 }
@@ -216,7 +197,7 @@ struct LogarithmTile {
     IVec acc[kM][2];
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) acc[i][0] = iload(keys.offset), acc[i][1] = iload(keys.offset + kLanes);
-    multiply<kM, true>(k, a + row * k, k, b, kPanel, acc);
+    multiply<kM>(k, a + row * k, k, b, kPanel, acc);
     const Vec s0 = load(keys.scale), s1 = load(keys.scale + kLanes);
     const Vec v0 = load(keys.log_value), v1 = load(keys.log_value + kLanes);
 #pragma GCC unroll 12
@@ -257,7 +238,7 @@ struct ProductTile {
     IVec acc[kM][2];
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) acc[i][0] = acc[i][1] = iset1(0);
-    multiply<kM, false>(k, a + row * lda, lda, b, row_stride, acc);
+    multiply<kM>(k, a + row * lda, lda, b, row_stride, acc);
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) {
       float* to = c + (row + i) * ldc;
@@ -278,22 +259,22 @@ void add_products(int m, int n, int k, const uint32_t* a, int64_t lda, const uin
 }
 
 float softmax_step(float* t, int n, int64_t seen, const float* inverse_value, float* max, float* sum,
-                   uint16_t* p, float* o, int d) {
+                   uint8_t* p, float* o, int d) {
   if (seen <= 0) {
-    memset(p, 0, static_cast<size_t>(n) * sizeof(uint16_t));
+    memset(p, 0, static_cast<size_t>(n));
     return 0;
   }
   for (int64_t i = seen; i < n; ++i) t[i] = kNever;
   Vec best = load(t);
   for (int i = kLanes; i < n; i += kLanes) best = vmax(best, load(t + i));
   const float block = reduce_max(best);
-  constexpr float kLog2Max = 10.99929541f;  // log2(kMaxProbability)
+  constexpr float kLog2Max = 7.99435344f;  // log2(kMaxProbability)
   const Vec shift = set1(block - kLog2Max);
   Vec total = set1(0);
   for (int i = 0; i < n; i += kLanes) {
     const Vec e = exp2_short(sub(load(t + i), shift));
     total = fma(e, load(inverse_value + i), total);
-    store_i16(p + i, e);
+    store_u8(p + i, e);
   }
   const float previous = *max;
   float weight = 1.0f / kMaxProbability;
@@ -316,7 +297,6 @@ const IntKernels CLAA_KERNELS = {
     CLAA_NAME,
     CLAA_NAMESPACE::kPanel,
     CLAA_NAMESPACE::quantize,
-    CLAA_NAMESPACE::quantize16,
     CLAA_NAMESPACE::linear,
     CLAA_NAMESPACE::logarithms,
     CLAA_NAMESPACE::softmax_step,

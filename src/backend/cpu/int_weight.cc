@@ -8,30 +8,23 @@ namespace {
 constexpr int64_t kTileRows = 96;      // rows that a panel stays in the first cache for
 constexpr int64_t kPanelsAtOnce = 32;  // widened to f32 at a time while loading
 
-int64_t units_of(int64_t inputs) {
-  return (inputs + 3) / 4;
-}
-int64_t groups_of(int64_t inputs) {
-  return (4 * units_of(inputs) + kIntGroup - 1) / kIntGroup;
-}
-
 }  // namespace
 
 // rows [count, inputs] -> one panel; the outputs beyond `count` are zero.
 void IntLinear::pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const {
-  const int64_t width = kernels_.panel, inputs = weight.inputs, groups = groups_of(inputs);
-  int8_t* to = weight.units.data() + panel * units_of(inputs) * width * 4;
+  const int64_t width = kernels_.panel, inputs = weight.inputs, groups = weight.groups();
+  int8_t* to = weight.units.data() + panel * weight.unit_count() * width * 4;
   int32_t* offsets = weight.offsets.data() + panel * groups * width;
   float* scales = weight.scales.data() + panel * groups * width;
-  std::vector<uint8_t> row(static_cast<size_t>(units_of(inputs) * 4));
+  std::vector<uint8_t> row(static_cast<size_t>(weight.unit_count() * 4));
   std::vector<float> row_scales(static_cast<size_t>(groups));
   for (int64_t column = 0; column < count; ++column) {
-    kernels_.quantize(rows + column * inputs, false, inputs, row.data(), row_scales.data());
+    kernels_.quantize(rows + column * inputs, false, inputs, weight.group(), row.data(), row_scales.data());
     for (int64_t g = 0; g < groups; ++g) scales[g * width + column] = row_scales[static_cast<size_t>(g)];
     for (int64_t i = 0; i < static_cast<int64_t>(row.size()); ++i) {
       const int value = row[static_cast<size_t>(i)] - 128;
       to[(i / 4 * width + column) * 4 + i % 4] = static_cast<int8_t>(value);
-      offsets[i / kIntGroup * width + column] -= 128 * value;
+      offsets[i / weight.group() * width + column] -= 128 * value;
     }
   }
 }
@@ -42,8 +35,8 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
   weight->inputs = source.inputs;
   const int64_t width = kernels_.panel;
   const int64_t panels = (source.outputs + width - 1) / width;
-  weight->units.resize(static_cast<size_t>(panels * units_of(source.inputs) * width * 4));
-  weight->offsets.resize(static_cast<size_t>(panels * groups_of(source.inputs) * width));
+  weight->units.resize(static_cast<size_t>(panels * weight->unit_count() * width * 4));
+  weight->offsets.resize(static_cast<size_t>(panels * weight->groups() * width));
   weight->scales.resize(weight->offsets.size());
   const int64_t step = width * kPanelsAtOnce;
   std::vector<float> rows(static_cast<size_t>(std::min(step, source.outputs) * source.inputs));
@@ -62,8 +55,8 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
 
 void IntLinear::run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows,
                          const Tensor& out, bool accumulate) const {
-  const int64_t width = kernels_.panel, units = units_of(weight.inputs), groups = groups_of(weight.inputs);
-  const IntPanel packed{weight.units.data() + panel * units * width * 4,
+  const int64_t width = kernels_.panel, units = weight.unit_count(), groups = weight.groups();
+  const IntPanel packed{weight.group(), weight.units.data() + panel * units * width * 4,
                         weight.offsets.data() + panel * groups * width,
                         weight.scales.data() + panel * groups * width};
   const uint8_t* a = quantized_.data() + first * units * 4;
@@ -85,8 +78,18 @@ void IntLinear::run_tile(const IntWeight& weight, int64_t panel, int64_t first, 
   }
 }
 
+// Weights come from memory once a call: a part of the next panel's while a tile of this one is at work.
+void IntLinear::prefetch(const IntWeight& weight, int64_t panel, int64_t part, int64_t parts) const {
+  constexpr int64_t kLine = 64;
+  const int64_t bytes = weight.unit_count() * kernels_.panel * 4, share = (bytes + parts - 1) / parts;
+  const int64_t first = panel * bytes + part * share;
+  const int64_t end =
+      std::min({first + share, (panel + 1) * bytes, static_cast<int64_t>(weight.units.size())});
+  for (int64_t at = first; at < end; at += kLine) __builtin_prefetch(weight.units.data() + at, 0, 2);
+}
+
 void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate) {
-  const int64_t rows = x.rows(), units = units_of(weight.inputs), groups = groups_of(weight.inputs);
+  const int64_t rows = x.rows(), units = weight.unit_count(), groups = weight.groups();
   quantized_.resize(std::max(quantized_.size(), static_cast<size_t>(rows * units * 4)));
   row_scales_.resize(std::max(row_scales_.size(), static_cast<size_t>(rows * groups)));
   const int64_t panels = (weight.outputs + kernels_.panel - 1) / kernels_.panel;
@@ -95,12 +98,13 @@ void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out,
   {
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
-      kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs,
+      kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs, weight.group(),
                         quantized_.data() + r * units * 4, row_scales_.data() + r * groups);
     }
 #pragma omp for schedule(static)
     for (int64_t item = 0; item < panels * blocks; ++item) {
       const int64_t first = item % blocks * kTileRows;
+      prefetch(weight, item / blocks + 1, item % blocks, blocks);
       run_tile(weight, item / blocks, first, std::min(kTileRows, rows - first), out, accumulate);
     }
   }

@@ -1,5 +1,5 @@
-// Linear layers on 8-bit products: one scale per kIntGroup inputs of an output's weights, made once, and of a
-// row of activations, made in each call.
+// Linear layers on 8-bit products: one scale per int_group() inputs of an output's weights, made once, and of
+// a row of activations, made in each call.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,18 @@
 
 namespace claa::cpu {
 
+// Inputs that share one scale: a channel far larger than the rest costs only its own group precision. The
+// matrix that leads back from the wide layer takes products of two activations, whose outliers are the worst.
+constexpr int64_t int_group(int64_t outputs, int64_t inputs) {
+  return inputs > outputs ? 64 : 128;
+}
+
 class IntWeight : public PackedWeight {
  public:
+  int64_t group() const { return int_group(outputs, inputs); }
+  int64_t unit_count() const { return (inputs + 3) / 4; }
+  int64_t groups() const { return (4 * unit_count() + group() - 1) / group(); }
+
   std::vector<int8_t> units;     // [panels, inputs / 4 rounded up, panel, 4]
   std::vector<int32_t> offsets;  // [panels, groups, panel]
   std::vector<float> scales;     // [panels, groups, panel]
@@ -27,6 +37,7 @@ class IntLinear {
 
  private:
   void pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const;
+  void prefetch(const IntWeight& weight, int64_t panel, int64_t part, int64_t parts) const;
   void run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows, const Tensor& out,
                 bool accumulate) const;
 

@@ -75,20 +75,16 @@ void gemm(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b
 }
 
 // Probabilities as the second product takes them, x = log2 of each.
+inline Vec store_probabilities(uint32_t* p, int i, Vec x) {
 #if CLAA_BF16_DOT
-inline Vec store_probabilities(uint32_t* p, int i, Vec x) {
   const Vec e = exp2_short(x);  // far finer than the rounding
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<uint16_t*>(p) + i),
-                      reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(e)));
-  return e;
-}
+  store_bf16(reinterpret_cast<uint16_t*>(p) + i, e);
 #else
-inline Vec store_probabilities(uint32_t* p, int i, Vec x) {
   const Vec e = exp2_vec(x);
   store(reinterpret_cast<float*>(p) + i, e);
+#endif
   return e;
 }
-#endif
 
 void softmax_step(const float* s, int n, float scale, float* max, float* sum, uint32_t* p, float* o, int d) {
   const float previous = *max;
@@ -202,7 +198,11 @@ void swiglu(const float* gate, const float* up, int64_t n, void* out, bool bf16)
 void rope_head(const float* x, const float* cos, const float* sin, int64_t half, bool interleaved, void* out,
                bool bf16) {
   int64_t i = 0;
-  if (!interleaved) {
+  if (interleaved) {
+    for (; i + kLanes / 2 <= half; i += kLanes / 2) {
+      put(out, bf16, 2 * i, rotate_pairs(load(x + 2 * i), cos + i, sin + i));
+    }
+  } else {
     for (; i + kLanes <= half; i += kLanes) {
       const Vec a = load(x + i), b = load(x + half + i), c = load(cos + i), s = load(sin + i);
       put(out, bf16, i, sub(mul(a, c), mul(b, s)));

@@ -63,10 +63,21 @@ inline Vec load_bf16(const uint16_t* p) {
       _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
 }
 inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs are finite
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+#else
   const __m512i bits = _mm512_castps_si512(v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+#endif
+}
+// Of pairs (x, y) of v and one c and s a pair: (x c - y s, x s + y c).
+inline Vec rotate_pairs(Vec v, const float* c, const float* s) {
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  const Vec cos = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(c)));
+  const Vec sin = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(s)));
+  return _mm512_fmaddsub_ps(v, cos, _mm512_mul_ps(_mm512_permute_ps(v, 0xb1), sin));
 }
 #else
 using Vec = __m256;
@@ -139,6 +150,13 @@ inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs a
       _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
   const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+}
+// Of pairs (x, y) of v and one c and s a pair: (x c - y s, x s + y c).
+inline Vec rotate_pairs(Vec v, const float* c, const float* s) {
+  const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+  const Vec cos = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(c)), twice);
+  const Vec sin = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(s)), twice);
+  return _mm256_fmaddsub_ps(v, cos, _mm256_mul_ps(_mm256_permute_ps(v, 0xb1), sin));
 }
 #endif
 
