@@ -38,7 +38,8 @@ class PackedWeight {
   size_t bytes = 0;
 };
 
-// Where a weight comes from: fills f32 rows [first, first + count) of [outputs, inputs], row-major.
+// Where a weight comes from: fills f32 rows [first, first + count) of [outputs, inputs], row-major. Called by
+// several threads at once; throws at its first row or never.
 struct WeightSource {
   int64_t outputs = 0;
   int64_t inputs = 0;

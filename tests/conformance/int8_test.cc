@@ -125,8 +125,10 @@ TEST_P(Int8, RowsOfZerosStayZero) {
 // Finer types would pass the bounds above: the products are those of integers.
 TEST_P(Int8, MultipliesIntegers) {
   EXPECT_NE(backend->description().find("int8"), std::string::npos);
-  const WeightSource source{96, 576, false, [this](int64_t, int64_t count, float* to) {
-                              for (int64_t i = 0; i < count * 576; ++i) to[i] = random.normal();
+  std::vector<float> weights(96 * 576);
+  for (float& value : weights) value = random.normal();
+  const WeightSource source{96, 576, false, [&weights](int64_t first, int64_t count, float* to) {
+                              std::copy_n(weights.begin() + first * 576, count * 576, to);
                             }};
   const auto weight = backend->prepare(source);
   EXPECT_LT(weight->bytes, 96u * 576u * 5 / 4);  // a byte a weight, and the scales

@@ -37,9 +37,6 @@ class IntLinear {
 
  private:
   void pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const;
-  void prefetch(const IntWeight& weight, int64_t panel, int64_t part, int64_t parts) const;
-  void run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows, const Tensor& out,
-                bool accumulate) const;
 
   const IntKernels& kernels_;
   int threads_;

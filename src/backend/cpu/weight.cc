@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/cpu/panels.h"
+
 namespace claa::cpu {
 namespace {
 
@@ -63,23 +65,19 @@ std::unique_ptr<CpuWeight> Linear::prepare(const WeightSource& source) {
   const memory::dims dims{source.inputs, source.outputs};
   const memory::desc plain(dims, dnnl_type(weight->dtype), memory::format_tag::ba);
   weight->memory = memory(plain, engine_);
-  constexpr int64_t kStep = 1024;
-  std::vector<float> rows(static_cast<size_t>(std::min(kStep, source.outputs) * source.inputs));
-  for (int64_t first = 0; first < source.outputs; first += kStep) {
-    const int64_t count = std::min(kStep, source.outputs - first);
-    const int64_t values = count * source.inputs;
-    source.fill(first, count, rows.data());
+  constexpr int64_t kRowsAtOnce = 32;
+  char* memory_rows = static_cast<char*>(weight->memory.get_data_handle());
+  pack_panels(source, kRowsAtOnce, threads_, [&](const float* rows, int64_t panel, int64_t count) {
+    const int64_t first = panel * kRowsAtOnce * source.inputs, values = count * source.inputs;
     if (native_bf16_) {
-      kernels_.to_bf16(rows.data(), values,
-                       static_cast<uint16_t*>(weight->memory.get_data_handle()) + first * source.inputs);
-      continue;
+      kernels_.to_bf16(rows, values, reinterpret_cast<uint16_t*>(memory_rows) + first);
+      return;
     }
-    float* target = static_cast<float*>(weight->memory.get_data_handle()) + first * source.inputs;
+    float* target = reinterpret_cast<float*>(memory_rows) + first;
     for (int64_t i = 0; i < values; ++i) {
-      target[i] = activation_ == DType::kBF16 ? to_float(to_bf16(rows[static_cast<size_t>(i)]))
-                                              : rows[static_cast<size_t>(i)];
+      target[i] = activation_ == DType::kBF16 ? to_float(to_bf16(rows[i])) : rows[i];
     }
-  }
+  });
   if (!plain_layout_ && !source.table) {
     const memory::desc any(dims, dnnl_type(weight->dtype), memory::format_tag::any);
     const auto description =
