@@ -42,7 +42,7 @@ def main():
         plots.append(f"$line{number} using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.5 dashtype {dashes} "
                      f"linecolor '{colour}' title '{name}'")
     script = "".join(blocks) + f"""
-set terminal svg size 820,520 font 'sans,13' background '#ffffff'
+set terminal svg size 820,600 font 'sans,13' background '#ffffff'
 set output '{output}'
 set logscale x 2
 set xtics ('2k' 2048, '4k' 4096, '8k' 8192, '16k' 16384, '32k' 32768, '64k' 65536, '128k' 131072)
@@ -50,7 +50,8 @@ set xlabel 'prompt tokens'
 set ylabel 'time to first token, microseconds a token'
 set yrange [0:*]
 set grid
-set key outside right
+set xrange [1900:141000]
+set key outside bottom center horizontal maxcols 4
 plot {", ".join(plots)}
 """
     subprocess.run(["gnuplot"], input=script, text=True, check=True)

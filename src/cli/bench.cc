@@ -151,7 +151,7 @@ void measure_length(const BenchOptions& options, BenchTarget& target, std::vecto
     for (BenchRow& row : rows) measure(target, ids, options, i >= options.warmups, row);
     if (!peer.command.empty() && i >= options.warmups) peer.ms.push_back(run_peer(peer.command, peer.tokens));
   }
-  if (!options.stages && options.trace_file.empty() && options.shape.empty()) return;
+  if (!options.stages && options.trace_file.empty()) return;
   for (BenchRow& row : rows) row.stages = target.stages({ids, row.method, row.params, 0});
 }
 
