@@ -183,6 +183,9 @@ class Run {
   // answered.
   virtual bool may_drop(int layer) const = 0;
   virtual RunReport report() const = 0;
+  // True when it is known before the first layer that nothing will be dropped: then there must be memory for
+  // whole caches.
+  virtual bool keeps_all() const { return false; }
 };
 
 // Immutable: a name and parameters.

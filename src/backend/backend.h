@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "claa/prefill.h"
+#include "core/clock.h"
 #include "core/tensor.h"
 
 namespace claa {
@@ -62,6 +63,12 @@ struct KvView {
   int64_t length = 0;
 };
 
+// A point in the order of a device's work.
+struct Moment {
+  Stopwatch host;                // started then
+  std::shared_ptr<void> device;  // what a device that works on its own remembers it by
+};
+
 // K and V rearranged for many queries; memory is reused from layer to layer.
 class PackedKv {
  public:
@@ -88,8 +95,19 @@ class Backend {
   virtual void clear(void* device, size_t bytes) = 0;  // to zeros
   // Most device memory in use since the last call; 0 where that is the process's own memory.
   virtual size_t peak_bytes() { return 0; }
+  // Device memory that allocate() can still give; 0 where that is the machine's own memory.
+  virtual size_t free_bytes() { return 0; }
   // Waits for all work; where nothing is left running, it returns at once.
   virtual void synchronize() {}
+  // Does `work`, a series of operations that comes again and again with other ids, positions, slots, visible
+  // counts and cache lengths but the same memory, as a decode step does; a device may record it once. `work`
+  // may be called several times, so it changes nothing of the caller's, and calls nothing but embed(),
+  // linear(), rms_norm(), add_bias(), rope(), rope_store(), swiglu() and attention() without packed K and V.
+  virtual void repeat(const std::function<void()>& work) { work(); }
+  // What the device has been asked for until now; milliseconds of its work between two such points, for which
+  // it must have come to the later one.
+  virtual Moment mark() { return {}; }
+  virtual double ms_between(const Moment& from, const Moment& to) { return from.host.ms() - to.host.ms(); }
   // Milliseconds of the device by kind of work between the two calls, which cost a little time of their own;
   // empty where the device does not measure itself.
   virtual void start_profile() {}

@@ -1,6 +1,7 @@
 // Makes a backend by name.
 #include "backend/backend.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/device_rows.h"
 #include "backend/plugin.h"
 #include "backend/reference/reference_backend.h"
 
@@ -44,6 +45,13 @@ BackendOptions backend_options(const std::string& device, const std::string& dty
     fail(ErrorCode::kInvalidArgument, "unknown dtype '{}'; choose auto, f32, bf16, int8 or fp8", dtype);
   }
   return options;
+}
+
+DeviceRows device_rows(const BackendOptions& options) {
+  constexpr auto as_they_are = [](int64_t rows) { return rows; };
+  if (options.name == "cuda") return {options.dtype, options.dtype, cuda::kChunkRows, cuda::padded_rows};
+  const int64_t chunk = options.name == "cpu" ? cpu::kChunkRows : reference::kChunkRows;
+  return {options.dtype, DType::kF32, chunk, as_they_are};
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {

@@ -128,16 +128,6 @@ double run_peer(std::string command, int64_t tokens) {
   return ms;
 }
 
-// Where the device works while the host goes on, the host's clock knows nothing of selection.
-void take_select(BenchRow& row) {
-  if (row.stages.empty() || !row.stages.front().spans.empty()) return;
-  double ms = 0;
-  for (const StageTime& stage : row.stages) {
-    if (stage.stage == "scores" || stage.stage == "select") ms += stage.ms;
-  }
-  row.select.assign(1, ms);
-}
-
 void check_options(const BenchOptions& options) {
   if (options.output != "md" && options.output != "json") {
     fail(ErrorCode::kInvalidArgument, "unknown output '{}'; choose md or json", options.output);
@@ -161,11 +151,8 @@ void measure_length(const BenchOptions& options, BenchTarget& target, std::vecto
     for (BenchRow& row : rows) measure(target, ids, options, i >= options.warmups, row);
     if (!peer.command.empty() && i >= options.warmups) peer.ms.push_back(run_peer(peer.command, peer.tokens));
   }
-  if (!options.stages && options.trace_file.empty() && options.shape.empty()) return;
-  for (BenchRow& row : rows) {
-    row.stages = target.stages({ids, row.method, row.params, 0});
-    take_select(row);
-  }
+  if (!options.stages && options.trace_file.empty()) return;
+  for (BenchRow& row : rows) row.stages = target.stages({ids, row.method, row.params, 0});
 }
 
 void run(const BenchOptions& options) {

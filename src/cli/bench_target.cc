@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <numeric>
+#include <optional>
 
 #include "core/clock.h"
 #include "model/shapes.h"
@@ -80,7 +81,15 @@ class ShapeTarget : public BenchTarget {
   ShapeTarget(const ModelConfig& config, const EngineOptions& options)
       : backend_(make_backend(backend_options(options.device, options.dtype, options.threads, options.isa))),
         model_(config, random_weights(config, *backend_), *backend_),
-        methods_(builtin_methods()) {}
+        methods_(builtin_methods()) {
+    if (options.draft.empty()) return;
+    const ModelConfig& draft = find_shape(options.draft);
+    if (draft.vocabulary != config.vocabulary) {
+      fail(ErrorCode::kInvalidArgument, "the draft '{}' has a vocabulary of {} tokens, the shape has {}",
+           options.draft, draft.vocabulary, config.vocabulary);
+    }
+    drafter_.emplace(draft, random_weights(draft, *backend_), *backend_);
+  }
   std::string name() const override { return model_.config().name; }
   std::string device() const override { return backend_->description(); }
   std::string dtype() const override { return dtype_name(backend_->dtype()); }
@@ -121,10 +130,11 @@ class ShapeTarget : public BenchTarget {
   static int32_t best(const std::vector<float>& logits) {
     return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }
-  static PrefillOptions options(const BenchCase& bench) {
+  PrefillOptions options(const BenchCase& bench) const {
     PrefillOptions options;
     options.reserve = bench.decode + 1;
     options.cancel = &interrupt_flag();
+    if (drafter_) options.drafter = &*drafter_;
     return options;
   }
   const RopeTables& rope_for(const BenchCase& bench) {
@@ -135,6 +145,7 @@ class ShapeTarget : public BenchTarget {
 
   std::unique_ptr<Backend> backend_;
   LlamaModel model_;
+  std::optional<LlamaModel> drafter_;
   MethodRegistry methods_;
   RopeTables rope_;
 };

@@ -23,7 +23,8 @@ void ModelOptions::add_to(CLI::App& app, bool required) {
       ->capture_default_str();
   app.add_option("--dtype", engine.dtype, "auto, f32, bf16, int8 (cpu) or fp8 (cuda)")->capture_default_str();
   app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
-  app.add_option("--draft", engine.draft, "GGUF file of a smaller model that drafts for specprefill");
+  app.add_option("--draft", engine.draft,
+                 "GGUF file of a smaller model that drafts for specprefill; a shape in `bench --shape`");
   app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512");
 }
 

@@ -1,4 +1,5 @@
-// claa inspect: what a model file holds, and the memory it needs per prompt length. Reads no weights.
+// claa inspect: what a model file holds, and the memory it needs per prompt length. Reads no weights and
+// needs no device.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -7,7 +8,8 @@
 #include "cli/common.h"
 #include "gguf/file.h"
 #include "gguf/quants.h"
-#include "model/config.h"
+#include "model/shapes.h"
+#include "prefill/memory_plan.h"
 #include "tokenizer/tokenizer.h"
 
 namespace claa::cli {
@@ -15,22 +17,94 @@ namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
 
-// Bytes by part; values of `element` bytes for activations, K and V.
-struct MemoryPlan {
-  double weights, hidden, layer_kv, cache;
-  double total() const { return weights + hidden + layer_kv + cache; }
-};
-
-MemoryPlan plan(const ModelConfig& c, double parameters, double tokens, double element) {
-  const double kv_row = static_cast<double>(2 * c.kv_heads * c.head_size) * element;
-  return {parameters * element, tokens * static_cast<double>(c.hidden) * 4, 2 * tokens * kv_row,
-          tokens * kv_row * static_cast<double>(c.layers)};
-}
-
 struct InspectOptions {
-  std::string model;
+  std::string model, shape;
+  std::string device = "cpu", dtype = "auto";
+  std::vector<int64_t> lengths;  // empty: a few
   bool json = false;
 };
+
+// "fp8" of weights that a device stores in a byte a value.
+struct PlanTarget {
+  DeviceRows rows;
+  bool byte_weights = false;
+  std::string text;
+};
+
+PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) {
+  // Not resolved: a plan needs no device.
+  BackendOptions device;
+  device.name = options.device;
+  if (device.name != "cpu" && device.name != "cuda") {
+    fail(ErrorCode::kInvalidArgument, "unknown device '{}'; choose cpu or cuda", device.name);
+  }
+  const bool byte_weights = dtype == "fp8" || dtype == "int8";
+  if (dtype == (device.name == "cpu" ? "fp8" : "int8") ||
+      (!byte_weights && dtype != "f32" && dtype != "bf16")) {
+    fail(ErrorCode::kInvalidArgument, "dtype '{}' is none of device {}; choose auto, f32, bf16 or {}", dtype,
+         device.name, device.name == "cpu" ? "int8" : "fp8");
+  }
+  device.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
+  return {device_rows(device), byte_weights, dtype};
+}
+
+std::vector<PlanTarget> plan_targets(const InspectOptions& options) {
+  if (options.dtype != "auto") return {plan_target(options, options.dtype)};
+  return {plan_target(options, "f32"), plan_target(options, "bf16")};
+}
+
+std::vector<int64_t> plan_lengths(const InspectOptions& options, const ModelConfig& config) {
+  std::vector<int64_t> lengths;
+  for (const int64_t tokens :
+       options.lengths.empty() ? std::vector<int64_t>{2048, 8192, 32768, 131072} : options.lengths) {
+    if (tokens <= config.context) lengths.push_back(tokens);
+    if (tokens > config.context && !options.lengths.empty()) {
+      fail(ErrorCode::kContextExceeded, "{} tokens are more than the model's context holds, {}", tokens,
+           config.context);
+    }
+  }
+  return lengths;
+}
+
+// Refuses before anything is printed.
+void check_plans(const InspectOptions& options, const ModelConfig& config) {
+  plan_targets(options);
+  plan_lengths(options, config);
+}
+
+boost::json::array plans_json(const InspectOptions& options, const ModelConfig& config) {
+  boost::json::array rows;
+  for (const int64_t tokens : plan_lengths(options, config)) {
+    for (const PlanTarget& target : plan_targets(options)) {
+      const MemoryPlan plan = plan_memory(config, target.rows, target.byte_weights, tokens, 0);
+      rows.push_back(boost::json::object{{"tokens", tokens},
+                                         {"device", options.device},
+                                         {"dtype", target.text},
+                                         {"weights_bytes", plan.weights},
+                                         {"hidden_bytes", plan.hidden},
+                                         {"layer_kv_bytes", plan.layer_kv},
+                                         {"workspace_bytes", plan.workspace},
+                                         {"cache_bytes", plan.cache},
+                                         {"total_bytes", plan.total()}});
+    }
+  }
+  return rows;
+}
+
+void print_plans(const InspectOptions& options, const ModelConfig& config) {
+  std::cout << fmt::format("\nmemory of a full prefill on {}, MiB:\n", options.device);
+  std::cout << fmt::format("{:>9} {:>6} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9}\n", "tokens", "dtype",
+                           "weights", "hidden", "layer K/V", "working set", "cache", "total");
+  const auto mib = [](size_t bytes) { return static_cast<double>(bytes) / kMiB; };
+  for (const int64_t tokens : plan_lengths(options, config)) {
+    for (const PlanTarget& target : plan_targets(options)) {
+      const MemoryPlan p = plan_memory(config, target.rows, target.byte_weights, tokens, 0);
+      std::cout << fmt::format("{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f}\n",
+                               tokens, target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv),
+                               mib(p.workspace), mib(p.cache), mib(p.total()));
+    }
+  }
+}
 
 std::string types_text(const gguf::File& file, double& parameters) {
   std::map<std::string_view, int64_t> types;
@@ -47,10 +121,10 @@ std::string types_text(const gguf::File& file, double& parameters) {
 void run(const InspectOptions& options) {
   const gguf::File file = gguf::File::open(options.model);
   const ModelConfig config = read_config(file);
+  check_plans(options, config);
   const TokenizerData tokenizer = read_tokenizer_data(file);
   double parameters = 0;
   const std::string types = types_text(file, parameters);
-  const std::vector<int64_t> lengths = {2048, 8192, 32768, 131072};
   if (options.json) {
     boost::json::object json{{"name", config.name},
                              {"architecture", config.architecture},
@@ -66,15 +140,7 @@ void run(const InspectOptions& options) {
                              {"tensor_types", types},
                              {"pre_tokenizer", tokenizer.pre},
                              {"chat_template", !tokenizer.chat_template.empty()}};
-    boost::json::array memory;
-    for (const int64_t tokens : lengths) {
-      if (tokens > config.context) continue;
-      memory.push_back(boost::json::object{
-          {"tokens", tokens},
-          {"f32_bytes", plan(config, parameters, static_cast<double>(tokens), 4).total()},
-          {"bf16_bytes", plan(config, parameters, static_cast<double>(tokens), 2).total()}});
-    }
-    json["memory"] = std::move(memory);
+    json["memory"] = plans_json(options, config);
     std::cout << boost::json::serialize(json) << "\n";
     return;
   }
@@ -86,14 +152,21 @@ void run(const InspectOptions& options) {
   std::cout << fmt::format("vocabulary     {} ({}, {})\ncontext        {} tokens\nchat template  {}\n",
                            config.vocabulary, tokenizer.model, tokenizer.pre, config.context,
                            tokenizer.chat_template.empty() ? "none" : "yes");
-  std::cout << "\nmemory, full prefill, MiB (weights + hidden states + one layer's K and V + cache):\n";
-  std::cout << fmt::format("{:>9} {:>10} {:>10}\n", "tokens", "f32", "bf16");
-  for (const int64_t tokens : lengths) {
-    if (tokens > config.context) continue;
-    std::cout << fmt::format("{:>9} {:>10.0f} {:>10.0f}\n", tokens,
-                             plan(config, parameters, static_cast<double>(tokens), 4).total() / kMiB,
-                             plan(config, parameters, static_cast<double>(tokens), 2).total() / kMiB);
+  print_plans(options, config);
+}
+
+// A published shape has no file: its plan is all there is to tell.
+void run_shape(const InspectOptions& options) {
+  const ModelConfig& config = find_shape(options.shape);
+  check_plans(options, config);
+  if (options.json) {
+    std::cout << boost::json::serialize(
+                     boost::json::object{{"name", options.shape}, {"memory", plans_json(options, config)}})
+              << "\n";
+    return;
   }
+  std::cout << fmt::format("name           {}\ncontext        {} tokens\n", options.shape, config.context);
+  print_plans(options, config);
 }
 
 }  // namespace
@@ -101,9 +174,23 @@ void run(const InspectOptions& options) {
 void add_inspect(CLI::App& app) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand("inspect", "what a model file holds and the memory it needs");
-  command->add_option("model", options->model, "GGUF model file")->required();
+  auto* model = command->add_option("model", options->model, "GGUF model file");
+  command->add_option("--shape", options->shape, "a published shape instead, such as llama-3.1-8b")
+      ->excludes(model);
+  command->add_option("--device", options->device, "whose memory is planned: cpu or cuda")
+      ->capture_default_str();
+  command->add_option("--dtype", options->dtype, "auto (f32 and bf16), f32, bf16, int8 (cpu) or fp8 (cuda)")
+      ->capture_default_str();
+  command->add_option("--tokens", options->lengths, "prompt lengths")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 27));
   command->add_flag("--json", options->json, "as JSON");
-  command->callback([options] { run(*options); });
+  command->callback([options] {
+    if (options->model.empty() && options->shape.empty()) {
+      fail(ErrorCode::kInvalidArgument, "give a model file, or a shape (--shape)");
+    }
+    options->shape.empty() ? run(*options) : run_shape(*options);
+  });
 }
 
 }  // namespace claa::cli

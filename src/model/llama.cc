@@ -1,6 +1,7 @@
 #include "model/llama.h"
 
 #include <algorithm>
+#include <array>
 
 namespace claa {
 namespace {
@@ -10,36 +11,49 @@ Tensor head(const Tensor& tensor, int64_t rows, int64_t columns) {
   return Tensor::matrix(tensor.data, tensor.dtype, rows, columns);
 }
 
+// One tensor of a workspace.
+struct Part {
+  Tensor Workspace::*tensor;
+  DType dtype;
+  int64_t columns;
+};
+
+std::array<Part, 6> parts_of(const ModelConfig& config, DType activation, DType projected) {
+  const int64_t q_size = config.heads * config.head_size;
+  const int64_t wide_size = std::max(q_size, 2 * config.kv_heads * config.head_size);
+  return {{{&Workspace::normed, activation, config.hidden},
+           {&Workspace::wide, projected, wide_size},
+           {&Workspace::q, activation, q_size},
+           {&Workspace::attention, activation, q_size},
+           {&Workspace::gate_up, projected, 2 * config.ffn},
+           {&Workspace::gated, activation, config.ffn}}};
+}
+
+size_t bytes_of(const Part& part, int64_t rows) {
+  const size_t bytes = static_cast<size_t>(rows * part.columns) * dtype_bytes(part.dtype);
+  return (bytes + 255) / 256 * 256;  // every part starts on a cache line, of a GPU too
+}
+
 }  // namespace
 
 Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) : rows_(rows) {
-  const int64_t q_size = config.heads * config.head_size;
-  const int64_t wide_size = std::max(q_size, 2 * config.kv_heads * config.head_size);
-  struct Part {
-    Tensor* tensor;
-    DType dtype;
-    int64_t columns;
-  };
-  const DType activation = backend.dtype(), projected = backend.wide_dtype();
-  const Part parts[] = {{&normed, activation, config.hidden},
-                        {&wide, projected, wide_size},
-                        {&q, activation, q_size},
-                        {&attention, activation, q_size},
-                        {&gate_up, projected, 2 * config.ffn},
-                        {&gated, activation, config.ffn}};
+  const auto parts = parts_of(config, backend.dtype(), backend.wide_dtype());
   const int64_t padded = backend.padded(rows);
-  const auto size = [padded](const Part& part) {
-    const size_t bytes = static_cast<size_t>(padded * part.columns) * dtype_bytes(part.dtype);
-    return (bytes + 255) / 256 * 256;  // every part starts on a cache line, of a GPU too
-  };
   size_t total = 0;
-  for (const Part& part : parts) total += size(part);
+  for (const Part& part : parts) total += bytes_of(part, padded);
   memory_ = backend.allocate(total);
   char* next = static_cast<char*>(memory_.data());
   for (const Part& part : parts) {
-    *part.tensor = Tensor::matrix(next, part.dtype, rows, part.columns);
-    next += size(part);
+    this->*part.tensor = Tensor::matrix(next, part.dtype, rows, part.columns);
+    next += bytes_of(part, padded);
   }
+}
+
+size_t Workspace::bytes_for(const ModelConfig& config, const DeviceRows& device, int64_t rows) {
+  size_t total = 0;
+  for (const Part& part : parts_of(config, device.dtype, device.wide))
+    total += bytes_of(part, device.padded(rows));
+  return total;
 }
 
 void LlamaModel::embed(std::span<const int32_t> ids, const Tensor& hidden) const {

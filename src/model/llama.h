@@ -5,6 +5,7 @@
 #include <span>
 
 #include "backend/backend.h"
+#include "backend/device_rows.h"
 #include "model/config.h"
 #include "model/weights.h"
 
@@ -15,8 +16,9 @@ class Workspace {
  public:
   // Memory for backend.padded(rows) rows.
   Workspace(const ModelConfig& config, Backend& backend, int64_t rows);
+  // Bytes of the memory of a workspace for `rows` rows.
+  static size_t bytes_for(const ModelConfig& config, const DeviceRows& device, int64_t rows);
   int64_t rows() const { return rows_; }
-  size_t bytes() const { return memory_.bytes(); }
 
   Tensor normed;     // [rows, hidden] activation type
   Tensor wide;       // [rows, max(q, 2 kv)] wide type

@@ -13,26 +13,35 @@ Decoder::Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache
       logits_(static_cast<size_t>(model.config().vocabulary)) {}
 
 const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& observe) {
-  const ModelConfig& config = model_.config();
-  require(token >= 0 && token < config.vocabulary, "decode: token outside the vocabulary");
+  require(token >= 0 && token < model_.config().vocabulary, "decode: token outside the vocabulary");
   require(cache_.next_position < rope_.positions, "decode: position outside the rope table");
+  std::vector<KvView> caches;
+  for (int64_t layer = 0; layer < cache_.layers(); ++layer) caches.push_back(cache_.view(layer));
+  if (observe) {
+    feed(token, caches, observe);
+  } else {
+    model_.backend().repeat([&] { feed(token, caches, {}); });
+  }
+  for (int64_t layer = 0; layer < cache_.layers(); ++layer) cache_.appended(layer);
+  ++cache_.next_position;
+  model_.backend().download(logits_memory_.data(), logits_.size() * sizeof(float), logits_.data());
+  return logits_;
+}
+
+void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe) {
+  const ModelConfig& config = model_.config();
   const Tensor hidden = Tensor::matrix(hidden_memory_.data(), DType::kF32, 1, config.hidden);
   const int32_t position = static_cast<int32_t>(cache_.next_position);
   model_.embed({&token, 1}, hidden);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    KvView kv = cache_.view(layer);
+    KvView kv = caches[static_cast<size_t>(layer)];
     model_.project_kv(layer, hidden, {&position, 1}, rope_.table, kv, kv.length, work_);
-    cache_.appended(layer);
-    kv.length = cache_.length(layer);
-    const int32_t visible = static_cast<int32_t>(kv.length);
+    const int32_t visible = static_cast<int32_t>(++kv.length);
     model_.project_q_normed(layer, 0, {&position, 1}, rope_.table, work_.q, work_);
     if (observe) observe(layer, work_.q, kv);
     model_.finish(layer, work_.q, kv, nullptr, {&visible, 1}, hidden, work_);
   }
-  ++cache_.next_position;
   model_.logits(hidden, Tensor::matrix(logits_memory_.data(), DType::kF32, 1, config.vocabulary), work_);
-  model_.backend().download(logits_memory_.data(), logits_.size() * sizeof(float), logits_.data());
-  return logits_;
 }
 
 }  // namespace claa

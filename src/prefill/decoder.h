@@ -22,6 +22,9 @@ class Decoder {
   const std::vector<float>& step(int32_t token, const QueryObserver& observe = {});
 
  private:
+  // The operations of a step. The caches' rows are counted by the caller, as a device may want them twice.
+  void feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe);
+
   const LlamaModel& model_;
   const RopeTables& rope_;
   KvCache& cache_;

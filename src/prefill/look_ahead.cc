@@ -81,6 +81,7 @@ class ObservedRun : public Run {
  public:
   explicit ObservedRun(const AnswerPass& pass) : pass_(pass) {}
   bool may_drop(int /*layer*/) const override { return false; }
+  bool keeps_all() const override { return true; }
   Decision decide(LayerView& view) override {
     for (AnswerScores* scores : pass_.scores) scores->observe(view);
     if (pass_.on_layer) pass_.on_layer(view);

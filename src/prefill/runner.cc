@@ -7,9 +7,40 @@
 #include "kv/keep_set.h"
 #include "prefill/layer_view.h"
 #include "prefill/look_ahead.h"
+#include "prefill/memory_plan.h"
 
 namespace claa {
 namespace {
+
+// Time that the device spends on selection: the spans are added up once all work is done.
+class SelectClock {
+ public:
+  explicit SelectClock(Backend& backend) : backend_(backend) {}
+  class Scope {
+   public:
+    explicit Scope(SelectClock* clock) : clock_(clock) {
+      if (clock_ != nullptr) begin_ = clock_->backend_.mark();
+    }
+    ~Scope() {
+      if (clock_ != nullptr) clock_->spans_.emplace_back(std::move(begin_), clock_->backend_.mark());
+    }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    SelectClock* clock_;
+    Moment begin_;
+  };
+  double ms() const {
+    double total = 0;
+    for (const auto& [begin, end] : spans_) total += backend_.ms_between(begin, end);
+    return total;
+  }
+
+ private:
+  Backend& backend_;
+  std::vector<std::pair<Moment, Moment>> spans_;
+};
 
 using Positions = std::shared_ptr<const std::vector<int32_t>>;
 
@@ -42,9 +73,9 @@ class Pass {
       const KvView kv = project_keys(layer);
       backend_.pack_kv(kv, packed_);
       if (result != nullptr) result->layers.push_back({live_});
-      const Decision decision = decide(layer, kv, run, result, observe);
+      const Decision decision = decide(layer, kv, run, observe);
       if (cache != nullptr) {
-        ScopedTimer timer(kept_all(decision) ? ignored_ms_ : result->select_ms);
+        const SelectClock::Scope scope(kept_all(decision) ? nullptr : &clock_);
         cache->store(layer, kv, decision.kept, positions_, options_.reserve);
         if (decision.kept_since >= 0 && !kept_all(decision)) {
           for (int64_t earlier = decision.kept_since; earlier < layer; ++earlier)
@@ -58,6 +89,8 @@ class Pass {
   }
 
   int64_t live() const { return live_; }
+  // Of the device, whose work must be done.
+  double select_ms() const { return clock_.ms(); }
   const Positions& positions() const { return positions_; }
   // Logits of the only row left after the last layer.
   std::vector<float> logits() {
@@ -101,12 +134,11 @@ class Pass {
     return kv;
   }
 
-  Decision decide(int64_t layer, const KvView& kv, Run* run, PrefillResult* result,
-                  const std::function<void(LayerView&)>* observe) {
+  Decision decide(int64_t layer, const KvView& kv, Run* run, const std::function<void(LayerView&)>* observe) {
     RunnerLayerView view(model_, rope_, info_, layer, hidden_, *positions_, kv, *packed_, work_);
     if (observe != nullptr) (*observe)(view);
     if (run == nullptr) return {};
-    ScopedTimer timer(result->select_ms);
+    const SelectClock::Scope scope(run->keeps_all() ? nullptr : &clock_);
     return run->decide(view);
   }
 
@@ -118,7 +150,7 @@ class Pass {
     if (layer == config_.layers - 1) {
       keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{}, result, layer);
     } else if (!decision.live.all()) {
-      ScopedTimer timer(result->select_ms);
+      const SelectClock::Scope scope(&clock_);
       keep_rows(decision.live.to_host(), keep_set_tensor(decision.live), result, layer);
     }
     for (int64_t row = 0; row < live_; row += work_.rows()) {
@@ -181,7 +213,7 @@ class Pass {
   Tensor hidden_;  // [live, hidden] f32, the residual stream
   std::unique_ptr<PackedKv> packed_;
   std::vector<int32_t> visible_;  // keys that each query row sees
-  double ignored_ms_ = 0;
+  SelectClock clock_{backend_};
 };
 
 class RunnerPasses : public Passes {
@@ -258,11 +290,17 @@ PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::
   }
 
   if (!entry.tokens.empty()) result.selected = entry.tokens;
+  if (const size_t free = model.backend().free_bytes(); free > 0) {
+    const int64_t live = static_cast<int64_t>(entering.size());
+    check_memory(plan_memory(model.config(), device_rows(model.backend()), false, live, options.reserve),
+                 run->keeps_all(), live, free);
+  }
   result.cache = std::make_unique<KvCache>(model.config(), model.backend());
   Pass pass(model, rope, options, info, std::move(entering), std::move(positions));
   pass.run(model.config().layers - 1, run.get(), result.cache.get(), &result, nullptr);
   result.kept_tokens = result.layers.back().live;
   result.logits = pass.logits();
+  result.select_ms = pass.select_ms();
   result.report = run->report();
   result.cache->next_position = entry.next_position >= 0 ? entry.next_position
                                 : entry.renumber         ? static_cast<int64_t>(entry.tokens.size())

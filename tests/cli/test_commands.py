@@ -327,6 +327,17 @@ def test_inspect(model):
     assert "30 layers" in good("inspect", model).stdout.decode()
 
 
+def test_inspect_plans_memory(model):
+    plan = good_json("inspect", "--shape", "llama-3.1-8b", "--device", "cuda", "--dtype", "bf16", "--tokens", 131072, "--json")
+    [row] = plan["memory"]
+    assert (row["tokens"], row["device"], row["dtype"]) == (131072, "cuda", "bf16")
+    assert row["cache_bytes"] == 131072 * 32 * 2 * 8 * 128 * 2 and row["hidden_bytes"] == 131072 * 4096 * 4
+    assert row["total_bytes"] == sum(row[part + "_bytes"] for part in ("weights", "hidden", "layer_kv", "workspace", "cache"))
+    assert 35e9 < row["total_bytes"] < 80e9
+    text = good("inspect", model, "--tokens", "1000,2000", "--dtype", "int8").stdout.decode()
+    assert [line.split()[:2] for line in text.splitlines()[-2:]] == [["1000", "int8"], ["2000", "int8"]]
+
+
 def test_tokenize(model):
     ids = json.loads(good("tokenize", "-m", model, "--ids", "Hello, world").stdout)
     assert len(ids) == int(good("tokenize", "-m", model, "--count", "Hello, world").stdout)

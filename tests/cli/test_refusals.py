@@ -235,3 +235,14 @@ def test_full_disk(claa, model):
                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=os.environ, timeout=60)
     assert done.returncode == 2
     assert done.stderr == b"claa: cannot write to standard output\n"
+
+
+@pytest.mark.parametrize("arguments, why", [
+    ([], "give a model file"),
+    (["--shape", "nothing"], "unknown shape"),
+    (["--shape", "llama-3.1-8b", "--device", "tpu"], "unknown device 'tpu'"),
+    (["--shape", "llama-3.1-8b", "--dtype", "fp8"], "dtype 'fp8' is none of device cpu"),
+    (["--shape", "llama-3.1-8b", "--tokens", 200000], "more than the model's context holds"),
+])
+def test_inspect(refused, arguments, why):
+    refused("inspect", *arguments, words=[why])

@@ -116,7 +116,9 @@ TEST_P(Attention, FewRowsOverChunksAndGroups) {
     check({2, 3, 64, length, 1, 5}, last, false);
   }
   const std::vector<int32_t> rows = {3, 512, 600};  // of one call, seeing different numbers of chunks
-  for (const int64_t group : {1, 2, 4, 5, 6, 7, 9}) check({1, group, 72, 600, 3, 5}, rows, false);
+  for (const int64_t group : {1, 2, 4, 5, 6, 7, 9}) {
+    for (const int64_t head_size : {64, 72, 128}) check({2, group, head_size, 600, 3, 5}, rows, false);
+  }
 }
 
 // One tile holds many rows and heads; more rows than fit in any tile must not differ.

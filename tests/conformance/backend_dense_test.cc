@@ -52,7 +52,7 @@ void Dense::check_linear(int64_t rows, int64_t outputs, int64_t inputs, bool tab
 TEST_P(Dense, Linear) {
   for (const int64_t rows : {1, 2, 4, 5, 37, 130}) {
     for (const auto& [outputs, inputs] :
-         {std::pair{1, 1}, {7, 3}, {64, 64}, {97, 61}, {128, 255}, {193, 8}}) {
+         {std::pair{1, 1}, {7, 3}, {64, 64}, {97, 61}, {128, 255}, {193, 8}, {35, 1320}}) {
       for (const bool table : {false, true}) {
         for (const bool accumulate : {false, true}) check_linear(rows, outputs, inputs, table, accumulate);
       }

@@ -11,6 +11,7 @@
 #include "backend/cpu/int_attention.h"
 #include "backend/cpu/int_weight.h"
 #include "backend/cpu/weight.h"
+#include "backend/device_rows.h"
 #include "backend/host_backend.h"
 #include "core/clock.h"
 
@@ -53,7 +54,7 @@ class CpuBackend : public HostBackend {
   const char* name() const override { return "cpu"; }
   std::string description() const override;
   DType dtype() const override { return dtype_; }
-  int64_t chunk_rows() const override { return 512; }
+  int64_t chunk_rows() const override { return kChunkRows; }
 
   void start_profile() override { clock_.start(); }
   std::vector<StageTime> stop_profile() override { return clock_.stop(); }

@@ -17,6 +17,9 @@ struct CudaPackedKv : PackedKv {};
 
 constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads as fit are alive at once
 
+// What a repeated series knows its operations by.
+enum Operation { kEmbed, kLinear, kNorm, kBias, kRope, kRopeStore, kSwiglu, kAttention };
+
 bool consecutive(std::span<const int32_t> values) {
   for (size_t i = 1; i < values.size(); ++i) {
     if (values[i] != values[0] + static_cast<int32_t>(i)) return false;
@@ -56,6 +59,8 @@ CudaBackend::CudaBackend(const BackendOptions& options)
       ring_(stream_.get()),
       linear_(stream_.get()),
       fused_(stream_.get()),
+      scratch_(stream_.get()),
+      step_(stream_.get()),
       profile_(stream_.get()) {}
 
 CudaBackend::~CudaBackend() {
@@ -75,12 +80,14 @@ Buffer CudaBackend::allocate(size_t bytes) {
 
 void CudaBackend::upload(const void* host, size_t bytes, void* device) {
   if (bytes == 0) return;
+  only_once();
   check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_.get()), "upload");
   check(cudaStreamSynchronize(stream_.get()), "upload");  // the caller may reuse `host`
 }
 
 void CudaBackend::download(const void* device, size_t bytes, void* host) {
   if (bytes == 0) return;
+  only_once();
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.get()), "download");
   check(cudaStreamSynchronize(stream_.get()), "download");
 }
@@ -93,6 +100,33 @@ void CudaBackend::synchronize() {
   check(cudaStreamSynchronize(stream_.get()), "synchronize");
 }
 
+Moment CudaBackend::mark() {
+  Moment moment;
+  cudaEvent_t event = nullptr;
+  if (cudaEventCreate(&event) != cudaSuccess) return moment;  // callers are destructors: nothing is thrown
+  moment.device =
+      std::shared_ptr<void>(event, [](void* e) { cudaEventDestroy(static_cast<cudaEvent_t>(e)); });
+  cudaEventRecord(event, stream_.get());
+  return moment;
+}
+
+double CudaBackend::ms_between(const Moment& from, const Moment& to) {
+  float ms = 0;
+  if (from.device == nullptr || to.device == nullptr) return 0;
+  check(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from.device.get()),
+                             static_cast<cudaEvent_t>(to.device.get())),
+        "event");
+  return static_cast<double>(ms);
+}
+
+void CudaBackend::repeat(const std::function<void()>& work) {
+  if (profile_.running()) {  // its events are around single operations
+    work();
+  } else {
+    step_.run(work);
+  }
+}
+
 size_t CudaBackend::peak_bytes() {
   cudaMemPool_t pool = nullptr;
   uint64_t peak = 0, reset = 0;
@@ -100,6 +134,17 @@ size_t CudaBackend::peak_bytes() {
   check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemHigh, &peak), "memory pool");
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrUsedMemHigh, &reset), "memory pool");
   return peak;
+}
+
+size_t CudaBackend::free_bytes() {
+  size_t free = 0, all = 0;
+  check(cudaMemGetInfo(&free, &all), "device cuda");
+  cudaMemPool_t pool = nullptr;
+  uint64_t reserved = 0, used = 0;  // what the pool holds and nobody uses is free to us
+  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "memory pool");
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used), "memory pool");
+  return free + (reserved - used);
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
@@ -136,9 +181,11 @@ std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
 }
 
 void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
-  const Profile::Scope scope(profile_, Stage::kRest);
   const auto& weight = static_cast<const CudaWeight&>(table);
   const int32_t* indices = on_device(ids);
+  if (step_.skips(kEmbed, weight.memory.data(), out)) return;
+  const Profile::Scope scope(profile_, Stage::kRest);
+  if (std::ssize(ids) >= FusedAttention::kLeastRows) fused_.prompt_begins();
   const View rows{weight.memory.data(), dtype_ == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
                   weight.inputs};
   embed_rows(rows, indices, view_of(out), stream_.get());
@@ -146,18 +193,24 @@ void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids,
 }
 
 void CudaBackend::linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) {
+  const auto& matrix = static_cast<const CudaWeight&>(weight);
+  if (step_.active() && step_.skips(kLinear, x, matrix.memory.data(), matrix.scales.data(), out, accumulate,
+                                    linear_.reserve(x, matrix)))
+    return;
   const Profile::Scope scope(profile_, Stage::kLinear);
-  linear_.run(x, static_cast<const CudaWeight&>(weight), out, accumulate);
+  linear_.run(x, matrix, out, accumulate);
   check_launch("linear");
 }
 
 void CudaBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  if (step_.skips(kNorm, x, weight, eps, out)) return;
   const Profile::Scope scope(profile_, Stage::kRest);
   rms_norm_rows(view_of(x), weight.ptr<float>(), eps, view_of(out), stream_.get());
   check_launch("rms_norm");
 }
 
 void CudaBackend::add_bias(const Tensor& x, const Tensor& bias) {
+  if (step_.skips(kBias, x, bias)) return;
   const Profile::Scope scope(profile_, Stage::kRest);
   add_bias_rows(view_of(x), bias.ptr<float>(), stream_.get());
   check_launch("add_bias");
@@ -165,21 +218,29 @@ void CudaBackend::add_bias(const Tensor& x, const Tensor& bias) {
 
 void CudaBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table,
                        std::span<const int32_t> positions, const Tensor& out) {
-  const Profile::Scope scope(profile_, Stage::kRest);
   const int32_t* at = on_device(positions);
+  if (step_.skips(kRope, q, head_size, table.cos, table.sin, table.interleaved, out)) return;
+  const Profile::Scope scope(profile_, Stage::kRest);
   rope_rows(view_of(q), head_size, view_of(table), at, view_of(out), stream_.get());
   check_launch("rope");
 }
 
 void CudaBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                              const KvView& cache, int64_t slot) {
-  const Profile::Scope scope(profile_, Stage::kRest);
   const int32_t* at = on_device(positions);
-  rope_store_rows(view_of(kv), view_of(table), at, view_of(cache.k), view_of(cache.v), slot, stream_.get());
+  Slot first{nullptr, slot};
+  if (step_.active()) {
+    const int32_t number = static_cast<int32_t>(slot);
+    first.address = step_.numbers({&number, 1});
+  }
+  if (step_.skips(kRopeStore, kv, table.cos, table.sin, table.interleaved, cache.k, cache.v)) return;
+  const Profile::Scope scope(profile_, Stage::kRest);
+  rope_store_rows(view_of(kv), view_of(table), at, view_of(cache.k), view_of(cache.v), first, stream_.get());
   check_launch("rope_store");
 }
 
 void CudaBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+  if (step_.skips(kSwiglu, gate_up, out)) return;
   const Profile::Scope scope(profile_, Stage::kRest);
   swiglu_rows(view_of(gate_up), view_of(out), stream_.get());
   check_launch("swiglu");
@@ -195,14 +256,28 @@ void CudaBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
 
 void CudaBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
                             std::span<const int32_t> visible, const Tensor& out) {
+  if (step_.active()) {
+    require(packed == nullptr, "attention: packed K and V in a repeated series");
+    attend_rows(q, kv, on_device(visible), out);
+    return;
+  }
   const Profile::Scope scope(profile_, Stage::kAttention);
   const bool fits =
       packed != nullptr && dtype_ == DType::kBF16 && kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
   if (fits && q.rows() >= FusedAttention::kLeastRows && consecutive(visible) &&
       fused_.run(q, kv, visible[0] - 1, ring_, out))
     return;
-  const int32_t* seen = on_device(visible);
-  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), kv.length, seen, view_of(out), stream_.get());
+  attend_rows(q, kv, on_device(visible), out);
+}
+
+void CudaBackend::attend_rows(const Tensor& q, const KvView& kv, const int32_t* seen, const Tensor& out) {
+  // A recording must hold for every length that the cache has memory for.
+  const int64_t length = step_.active() ? kv.k.rows() : kv.length;
+  const int64_t head_size = kv.k.columns();
+  void* scratch = scratch_.get(attention_scratch(q.rows(), q.columns() / head_size, head_size, length));
+  if (step_.skips(kAttention, q, kv.k, kv.v, out, scratch)) return;
+  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), length, seen, view_of(out), scratch,
+                 stream_.get());
   check_launch("attention");
 }
 
@@ -227,6 +302,7 @@ void CudaBackend::head_scores(const Tensor& q, const KvView& kv, const ScoreSpec
 
 void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
                                 const ScoreSpec& spec, const Tensor& out) {
+  only_once();
   const Profile::Scope scope(profile_, Stage::kScores);
   const int64_t heads = q.columns() / kv.k.columns();
   check_score_spec(spec, heads, kv.k.planes(), kv.length);
@@ -265,6 +341,7 @@ void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedK
 
 void CudaBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                             const Tensor& out) {
+  only_once();
   const Profile::Scope scope(profile_, Stage::kScores);
   require(!layers.empty(), "aggregate: no layers");
   const int64_t tokens = out.columns();
@@ -295,6 +372,7 @@ void CudaBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregato
 }
 
 void CudaBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) {
+  only_once();
   const Profile::Scope scope(profile_, Stage::kSelect);
   require(count >= 0 && count <= scores.columns(), "top_k: count outside the scores");
   select_best(view_of(scores), count, forced_tail, out.ptr<int32_t>(), stream_.get());
@@ -302,12 +380,14 @@ void CudaBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail
 }
 
 void CudaBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
+  only_once();
   const Profile::Scope scope(profile_, Stage::kSelect);
   gather_hidden(view_of(x), indices.ptr<int32_t>(), view_of(out), stream_.get());
   check_launch("gather_rows");
 }
 
 void CudaBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
+  only_once();
   const Profile::Scope scope(profile_, Stage::kSelect);
   for (const auto& [source, target] : {std::pair{from.k, to.k}, {from.v, to.v}}) {
     if (indices.data == nullptr) {

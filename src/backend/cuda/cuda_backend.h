@@ -1,5 +1,5 @@
 // The CUDA backend: cuBLASLt for linear layers, cuDNN for causal attention, own kernels for the rest. All
-// work is in the order of one stream; nothing waits but download().
+// work is in the order of one stream; nothing waits but download() and upload().
 #pragma once
 
 #include <memory>
@@ -9,6 +9,8 @@
 #include "backend/cuda/linear.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/profile.h"
+#include "backend/cuda/step_graph.h"
+#include "backend/device_rows.h"
 
 namespace claa::cuda {
 
@@ -34,7 +36,7 @@ class CudaBackend : public Backend {
   std::string description() const override;
   DType dtype() const override { return dtype_; }
   DType wide_dtype() const override { return dtype_; }
-  int64_t chunk_rows() const override { return 16384; }
+  int64_t chunk_rows() const override { return kChunkRows; }
   int64_t padded(int64_t rows) const override { return padded_rows(rows); }
 
   Buffer allocate(size_t bytes) override;
@@ -42,7 +44,11 @@ class CudaBackend : public Backend {
   void download(const void* device, size_t bytes, void* host) override;
   void clear(void* device, size_t bytes) override;
   size_t peak_bytes() override;
+  size_t free_bytes() override;
   void synchronize() override;
+  void repeat(const std::function<void()>& work) override;
+  Moment mark() override;
+  double ms_between(const Moment& from, const Moment& to) override;
   void start_profile() override { profile_.start(); }
   std::vector<StageTime> stop_profile() override { return profile_.stop(); }
 
@@ -68,8 +74,9 @@ class CudaBackend : public Backend {
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 
  private:
-  // Valid until a few more arrays are uploaded.
+  // Valid until a few more arrays are uploaded, or within one repeat().
   const int32_t* on_device(std::span<const int32_t> values) {
+    if (step_.active()) return step_.numbers(values);
     return static_cast<const int32_t*>(ring_.upload(values.data(), values.size_bytes()));
   }
   Buffer floats(int64_t count) { return allocate(static_cast<size_t>(count) * sizeof(float)); }
@@ -77,12 +84,21 @@ class CudaBackend : public Backend {
   void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
                    int64_t count, float* out);
 
+  // Attention of few or odd rows; `seen` are the visible counts on the device.
+  void attend_rows(const Tensor& q, const KvView& kv, const int32_t* seen, const Tensor& out);
+  // For what a repeated series may not call.
+  void only_once(const char* file = __builtin_FILE(), int line = __builtin_LINE()) const {
+    require(!step_.active(), "an operation that a repeated series may not call", file, line);
+  }
+
   DType dtype_;
   bool fp8_;
   Stream stream_;
   UploadRing ring_;
   Linear linear_;
   FusedAttention fused_;
+  Scratch scratch_;  // attention's
+  StepGraph step_;
   Profile profile_;
 };
 

@@ -89,8 +89,9 @@ __global__ void rope_kernel(const In* q, int64_t stride, int heads, int head_siz
 template <typename In, typename Out>
 __global__ void rope_store_kernel(const In* kv, int64_t stride, int heads, int head_size, RopeView rope,
                                   const int32_t* positions, Out* k, Out* v, int64_t k_plane, int64_t v_plane,
-                                  int64_t slot) {
-  const int64_t row = blockIdx.x, at = (slot + row) * head_size;
+                                  Slot slot) {
+  const int64_t row = blockIdx.x;
+  const int64_t at = ((slot.address != nullptr ? *slot.address : slot.value) + row) * head_size;
   const int per_head = head_size - static_cast<int>(rope.half);
   kv += row * stride;
   for (int n = threadIdx.x; n < heads * per_head; n += blockDim.x) {
@@ -150,6 +151,72 @@ __global__ void linear_kernel(const T* x, int64_t x_stride, const T* weight, Out
   store(to, sum);
 }
 
+constexpr int kGemvThreads = 128, kGemvRows = 2, kGemvLoads = 4;  // rows of a warp; loads of a row at once
+
+// 16 bytes that are read once: they take no place of what is read again.
+__device__ uint4 load_once(const uint4* p) {
+  uint4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p));
+  return v;
+}
+// Both halves of a word as f32: the upper one is a bf16 with other bits behind it, which are cut off.
+__device__ float low_half(unsigned word) {
+  return __uint_as_float(word << 16);
+}
+__device__ float high_half(unsigned word) {
+  return __uint_as_float(word & 0xffff0000u);
+}
+__device__ float dot8(const uint4& a, const uint4& b, float sum) {
+  const unsigned left[4] = {a.x, a.y, a.z, a.w}, right[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    sum = fmaf(low_half(left[i]), low_half(right[i]), sum);
+    sum = fmaf(high_half(left[i]), high_half(right[i]), sum);
+  }
+  return sum;
+}
+
+// kGemvRows rows of the weight a warp; `vectors` loads of 16 bytes a row.
+template <typename Out>
+__global__ void __launch_bounds__(kGemvThreads)
+    gemv_kernel(const uint4* x, const uint4* weight, int64_t stride, int vectors, int outputs, Out* out,
+                bool accumulate) {
+  const int lane = threadIdx.x % 32;
+  const int first = static_cast<int>((blockIdx.x * kGemvThreads + threadIdx.x) / 32) * kGemvRows;
+  if (first >= outputs) return;
+  const uint4* rows[kGemvRows];
+  float sums[kGemvRows] = {};
+#pragma unroll
+  for (int r = 0; r < kGemvRows; ++r) rows[r] = weight + min(first + r, outputs - 1) * stride;
+  int c = lane;
+  for (; c + 32 * (kGemvLoads - 1) < vectors; c += 32 * kGemvLoads) {
+    uint4 w[kGemvRows][kGemvLoads];
+#pragma unroll
+    for (int r = 0; r < kGemvRows; ++r) {
+#pragma unroll
+      for (int n = 0; n < kGemvLoads; ++n) w[r][n] = load_once(rows[r] + c + 32 * n);
+    }
+#pragma unroll
+    for (int n = 0; n < kGemvLoads; ++n) {
+      const uint4 values = x[c + 32 * n];
+#pragma unroll
+      for (int r = 0; r < kGemvRows; ++r) sums[r] = dot8(w[r][n], values, sums[r]);
+    }
+  }
+  for (; c < vectors; c += 32) {
+#pragma unroll
+    for (int r = 0; r < kGemvRows; ++r) sums[r] = dot8(load_once(rows[r] + c), x[c], sums[r]);
+  }
+#pragma unroll
+  for (int r = 0; r < kGemvRows; ++r) {
+    for (int offset = 16; offset > 0; offset /= 2) sums[r] += __shfl_xor_sync(~0u, sums[r], offset);
+    if (lane == 0 && first + r < outputs)
+      store(out + first + r, accumulate ? load(out + first + r) + sums[r] : sums[r]);
+  }
+}
+
 unsigned rows_of(const View& view) {
   return static_cast<unsigned>(view.rows);
 }
@@ -188,7 +255,7 @@ void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int
 }
 
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
-                     const View& v, int64_t slot, cudaStream_t stream) {
+                     const View& v, Slot slot, cudaStream_t stream) {
   with_type(kv, [&](auto* from) {
     with_type(k, [&](auto* keys) {
       using Out = std::remove_pointer_t<decltype(keys)>;
@@ -217,6 +284,23 @@ void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream) {
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream) {
   if (count == 0) return;
   round_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(in, count, static_cast<Bfloat*>(out));
+}
+
+bool gemv_fits(const View& x, const View& weight) {
+  constexpr int64_t kValues = sizeof(uint4) / sizeof(Bfloat);
+  const auto addresses = reinterpret_cast<uintptr_t>(x.data) | reinterpret_cast<uintptr_t>(weight.data);
+  return x.rows == 1 && x.bf16 && weight.bf16 && x.columns % kValues == 0 &&
+         weight.row_stride % kValues == 0 && addresses % sizeof(uint4) == 0;
+}
+
+void gemv(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream) {
+  constexpr int64_t kValues = sizeof(uint4) / sizeof(Bfloat);
+  const unsigned blocks = blocks_for(weight.rows, kGemvThreads / 32 * kGemvRows);
+  with_type(out, [&](auto* to) {
+    gemv_kernel<<<blocks, kGemvThreads, 0, stream>>>(
+        data_of<uint4>(x), data_of<uint4>(weight), weight.row_stride / kValues,
+        static_cast<int>(x.columns / kValues), static_cast<int>(weight.rows), to, accumulate);
+  });
 }
 
 void linear_naive(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream) {

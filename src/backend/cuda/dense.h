@@ -10,12 +10,20 @@ void rms_norm_rows(const View& x, const float* weight, float eps, const View& ou
 void add_bias_rows(const View& x, const float* bias, cudaStream_t stream);
 void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int32_t* positions,
                const View& out, cudaStream_t stream);
+// The first slot that rows are stored in: a number, or one in device memory.
+struct Slot {
+  const int32_t* address = nullptr;
+  int64_t value = 0;  // without an address
+};
 // kv [rows, 2 * planes * head_size]; rows go to slots [slot, slot + rows) of every plane of k and v.
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
-                     const View& v, int64_t slot, cudaStream_t stream);
+                     const View& v, Slot slot, cudaStream_t stream);
 void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream);
 // out = bf16(in), `count` values.
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
+// out = x W^T (+ out) of one row, where gemv_fits(): at the speed of the memory that holds W.
+void gemv(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
+bool gemv_fits(const View& x, const View& weight);
 // out = x W^T (+ out); one thread a value, for shapes that the library refuses.
 void linear_naive(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
 

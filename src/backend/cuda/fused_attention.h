@@ -9,10 +9,6 @@
 
 namespace claa::cuda {
 
-// Rows of memory for `rows` rows of q, out, K or V, so that a plan for the bucket stays inside: an eighth of
-// a power of two apart, at least 64.
-int64_t padded_rows(int64_t rows);
-
 class FusedAttention {
  public:
   static constexpr int64_t kLeastRows = 64;  // fewer are left to the kernels of attention.h
@@ -22,9 +18,11 @@ class FusedAttention {
   FusedAttention(const FusedAttention&) = delete;
   FusedAttention& operator=(const FusedAttention&) = delete;
 
+  // A process that answers more than a prompt or two makes plans ahead.
+  void prompt_begins();
   // Row r of q sees slots [0, first + r + 1). False, and nothing done, when the library has no plan for the
-  // shape. q and out have memory for padded_rows(q.rows()) rows; slots behind the valid ones hold finite
-  // values.
+  // shape. q and out have memory for padded_rows(q.rows()) rows (backend/device_rows.h); slots behind the
+  // valid ones hold finite values.
   bool run(const Tensor& q, const KvView& kv, int64_t first, UploadRing& ring, const Tensor& out);
 
  private:

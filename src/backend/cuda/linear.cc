@@ -57,6 +57,14 @@ struct Operand {
   }
 };
 
+size_t whole_lines(int64_t bytes) {
+  return (static_cast<size_t>(bytes) + 255) / 256 * 256;
+}
+// Bytes of x in FP8 and of its scales.
+size_t fp8_scratch(const Tensor& x) {
+  return whole_lines(x.rows() * x.columns()) + static_cast<size_t>(x.rows()) * sizeof(float);
+}
+
 Operand operand(const Tensor& t) {
   return {t.data, type_of(t.dtype), t.rows(), t.columns(), t.stride[1], nullptr};
 }
@@ -91,7 +99,7 @@ struct Linear::Problem {
   void set(cublasLtMatmulDescAttributes_t attribute, T value) {
     check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value)), "matrix product");
   }
-  Key key() const {
+  ProductKey key() const {
     return {
         weight.rows, weight.columns, bucket_of(x.rows), static_cast<int>(x.type), static_cast<int>(out.type),
         accumulate};
@@ -109,7 +117,8 @@ struct Linear::Problem {
   cublasLtMatmulDesc_t operation = nullptr;
 };
 
-Linear::Linear(cudaStream_t stream) : stream_(stream), workspace_(allocate_async(kWorkspace, stream)) {
+Linear::Linear(cudaStream_t stream)
+    : stream_(stream), workspace_(allocate_async(kWorkspace, stream)), scratch_(stream) {
   check(cublasLtCreate(&handle_), "cuBLASLt");
   check(cublasLtMatmulPreferenceCreate(&preference_), "cuBLASLt");
   const size_t workspace = kWorkspace;
@@ -139,7 +148,22 @@ float Linear::time(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm
   return ms;
 }
 
+// What a file says is taken only when the library agrees.
+bool Linear::usable(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm) {
+  cublasLtMatmulHeuristicResult_t result{};
+  return cublasLtMatmulAlgoCheck(handle_, problem.operation, problem.a.value, problem.b.value,
+                                 problem.c.value, problem.c.value, &algorithm,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
+         result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspace;
+}
+
 Linear::Choice Linear::choose(const Problem& problem) {
+  if (problem.x.rows >= kTimedRows) {
+    // Timing takes longer than a neighbour's choice can cost.
+    for (const cublasLtMatmulAlgo_t* known : {stored_.find(problem.key()), stored_.nearest(problem.key())}) {
+      if (known != nullptr && usable(problem, *known)) return {true, *known};
+    }
+  }
   const auto limit = [this](cublasLtMatmulPreferenceAttributes_t attribute, const Operand& operand) {
     const uint32_t bytes = operand.alignment();
     check(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &bytes, sizeof(bytes)), "cuBLASLt");
@@ -154,16 +178,22 @@ Linear::Choice Linear::choose(const Problem& problem) {
       handle_, problem.operation, problem.a.value, problem.b.value, problem.c.value, problem.c.value,
       preference_, kSuggestions, suggestions, &found);
   if (status != CUBLAS_STATUS_SUCCESS || found == 0) return {};
+  if (problem.x.rows < kTimedRows) return {true, suggestions[0].algo};
+  return choose_among(problem, {suggestions, static_cast<size_t>(found)});
+}
+
+Linear::Choice Linear::choose_among(const Problem& problem,
+                                    std::span<const cublasLtMatmulHeuristicResult_t> suggestions) {
   Choice best{true, suggestions[0].algo};
-  if (problem.x.rows < kTimedRows) return best;
   const size_t bytes = static_cast<size_t>(problem.out.rows * problem.out.stride) * sizeof(float);
   const Buffer scratch = allocate_async(bytes, stream_);
   check(cudaMemsetAsync(scratch.data(), 0, bytes, stream_), "scratch");
   float best_ms = std::numeric_limits<float>::infinity();
-  for (int i = 0; i < found; ++i) {
-    const float ms = time(problem, suggestions[i].algo, scratch.data());
-    if (ms < best_ms) best_ms = ms, best.algorithm = suggestions[i].algo;
+  for (const cublasLtMatmulHeuristicResult_t& suggestion : suggestions) {
+    const float ms = time(problem, suggestion.algo, scratch.data());
+    if (ms < best_ms) best_ms = ms, best.algorithm = suggestion.algo;
   }
+  stored_.add(problem.key(), best.algorithm);
   return best;
 }
 
@@ -177,18 +207,22 @@ bool Linear::run_library(const Problem& problem) {
                      stream_) == CUBLAS_STATUS_SUCCESS;
 }
 
+const void* Linear::reserve(const Tensor& x, const CudaWeight& weight) {
+  return weight.fp8 ? scratch_.get(fp8_scratch(x)) : nullptr;
+}
+
 void Linear::run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
-  const Buffer rounded = allocate_async(static_cast<size_t>(x.rows() * x.columns()), stream_);
-  const Buffer scales = allocate_async(static_cast<size_t>(x.rows()) * sizeof(float), stream_);
-  quantize_rows(view_of(x), rounded.data(), static_cast<float*>(scales.data()), stream_);
-  const auto* x_scales = static_cast<const float*>(scales.data());
+  void* rounded = scratch_.get(fp8_scratch(x));
+  auto* x_scales =
+      reinterpret_cast<float*>(static_cast<char*>(rounded) + whole_lines(x.rows() * x.columns()));
+  quantize_rows(view_of(x), rounded, x_scales, stream_);
   const auto* w_scales = static_cast<const float*>(weight.scales.data());
-  const Operand input{rounded.data(), CUDA_R_8F_E4M3, x.rows(), x.columns(), x.columns(), x_scales};
+  const Operand input{rounded, CUDA_R_8F_E4M3, x.rows(), x.columns(), x.columns(), x_scales};
   const Operand matrix{weight.memory.data(), CUDA_R_8F_E4M3, weight.outputs,
                        weight.inputs,        weight.inputs,  w_scales};
   if (run_library({input, matrix, operand(out), accumulate})) return;
-  linear_fp8_naive(rounded.data(), x_scales, weight.memory.data(), w_scales, weight.inputs, view_of(out),
-                   accumulate, stream_);
+  linear_fp8_naive(rounded, x_scales, weight.memory.data(), w_scales, weight.inputs, view_of(out), accumulate,
+                   stream_);
 }
 
 void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
@@ -196,11 +230,15 @@ void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, b
     run_fp8(x, weight, out, accumulate);
     return;
   }
+  const View rows{weight.memory.data(), x.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
+                  weight.inputs};
+  if (gemv_fits(view_of(x), rows)) {
+    gemv(view_of(x), rows, view_of(out), accumulate, stream_);
+    return;
+  }
   const Operand matrix{weight.memory.data(), type_of(x.dtype), weight.outputs,
                        weight.inputs,        weight.inputs,    nullptr};
   if (run_library({operand(x), matrix, operand(out), accumulate})) return;
-  const View rows{weight.memory.data(), x.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
-                  weight.inputs};
   linear_naive(view_of(x), rows, view_of(out), accumulate, stream_);
 }
 

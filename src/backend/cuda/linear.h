@@ -1,12 +1,13 @@
-// Matrix products through cuBLASLt. For every weight shape, type and bucket of rows the best of the library's
-// suggestions is timed once and used from then on.
+// Matrix products through cuBLASLt; single rows of bf16 by a kernel of our own. For every weight shape, type
+// and bucket of rows the best of the library's suggestions is timed once and used from then on, by later
+// processes too.
 #pragma once
 
 #include <map>
 #include <memory>
-#include <tuple>
 
 #include "backend/backend.h"
+#include "backend/cuda/choices.h"
 #include "backend/cuda/memory.h"
 
 namespace claa::cuda {
@@ -26,10 +27,10 @@ class Linear {
 
   // out = x W^T (+ out); out f32 or the activation type.
   void run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
+  // Makes room for what run() of such an input needs besides; where that is, null for nothing.
+  const void* reserve(const Tensor& x, const CudaWeight& weight);
 
  private:
-  // outputs, inputs, bucket of rows, type of the inputs, of the output, accumulate
-  using Key = std::tuple<int64_t, int64_t, int64_t, int, int, bool>;
   struct Choice {
     bool supported = false;
     cublasLtMatmulAlgo_t algorithm{};
@@ -39,14 +40,18 @@ class Linear {
   bool run_library(const Problem& problem);
   void run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
   Choice choose(const Problem& problem);
+  Choice choose_among(const Problem& problem, std::span<const cublasLtMatmulHeuristicResult_t> suggestions);
+  bool usable(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm);
   float time(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm, void* scratch);
 
   cudaStream_t stream_;
   cublasLtHandle_t handle_ = nullptr;
   cublasLtMatmulPreference_t preference_ = nullptr;
   Buffer workspace_;
+  Scratch scratch_;  // inputs in FP8
   cudaEvent_t start_ = nullptr, stop_ = nullptr;
-  std::map<Key, Choice> choices_;
+  Choices stored_;
+  std::map<ProductKey, Choice> choices_;
 };
 
 }  // namespace claa::cuda

@@ -13,6 +13,20 @@ namespace claa::cuda {
 // Throws kOutOfMemory with the size asked for and what the device has.
 Buffer allocate_async(size_t bytes, cudaStream_t stream);
 
+// Memory that operations use one after another: it grows and never shrinks.
+class Scratch {
+ public:
+  explicit Scratch(cudaStream_t stream) : stream_(stream) {}
+  void* get(size_t bytes) {
+    if (bytes > memory_.bytes()) memory_ = allocate_async(bytes, stream_);
+    return memory_.data();
+  }
+
+ private:
+  cudaStream_t stream_;
+  Buffer memory_;
+};
+
 // Page-locked memory that small host arrays are copied through, so that their upload waits for nothing. A
 // piece is used again only after the copies out of it are done. The last few arrays stay on the device: every
 // layer asks for the same positions.

@@ -19,6 +19,7 @@ class Profile {
   Profile& operator=(const Profile&) = delete;
 
   void start();
+  bool running() const { return running_; }
   std::vector<StageTime> stop();  // waits for the stream
 
   // An operation; does nothing while no profile runs.

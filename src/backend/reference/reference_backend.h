@@ -2,6 +2,7 @@
 // tuned.
 #pragma once
 
+#include "backend/device_rows.h"
 #include "backend/host_backend.h"
 
 namespace claa::reference {
@@ -13,7 +14,7 @@ class ReferenceBackend : public HostBackend {
   const char* name() const override { return "reference"; }
   std::string description() const override { return fmt::format("reference, {}", dtype_name(dtype_)); }
   DType dtype() const override { return dtype_; }
-  int64_t chunk_rows() const override { return 64; }
+  int64_t chunk_rows() const override { return kChunkRows; }
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
   void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override;

@@ -1,0 +1,28 @@
+// The memory that a prompt needs, in bytes, before any of it is allocated.
+#pragma once
+
+#include "backend/device_rows.h"
+#include "model/config.h"
+
+namespace claa {
+
+struct MemoryPlan {
+  size_t weights = 0;
+  size_t hidden = 0;     // the residual stream
+  size_t layer_kv = 0;   // K and V of the layer at hand
+  size_t workspace = 0;  // of a chunk of rows
+  size_t cache = 0;      // of all layers when nothing is dropped
+  size_t prompt() const { return hidden + layer_kv + workspace + cache; }
+  size_t total() const { return weights + prompt(); }
+};
+
+// For `tokens` tokens of which all live, and `reserve` tokens after them. Weights of linear layers have the
+// activation type, or a byte a value when `byte_weights`. Scratch of single operations is not counted.
+MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, bool byte_weights, int64_t tokens,
+                       int64_t reserve);
+
+// Throws Error{kOutOfMemory}, with the parts in numbers, when the plan (its cache only if `whole_cache`)
+// needs more than `free` bytes.
+void check_memory(const MemoryPlan& plan, bool whole_cache, int64_t tokens, size_t free);
+
+}  // namespace claa

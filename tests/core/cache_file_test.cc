@@ -1,0 +1,97 @@
+#include "core/cache_file.h"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "core/file_map.h"
+
+namespace claa {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CacheFileTest : public testing::Test {
+ protected:
+  CacheFileTest() : folder_(fs::temp_directory_path() / ("claa-cache-" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+    setenv("XDG_CACHE_HOME", folder_.c_str(), 1);
+  }
+  ~CacheFileTest() override {
+    fs::remove_all(folder_);
+    unsetenv("XDG_CACHE_HOME");
+  }
+  void put(const CacheFile& file, const std::string& bytes) {
+    std::ofstream(file.path(), std::ios::binary | std::ios::trunc) << bytes;
+  }
+  fs::path folder_;
+};
+
+TEST_F(CacheFileTest, ReadsWhatWasWritten) {
+  const CacheFile file("a", "gpu 1");
+  EXPECT_EQ(file.read(), "");
+  ASSERT_TRUE(file.write("one\ntwo\n"));
+  EXPECT_EQ(file.path(), (folder_ / "claa" / "a").string());
+  EXPECT_EQ(file.read(), "one\ntwo\n");
+  ASSERT_TRUE(file.write("three"));
+  EXPECT_EQ(CacheFile("a", "gpu 1").read(), "three");
+  ASSERT_TRUE(file.write(""));
+  EXPECT_EQ(file.read(), "");
+}
+
+TEST_F(CacheFileTest, AnotherKeyIsNoFile) {
+  ASSERT_TRUE(CacheFile("a", "gpu 1").write("one"));
+  EXPECT_EQ(CacheFile("a", "gpu 2").read(), "");
+  EXPECT_EQ(CacheFile("a", "gpu").read(), "");
+  EXPECT_EQ(CacheFile("a", "gpu 1").read(), "one");
+}
+
+// Every byte matters, and so does the length.
+TEST_F(CacheFileTest, DamageIsNoFile) {
+  const CacheFile file("a", "key");
+  ASSERT_TRUE(file.write("content"));
+  const std::string good = read_file(file.path());
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 1);
+    put(file, bad);
+    EXPECT_EQ(file.read(), "") << i;
+    put(file, good.substr(0, i));
+    EXPECT_EQ(file.read(), "") << i;
+  }
+  put(file, good + "x");
+  EXPECT_EQ(file.read(), "");
+  put(file, std::string(size_t{2} << 20, 'x'));
+  EXPECT_EQ(file.read(), "") << "too large";
+  put(file, good);
+  EXPECT_EQ(file.read(), "content");
+}
+
+TEST_F(CacheFileTest, WhatCannotBeReadOrWrittenIsNoError) {
+  const CacheFile file("a", "key");
+  fs::create_directories(file.path());  // a folder of the file's name
+  EXPECT_EQ(file.read(), "");
+  EXPECT_FALSE(file.write("content"));
+  std::ofstream(folder_ / "plain") << "x";
+  setenv("XDG_CACHE_HOME", (folder_ / "plain").c_str(), 1);
+  EXPECT_FALSE(CacheFile("a", "key").write("content"));
+}
+
+TEST_F(CacheFileTest, WithoutAHomeThereIsNone) {
+  const std::string home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
+  setenv("XDG_CACHE_HOME", "relative", 1);
+  setenv("HOME", folder_.c_str(), 1);
+  EXPECT_EQ(CacheFile("a", "key").path(), (folder_ / ".cache" / "claa" / "a").string());
+  unsetenv("HOME");
+  EXPECT_EQ(CacheFile("a", "key").path(), "");
+  EXPECT_EQ(CacheFile("a", "key").read(), "");
+  EXPECT_FALSE(CacheFile("a", "key").write("content"));
+  setenv("HOME", home.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace claa

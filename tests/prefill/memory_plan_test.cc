@@ -1,0 +1,83 @@
+#include "prefill/memory_plan.h"
+
+#include "model/shapes.h"
+#include "prefill/prefill_support.h"
+
+namespace claa {
+namespace {
+
+using test::prompt_of;
+
+constexpr size_t kGb = 1'000'000'000;
+
+class MemoryPlanTest : public test::PrefillTest {};
+
+// What inspect tells without a device is what the device says of itself.
+TEST_P(MemoryPlanTest, RowsAreThoseOfTheDevice) {
+  const DeviceRows known = device_rows(GetParam()), own = device_rows(*tiny.backend);
+  EXPECT_EQ(known.dtype, own.dtype);
+  EXPECT_EQ(known.wide, own.wide);
+  EXPECT_EQ(known.chunk, own.chunk);
+  for (const int64_t rows : {1, 63, 64, 65, 1000, 4097, 131072}) {
+    EXPECT_EQ(known.padded(rows), own.padded(rows));
+  }
+}
+
+// The plan's cache is the cache.
+TEST_P(MemoryPlanTest, CountsTheCache) {
+  PrefillOptions options;
+  options.reserve = 11;
+  PrefillResult result = run(*registry.create("full", {}), prompt_of(61), options);
+  const MemoryPlan plan = plan_memory(tiny.model.config(), device_rows(*tiny.backend), false, 61, 11);
+  EXPECT_EQ(plan.cache, result.cache->bytes());
+  EXPECT_GT(plan.workspace, 0u);
+  EXPECT_EQ(plan.hidden, size_t{61} * 64 * 4);
+}
+
+CLAA_EVERY_PREFILL_DEVICE(MemoryPlanTest);
+
+// By hand, for Llama 3.1 8B in bf16 on a GPU with 131,072 tokens.
+TEST(MemoryPlan, OfAPublishedShape) {
+  const ModelConfig& config = find_shape("llama-3.1-8b");
+  BackendOptions options;
+  options.name = "cuda";
+  const MemoryPlan plan = plan_memory(config, device_rows(options), false, 131072, 0);
+  EXPECT_NEAR(static_cast<double>(plan.weights), 16.06e9, 0.01e9);
+  EXPECT_EQ(plan.hidden, size_t{131072} * 4096 * 4);
+  EXPECT_EQ(plan.layer_kv, size_t{131072} * 2048 * 2);
+  EXPECT_EQ(plan.workspace, size_t{16384} * 2 * (4 * 4096 + 3 * 14336));
+  EXPECT_EQ(plan.cache, size_t{131072} * 32 * 2048 * 2);
+  EXPECT_EQ(plan.total(), plan.weights + plan.hidden + plan.layer_kv + plan.workspace + plan.cache);
+  EXPECT_LT(plan.total(), 80 * kGb);
+  const MemoryPlan fp8 = plan_memory(config, device_rows(options), true, 131072, 0);
+  EXPECT_NEAR(static_cast<double>(fp8.weights), 9.08e9, 0.01e9);
+}
+
+TEST(MemoryPlan, RefusesWithNumbers) {
+  MemoryPlan plan;
+  plan.weights = 100 * kGb;  // are there already
+  plan.hidden = 2 * kGb, plan.layer_kv = kGb, plan.workspace = 3 * kGb, plan.cache = 20 * kGb;
+  EXPECT_NO_THROW(check_memory(plan, true, 1000, 26 * kGb));
+  EXPECT_NO_THROW(check_memory(plan, false, 1000, 6 * kGb));
+  const auto refusal = [&](bool whole, size_t free) -> std::string {
+    try {
+      check_memory(plan, whole, 1000, free);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(
+      refusal(true, 25 * kGb),
+      "1000 tokens need 26.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, working "
+      "set 3.00, cache 20.00), the device has 25.00 GB free; use a shorter prompt, a method that keeps "
+      "less or a smaller model");
+  EXPECT_EQ(
+      refusal(false, 5 * kGb),
+      "1000 tokens need 6.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, working "
+      "set 3.00), the device has 5.00 GB free; use a shorter prompt or a smaller model");
+}
+
+}  // namespace
+}  // namespace claa
