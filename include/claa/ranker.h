@@ -74,6 +74,10 @@ struct RankSchedule {
   // With one ranking only: drops before the selection layer, in the order of layers, by the scores so far.
   // Layers up to the last of them keep the cache entries of all tokens that entered them.
   std::vector<EarlyDrop> early;
+  // With one ranking only: where its confidence is lower, `unsure_keep` of the prompt is kept, if that is
+  // more.
+  double min_confidence = 0;
+  double unsure_keep = 1;
 };
 
 class Ranker {

@@ -189,6 +189,9 @@ boost::json::object summary_json(const PrefillSummary& summary) {
   json["selection_layer"] = nullptr;
   if (summary.selection_layer) json["selection_layer"] = *summary.selection_layer;
   json["params"] = std::move(params);
+  json["confidence"] = nullptr;
+  if (summary.signals) json["confidence"] = summary.signals->confidence;
+  json["note"] = summary.note;
   return json;
 }
 

@@ -192,6 +192,78 @@ TEST_P(ChosenHeads, DropEarlyNeverBelowTheBudget) {
   EXPECT_FALSE(result.report.active);
 }
 
+// The signals, from their definition, are there whether or not anybody asks for a least confidence.
+TEST_P(ChosenHeads, MeasureHowFarTheyAgree) {
+  const auto all = attention(prompt_of(kTokens), 2);
+  std::vector<std::vector<double>> rows;
+  for (const LayerHead& h : {LayerHead{0, 1, 0.5f}, LayerHead{2, 0, 1}, LayerHead{2, 3, 2}})
+    rows.push_back(naive(all, {h}));
+  const PrefillResult result = run_heads({{"first_layer", "6"}});
+  const std::vector<int32_t> chosen = best_indices(result.report.scores, kBudget - kWindow);
+  double agreement = 0, inside = 0;
+  for (const std::vector<double>& row : rows) {
+    for (const int32_t t : best_indices(std::vector<float>(row.begin(), row.end()), kBudget - kWindow))
+      agreement += std::binary_search(chosen.begin(), chosen.end(), t) ? 1.0 / 3 / (kBudget - kWindow) : 0;
+    for (const int32_t t : chosen) inside += row[static_cast<size_t>(t)] / 3.5;
+  }
+  ASSERT_TRUE(result.report.signals.has_value());
+  EXPECT_NEAR(result.report.signals->agreement, agreement, 1e-9);
+  EXPECT_NEAR(result.report.signals->outside, 1 - inside, 1e-4);
+  EXPECT_GT(result.report.signals->entropy, 0);
+  EXPECT_LT(result.report.signals->entropy, 1);
+  EXPECT_EQ(result.report.note, "");
+  EXPECT_FALSE(run("claa", {}, prompt_of(kTokens)).report.signals.has_value());
+}
+
+// Below min_confidence nothing is dropped: bit for bit what `full` computes, and it is said.
+TEST_P(ChosenHeads, FallBackToFullWhereUnsure) {
+  PrefillResult full = run("full", {}, prompt_of(kTokens));
+  for (const char* first : {"0", "6"}) {
+    PrefillResult result = run_heads({{"first_layer", first}, {"min_confidence", "1"}});
+    EXPECT_EQ(result.logits, full.logits) << first;
+    EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, kTokens)));
+    EXPECT_EQ(decode(result, {3, 1, 96}), decode(full, {3, 1, 96}));
+    full = run("full", {}, prompt_of(kTokens));
+    EXPECT_EQ(result.kept_tokens, kTokens);
+    EXPECT_FALSE(result.report.active);
+    EXPECT_THAT(result.report.reason, HasSubstr("below min_confidence 1: 83 tokens kept"));
+    EXPECT_TRUE(result.cache->reusable);
+  }
+}
+
+TEST_P(ChosenHeads, KeepMoreWhereUnsure) {
+  const PrefillResult wanted = run_heads({{"keep_tokens", "41"}, {"first_layer", "0"}});
+  const ParamValues unsure = {{"min_confidence", "1"}, {"unsure_keep", "0.5"}, {"first_layer", "0"}};
+  PrefillResult result = run_heads(unsure);
+  EXPECT_EQ(result.selected, wanted.selected);
+  EXPECT_EQ(result.logits, wanted.logits);
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, 41)));
+  EXPECT_TRUE(result.report.active);
+  EXPECT_THAT(result.report.note, HasSubstr("below min_confidence 1: 41 tokens kept"));
+
+  // A rate below the budget takes nothing away, and neither does a ranking that is sure enough.
+  const PrefillResult plain = run_heads({{"first_layer", "0"}});
+  ParamValues less = unsure, sure = unsure;
+  less["unsure_keep"] = "0.05";
+  sure["min_confidence"] = "0.0001";
+  for (const ParamValues& params : {less, sure}) EXPECT_EQ(run_heads(params).logits, plain.logits);
+  EXPECT_EQ(run_heads(sure).report.note, "");
+}
+
+// What an early drop took is gone; all that is left lives on.
+TEST_P(ChosenHeads, KeepWhatAnEarlyDropLeftWhereUnsure) {
+  PrefillResult result = run_heads({{"early_drops", "1:0.5"},
+                                    {"early_heads", "0.2,1.3*2"},
+                                    {"first_layer", "0"},
+                                    {"min_confidence", "1"}});
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>{83, 83, 41, 41, 41, 41}));
+  EXPECT_EQ(result.kept_tokens, 41);
+  EXPECT_TRUE(result.report.active);
+  EXPECT_THAT(result.report.note, HasSubstr("41 tokens kept"));
+  EXPECT_FALSE(result.cache->reusable);
+  for (const auto& logits : decode(result, {3, 1})) EXPECT_TRUE(std::isfinite(logits.front()));
+}
+
 CLAA_EVERY_PREFILL_DEVICE(ChosenHeads);
 
 std::string refusal(const std::function<void()>& function) {
@@ -263,6 +335,16 @@ TEST(EarlyDrops, AreRefusedWhereNothingCanChoose) {
   EXPECT_THAT(start({{"early_drops", "4:0.5"}}), HasSubstr("before the selection layer 4"));
   EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"heads", ""}}), HasSubstr("needs heads"));
   EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"early_heads", "0.7"}}), HasSubstr("no head 0.7"));
+}
+
+TEST(Heads, AreNeededToJudgeARanking) {
+  PromptInfo prompt;
+  prompt.tokens = 100, prompt.layers = 6, prompt.heads = 4, prompt.kv_heads = 2;
+  const MethodRegistry registry = builtin_methods();
+  EXPECT_THAT(refusal([&] {
+                registry.create("claa", {{"min_confidence", "0.5"}})->start(prompt);
+              }),
+              HasSubstr("min_confidence needs heads"));
 }
 
 TEST(Heads, AreRefusedWhenTheModelLacksThem) {

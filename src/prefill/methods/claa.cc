@@ -24,6 +24,7 @@ struct ClaaParams : SelectionParams {
   std::string head_fold = "max";
   std::string heads;
   std::string early_drops, early_heads;
+  double min_confidence = 0, unsure_keep = 1;
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -44,6 +45,10 @@ struct ClaaParams : SelectionParams {
            "with heads: rates of the prompt that live on after layers before the selection layer, as "
            "layer:rate separated by commas");
     v.text("early_heads", early_heads, "query heads that choose at the early drops; empty: heads");
+    v.number("min_confidence", min_confidence, 0, 1,
+             "with heads: where the ranking's confidence is lower, unsure_keep is kept; 0: never");
+    v.number("unsure_keep", unsure_keep, 0.0001, 1,
+             "rate to keep, if it is more than keep, below min_confidence; 1: drop nothing there");
   }
 };
 
@@ -80,7 +85,7 @@ class HeadsRanker : public Ranker {
   HeadsRanker(const ClaaParams& params, std::vector<LayerHead> heads)
       : spec_(params.score_spec()), heads_(std::move(heads)) {
     spec_.group = Reduce::kKeep;
-    spec_.heads = Reduce::kSum;
+    spec_.heads = Reduce::kKeep;  // combine() adds them; apart they show whether they agree
     spec_.normalize_heads = true;
   }
   Scores rank(LayerView& view) override {
@@ -109,6 +114,12 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   std::vector<LayerHead> early_heads = parse_heads("claa", params.early_heads);
   check_early_drops("claa", schedule.early, heads.empty() || early_heads.empty() ? heads : early_heads,
                     schedule.selection_layer);
+  schedule.min_confidence = params.min_confidence;
+  schedule.unsure_keep = params.unsure_keep;
+  if (params.min_confidence > 0 && heads.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "claa: min_confidence needs heads, whose agreement it judges; use a profile or leave it out");
+  }
   if (!heads.empty()) {
     check_heads("claa", heads, prompt.layers, prompt.heads, schedule.selection_layer);
     check_heads("claa", early_heads, prompt.layers, prompt.heads, schedule.selection_layer);

@@ -1,0 +1,16 @@
+// How far a ranking can be trusted, from its scores alone.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "claa/prefill.h"
+
+namespace claa {
+
+// `rows`: what each head (or group of heads) gives every token, all of the same length and not negative; the
+// ranking is their sum, of which the best `chosen` tokens are kept. Without rows, tokens or choice nothing
+// speaks against the ranking: confidence 1. Signals are NaN-free: a row of zeros agrees with nothing.
+RankingSignals ranking_signals(std::span<const std::vector<float>> rows, int64_t chosen);
+
+}  // namespace claa
