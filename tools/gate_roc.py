@@ -3,7 +3,8 @@
 
 RESULTS is what `claa eval` wrote, with the configuration (its label, as "claa 0.2") and `full` on the same examples. Two events
 are foretold: the answer is worse than full's, and its text is another. For each signal the area under the ROC curve, with a
-95 % interval by bootstrap over examples (0.5: knows nothing; below: points the other way). Then what the gate is worth: at each
+95 % interval by bootstrap over examples (0.5: knows nothing; below: points the other way). "lost answer" is the worse answer
+among the examples that full scores on, which alone can be lost; a gate does not know which these are. Then what the gate is worth: at each
 least confidence the share of examples that full answers instead, and the score; beside it the score if as many were taken at
 random.
 """
@@ -62,14 +63,19 @@ def read_pairs(path, configuration, full):
 
 
 def roc_table(pairs):
-    events = {"worse answer": [ours["score"] < full["score"] for ours, full in pairs],
-              "other text": [ours["prediction"] != full["prediction"] for ours, full in pairs]}
-    lines = [f"n = {len(pairs)}; " + ", ".join(f"{name}: {sum(e)}" for name, e in events.items()), "",
+    def worse(pair):
+        return pair[0]["score"] < pair[1]["score"]
+
+    right = [pair for pair in pairs if pair[1]["score"] > 0]
+    events = {"worse answer": (pairs, [worse(pair) for pair in pairs]),
+              "lost answer": (right, [worse(pair) for pair in right]),
+              "other text": (pairs, [ours["prediction"] != full["prediction"] for ours, full in pairs])}
+    lines = [", ".join(f"{name}: {sum(event)} of {len(asked)}" for name, (asked, event) in events.items()), "",
              "| signal | " + " | ".join(f"AUC, {name}" for name in events) + " |", "|---|" + "---:|" * len(events)]
     for name, sign in SIGNALS.items():
-        values = [sign * ours["signals"][name] for ours, _ in pairs]
         cells = []
-        for event in events.values():
+        for asked, event in events.values():
+            values = [sign * ours["signals"][name] for ours, _ in asked]
             auc = area(values, event)
             cells.append("-" if auc is None else "{:.2f} [{:.2f}, {:.2f}]".format(auc, *interval(values, event)))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -140,7 +140,7 @@ struct Decision {
 struct RankingSignals {
   double outside = 0;     // share of the scores' sum that the tokens not chosen have
   double entropy = 0;     // of the scores as a distribution; 1: all tokens score alike
-  double agreement = 0;   // share of the chosen tokens that a head alone would choose too, mean over heads
+  double agreement = 0;   // share of the ranking's best twentieth that a head alone would name, mean of heads
   double confidence = 0;  // one number from them: high where the answer is likely to stay
 };
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
+#include <numeric>
 
 namespace claa {
 namespace {
@@ -25,12 +27,12 @@ double entropy_of(const std::vector<double>& sum, double total) {
   return std::clamp(nats / std::log(static_cast<double>(sum.size())), 0.0, 1.0);
 }
 
-// Share of the ascending `chosen` that are also among the row's own best.
-double agreement_of(const std::vector<float>& row, const std::vector<int32_t>& chosen) {
-  const std::vector<int32_t> own = best_indices(row, static_cast<int64_t>(chosen.size()));
+// Share of the ascending `best` that are also among as many of the row's own best.
+double agreement_of(const std::vector<float>& row, const std::vector<int32_t>& best) {
+  const std::vector<int32_t> own = best_indices(row, static_cast<int64_t>(best.size()));
   std::vector<int32_t> both;
-  std::set_intersection(own.begin(), own.end(), chosen.begin(), chosen.end(), std::back_inserter(both));
-  return static_cast<double>(both.size()) / static_cast<double>(chosen.size());
+  std::set_intersection(own.begin(), own.end(), best.begin(), best.end(), std::back_inserter(both));
+  return static_cast<double>(both.size()) / static_cast<double>(best.size());
 }
 
 }  // namespace
@@ -38,18 +40,31 @@ double agreement_of(const std::vector<float>& row, const std::vector<int32_t>& c
 RankingSignals ranking_signals(std::span<const std::vector<float>> rows, int64_t chosen) {
   if (rows.empty() || rows.front().empty() || chosen < 1) return {0, 0, 1, 1};
   const std::vector<double> sum = sum_of(rows);
-  const std::vector<int32_t> best = best_indices(std::vector<float>(sum.begin(), sum.end()), chosen);
-  double total = 0, inside = 0;
-  for (const double value : sum) total += value;
-  for (const int32_t t : best) inside += sum[static_cast<size_t>(t)];
-  RankingSignals signals;
+  const std::vector<float> ranking(sum.begin(), sum.end());
+  const double total = std::accumulate(sum.begin(), sum.end(), 0.0);
   if (!(total > 0)) return {1, 1, 0, 0};
+  double inside = 0;
+  for (const int32_t t : best_indices(ranking, chosen)) inside += sum[static_cast<size_t>(t)];
+  RankingSignals signals;
   signals.outside = std::clamp(1 - inside / total, 0.0, 1.0);
   signals.entropy = entropy_of(sum, total);
+  const auto twentieth = std::max<int64_t>(1, static_cast<int64_t>(sum.size()) / 20);
+  const std::vector<int32_t> best = best_indices(ranking, twentieth);
   for (const std::vector<float>& row : rows)
     signals.agreement += agreement_of(row, best) / static_cast<double>(rows.size());
   signals.confidence = signals.agreement;
   return signals;
+}
+
+int64_t tokens_of_mass(std::span<const float> scores, double mass) {
+  std::vector<float> sorted(scores.begin(), scores.end());
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  const double wanted = mass * std::accumulate(sorted.begin(), sorted.end(), 0.0);
+  double sum = 0;
+  int64_t count = 0;
+  for (auto score = sorted.begin(); score != sorted.end() && sum < wanted; ++score, ++count)
+    sum += static_cast<double>(*score);
+  return count;
 }
 
 }  // namespace claa

@@ -112,6 +112,7 @@ class RankedRun : public Run {
       return decision;
     }
     chosen_by_ = ranker_->combine(view, history_);
+    if (schedule_.mass > 0) choose_budgets();
     judge(view.live());
     history_.clear();
     if (view.live() < prompt_tokens_) ranked_.assign(view.positions().begin(), view.positions().end());
@@ -123,6 +124,15 @@ class RankedRun : public Run {
                                 : std::max(schedule_.first_layer, schedule_.early.back().layer + 1);
     }
     return decision;
+  }
+
+  // As many tokens as the mass of the ranking wants, inside the budgets.
+  void choose_budgets() {
+    const int64_t floor = Budget{schedule_.mass_floor, 0}.of(prompt_tokens_, schedule_.window);
+    const int64_t wanted =
+        std::max(floor, tokens_of_mass(chosen_by_.to_host(), schedule_.mass) + schedule_.window);
+    live_budget_ = std::min(live_budget_, wanted);
+    kept_budget_ = std::min(kept_budget_, wanted);
   }
 
   // Measures the ranking and raises the budgets where it is unsure of itself. What was dropped early is gone.

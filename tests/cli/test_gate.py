@@ -75,7 +75,7 @@ def test_roc_of_results(tmp_path):
 
     done = run("claa 0.2")
     assert done.returncode == 0, done.stderr
-    assert "n = 20; worse answer: 4, other text: 4" in done.stdout
+    assert "worse answer: 4 of 20, lost answer: 4 of 20, other text: 4 of 20" in done.stdout
     for name in gate_roc.SIGNALS:
         assert f"| {name} | 1.00 [1.00, 1.00] |" in done.stdout, done.stdout
     assert "| 0.300 | 0 % | 80.0 | 80.0 |" in done.stdout and "| 0.380 | 20 % | 100.0 | 84.0 |" in done.stdout

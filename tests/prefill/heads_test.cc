@@ -200,10 +200,12 @@ TEST_P(ChosenHeads, MeasureHowFarTheyAgree) {
     rows.push_back(naive(all, {h}));
   const PrefillResult result = run_heads({{"first_layer", "6"}});
   const std::vector<int32_t> chosen = best_indices(result.report.scores, kBudget - kWindow);
+  constexpr int64_t kTwentieth = (kTokens - kWindow) / 20;
+  const std::vector<int32_t> top = best_indices(result.report.scores, kTwentieth);
   double agreement = 0, inside = 0;
   for (const std::vector<double>& row : rows) {
-    for (const int32_t t : best_indices(std::vector<float>(row.begin(), row.end()), kBudget - kWindow))
-      agreement += std::binary_search(chosen.begin(), chosen.end(), t) ? 1.0 / 3 / (kBudget - kWindow) : 0;
+    for (const int32_t t : best_indices(std::vector<float>(row.begin(), row.end()), kTwentieth))
+      agreement += std::binary_search(top.begin(), top.end(), t) ? 1.0 / 3 / kTwentieth : 0;
     for (const int32_t t : chosen) inside += row[static_cast<size_t>(t)] / 3.5;
   }
   ASSERT_TRUE(result.report.signals.has_value());
@@ -248,6 +250,31 @@ TEST_P(ChosenHeads, KeepMoreWhereUnsure) {
   sure["min_confidence"] = "0.0001";
   for (const ParamValues& params : {less, sure}) EXPECT_EQ(run_heads(params).logits, plain.logits);
   EXPECT_EQ(run_heads(sure).report.note, "");
+}
+
+// As many tokens as have the mass, never fewer than the floor nor more than the budget, for live tokens and
+// caches alike.
+TEST_P(ChosenHeads, KeepAsManyAsHaveTheMass) {
+  std::vector<float> scores = run_heads({{"first_layer", "0"}}).report.scores;
+  std::sort(scores.begin(), scores.end(), std::greater<>());
+  const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
+  int64_t wanted = 0;
+  for (double sum = 0; sum < 0.4 * total; ++wanted)
+    sum += static_cast<double>(scores[static_cast<size_t>(wanted)]);
+  const auto with = [&](const char* keep, const char* floor) {
+    return run_heads({{"mass", "0.4"}, {"first_layer", "0"}, {"keep_tokens", keep}, {"mass_floor", floor}});
+  };
+  PrefillResult result = with("82", "0.0001");
+  EXPECT_GT(wanted, 3);
+  EXPECT_EQ(result.kept_tokens, wanted + kWindow);
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, wanted + kWindow)));
+  const PrefillResult fixed =
+      run_heads({{"keep_tokens", std::to_string(wanted + kWindow)}, {"first_layer", "0"}});
+  EXPECT_EQ(result.selected, fixed.selected);
+  EXPECT_EQ(result.logits, fixed.logits);
+  EXPECT_EQ(with("10", "0.0001").kept_tokens, 10);
+  EXPECT_EQ(with("82", "0.9").kept_tokens, 74);
+  EXPECT_EQ(with("83", "0.0001").kept_tokens, kTokens);  // nothing may be dropped
 }
 
 // What an early drop took is gone; all that is left lives on.
@@ -337,14 +364,16 @@ TEST(EarlyDrops, AreRefusedWhereNothingCanChoose) {
   EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"early_heads", "0.7"}}), HasSubstr("no head 0.7"));
 }
 
-TEST(Heads, AreNeededToJudgeARanking) {
+TEST(Heads, AreNeededToMeasureARanking) {
   PromptInfo prompt;
   prompt.tokens = 100, prompt.layers = 6, prompt.heads = 4, prompt.kv_heads = 2;
   const MethodRegistry registry = builtin_methods();
-  EXPECT_THAT(refusal([&] {
-                registry.create("claa", {{"min_confidence", "0.5"}})->start(prompt);
-              }),
-              HasSubstr("min_confidence needs heads"));
+  for (const char* name : {"min_confidence", "mass"}) {
+    EXPECT_THAT(refusal([&] {
+                  registry.create("claa", {{name, "0.5"}})->start(prompt);
+                }),
+                HasSubstr(std::string(name) + " needs heads"));
+  }
 }
 
 TEST(Heads, AreRefusedWhenTheModelLacksThem) {
