@@ -61,6 +61,8 @@ step "profiles" profiles
 step "RULER" ask ruler --task ruler_files --data "$RULER" --skip 5 --examples "$EXAMPLES"
 step "BABILong" ask babilong --task babilong --data "$DATA/babilong" --skip 5 --examples "$EXAMPLES"
 step "LongBench" ask longbench --task longbench --data "$DATA/longbench_mini" --examples "$LONGBENCH_EXAMPLES"
+step "chart" python3 tools/accuracy_chart.py "$RESULTS/ruler/summary.json" "$RESULTS/pareto.svg"
+step "gate" python3 tools/gate_roc.py "$RESULTS/ruler/results.jsonl" "profile 0.2"
 for sweep in aggregator control_2x2x2 first_layer kv_budget last_layers pooling selection_layer window; do
   step "ablation: $sweep" evaluate "ablation_$sweep" 0.2 --task ruler_files --data "$RULER" --skip 5 --examples "$EXAMPLES" \
     --profile none --sweep "sweeps/$sweep.json"

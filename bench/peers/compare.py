@@ -2,7 +2,7 @@
 """claa beside llama.cpp and OpenVINO GenAI: everything once a round, round after round, medians and ratios.
 
   compare.py --model M.gguf --llama-bench PATH --llama-models Q4_0.gguf Q8_0.gguf BF16.gguf --openvino-python PATH
-             [--tokens 512 2048 8000] [--rounds 3] [--dtypes bf16 int8] [--prefix CMD]
+             [--tokens 512 2048 8000] [--rounds 3] [--dtypes bf16 int8] [--early LAYER:RATE] [--chart OUT.svg] [--prefix CMD]
 
 --prefix runs every command under another one (such as `chrt -r 10`), so that a busy machine disturbs all alike less.
 """
@@ -27,14 +27,18 @@ def output(prefix, command):
 
 def claa(options, prefix, tokens):
     # Like the others it answers a short prompt before it is timed.
+    variants = [("", ["--methods", options.methods])]
+    if options.early:
+        variants.append((", early drop", ["--methods", "claa", "--set", f"early_drops={options.early}"]))
     for dtype in options.dtypes:
-        command = [options.claa, "bench", "-m", options.model, "-p", f"{WARM_UP},{tokens}", "--methods", options.methods, "--keep", options.keep,
-                   "--dtype", dtype, "--threads", options.threads, "-r", 1, "--warmups", 0, "--decode", 0, "-o", "json"]
-        for row in json.loads(output(prefix, command)):
-            if row["tokens"] == WARM_UP:
-                continue
-            name = f"claa {dtype}: {row['method']}" + (f" {row['keep']:g}" if row["method"] != "full" else "")
-            yield name, row["ttft_ms"]["median"], row
+        for suffix, arguments in variants:
+            command = [options.claa, "bench", "-m", options.model, "-p", f"{WARM_UP},{tokens}", *arguments, "--keep", options.keep,
+                       "--dtype", dtype, "--threads", options.threads, "-r", 1, "--warmups", 0, "--decode", 0, "-o", "json"]
+            for row in json.loads(output(prefix, command)):
+                if row["tokens"] == WARM_UP:
+                    continue
+                name = f"claa {dtype}: {row['method']}" + (f" {row['keep']:g}{suffix}" if row["method"] != "full" else "")
+                yield name, row["ttft_ms"]["median"], row
 
 
 def llama(options, prefix, tokens):
@@ -78,6 +82,27 @@ def print_table(tokens, times, extra):
               flush=True)
 
 
+def draw(path, medians):
+    """Tokens a second against prompt length, a line a program."""
+    names = list(dict.fromkeys(name for _, times in medians for name in times))
+    blocks = "".join(f"$line{i} << EOD\n" + "".join(f"{tokens} {1000 * tokens / times[name]:.1f}\n" for tokens, times in medians if name in times)
+                     + "EOD\n" for i, name in enumerate(names))
+    lines = ", ".join(f"$line{i} using 1:2 with linespoints linewidth 2 pointtype {5 if name.startswith('claa') else 6} "
+                      f"dashtype {1 if name.startswith('claa') else 2} title '{name}'" for i, name in enumerate(names))
+    script = f"""{blocks}set terminal svg size 820,620 font 'sans,13' background '#ffffff'
+set output '{path}'
+set logscale x 2
+set xtics ({", ".join(f"'{tokens:,}' {tokens}" for tokens, _ in medians)})
+set xlabel 'prompt tokens'
+set ylabel 'tokens a second to the first token'
+set yrange [0:*]
+set grid
+set key outside bottom center horizontal maxcols 3
+plot {lines}
+"""
+    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--claa", default=HERE.parents[1] / "build/cpu/claa")
@@ -90,11 +115,18 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=["auto"], help="of claa")
     parser.add_argument("--methods", default="full,claa", help="of claa")
     parser.add_argument("--keep", default="0.1,0.2", help="of claa")
+    parser.add_argument("--early", help="early drop of claa, LAYER:RATE, in rows of its own; needs a profile with one")
+    parser.add_argument("--chart", help="SVG of tokens a second against prompt length; needs gnuplot")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prefix", default="")
     options = parser.parse_args()
+    medians = []
     for tokens in options.tokens:
-        print_table(tokens, *measure(options, shlex.split(options.prefix), tokens))
+        times, extra = measure(options, shlex.split(options.prefix), tokens)
+        print_table(tokens, times, extra)
+        medians.append((tokens, {name: statistics.median(values) for name, values in times.items()}))
+    if options.chart:
+        draw(options.chart, medians)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ struct PrefillSummary {
   std::vector<std::pair<std::string, std::string>> params;  // effective values
   bool active = false;                                      // whether anything was dropped
   std::string reason;                                       // why not, when inactive
-  std::optional<int> selection_layer;                       // after which only the kept tokens were computed
+  std::optional<int> selection_layer = {};                  // after which only the kept tokens were computed
+  std::optional<RankingSignals> signals = {};               // of the ranking, where the method measures them
+  std::string note = {};  // what was done otherwise than the parameters say at first
 };
 
 struct Timings {           // milliseconds

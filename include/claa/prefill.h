@@ -136,12 +136,22 @@ struct Decision {
   int kept_since = -1;
 };
 
+// What the scores of a ranking say about how well it can choose, each in [0, 1] (docs/calibration.md).
+struct RankingSignals {
+  double outside = 0;     // share of the scores' sum that the tokens not chosen have
+  double entropy = 0;     // of the scores as a distribution; 1: all tokens score alike
+  double agreement = 0;   // share of the ranking's best twentieth that a head alone would name, mean of heads
+  double confidence = 0;  // one number from them: high where the answer is likely to stay
+};
+
 // What a method reports about one prompt: nothing is silent.
 struct RunReport {
-  bool active = false;                 // did anything get dropped
-  std::string reason;                  // why not, in words, when inactive
-  std::optional<int> selection_layer;  // where tokens stop being live; none: at the entry, or nowhere
-  std::vector<float> scores;  // per prompt token (the window may be missing) that chose; may be empty
+  bool active = false;                      // did anything get dropped
+  std::string reason = {};                  // why not, in words, when inactive
+  std::optional<int> selection_layer = {};  // where tokens stop being live; none: at the entry, or nowhere
+  std::vector<float> scores = {};  // per prompt token (the window may be missing) that chose; may be empty
+  std::optional<RankingSignals> signals = {};  // of the ranking, where the method measures them
+  std::string note = {};  // what the method did otherwise than its parameters say at first, in words
 };
 
 // Attention of the last prompt token, and of the tokens that a model generates after it, back to the prompt:

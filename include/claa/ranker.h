@@ -74,6 +74,14 @@ struct RankSchedule {
   // With one ranking only: drops before the selection layer, in the order of layers, by the scores so far.
   // Layers up to the last of them keep the cache entries of all tokens that entered them.
   std::vector<EarlyDrop> early;
+  // With one ranking only: the fewest tokens with this share of the scores' sum are kept, at least the rate
+  // `mass_floor` of the prompt and at most what `live` and `kept` allow; 0: just what these say.
+  double mass = 0;
+  double mass_floor = 0.1;
+  // With one ranking only: where its confidence is lower, `unsure_keep` of the prompt is kept, if that is
+  // more.
+  double min_confidence = 0;
+  double unsure_keep = 1;
 };
 
 class Ranker {

@@ -55,10 +55,10 @@ void MethodOptions::add_to(CLI::App& app) {
           ->capture_default_str();
   CLI::Option* rate = app.add_option("--keep", keep, "rate of prompt tokens to keep, above 0 and at most 1");
   CLI::Option* count = app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
-  app.add_option(
-         "--quality", quality,
-         "claa with the model's profile: faithful keeps 40 % of the tokens, balanced 20 %; fast keeps 20 % "
-         "and drops a part of the others early")
+  app.add_option("--quality", quality,
+                 "claa with the model's profile: faithful keeps 40 % of the tokens, balanced as many as the "
+                 "scores ask "
+                 "for, 10 to 50 %; fast keeps 20 % and drops a part of the others early")
       ->check(CLI::IsMember({"fast", "balanced", "faithful"}))
       ->excludes(by_name)
       ->excludes(rate)
@@ -71,7 +71,9 @@ void MethodOptions::add_to(CLI::App& app) {
 ParamValues MethodOptions::values() const {
   ParamValues values;
   if (!keep.empty()) values["keep"] = keep;
-  if (!quality.empty()) values["keep"] = quality == "faithful" ? "0.4" : "0.2";
+  if (quality == "faithful") values["keep"] = "0.4";
+  if (quality == "balanced") values["keep"] = "0.5", values["mass"] = "0.7";
+  if (quality == "fast") values["keep"] = "0.2";
   if (!keep_tokens.empty()) values["keep_tokens"] = keep_tokens;
   for (auto& [name, value] : parse_assignments(assignments)) values[name] = value;
   return values;
@@ -190,6 +192,9 @@ boost::json::object summary_json(const PrefillSummary& summary) {
   json["selection_layer"] = nullptr;
   if (summary.selection_layer) json["selection_layer"] = *summary.selection_layer;
   json["params"] = std::move(params);
+  json["confidence"] = nullptr;
+  if (summary.signals) json["confidence"] = summary.signals->confidence;
+  json["note"] = summary.note;
   return json;
 }
 

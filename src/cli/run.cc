@@ -25,6 +25,7 @@ std::string seconds(double ms) {
 
 std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
   const PrefillSummary& prefill = answer.prefill;
+  const std::string note = prefill.active && !prefill.note.empty() ? ", " + prefill.note : "";
   const std::string selection =
       !prefill.active           ? fmt::format("nothing dropped: {}", prefill.reason)
       : prefill.selection_layer ? fmt::format("selection active after layer {}", *prefill.selection_layer)
@@ -40,11 +41,11 @@ std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
                                 ? fmt::format("look ahead {}, ", seconds(answer.timings.entry))
                                 : std::string();
   return fmt::format(
-      "[{}: {}kept {}/{} tokens, {} | TTFT {} = tokenise {} + prefill {} ({}select {}) | load {} | {} "
+      "[{}: {}kept {}/{} tokens, {}{} | TTFT {} = tokenise {} + prefill {} ({}select {}) | load {} | {} "
       "tokens, "
       "{}]",
       prefill.method, choice.note.empty() ? "" : choice.note + ", ", group_digits(answer.kept_tokens),
-      group_digits(answer.prompt_tokens), selection, seconds(answer.timings.first_token),
+      group_digits(answer.prompt_tokens), selection, note, seconds(answer.timings.first_token),
       seconds(answer.timings.tokenize), seconds(answer.timings.prefill), entry,
       seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
 }

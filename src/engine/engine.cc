@@ -178,8 +178,9 @@ PrefillResult Engine::Impl::begin(const Request& request, const Prompt& prompt, 
   answer.timings.select = result.select_ms;
   answer.timings.first_token = clock.ms();
   answer.kept_tokens = result.kept_tokens;
-  answer.prefill = {prompt.method->name(), prompt.method->params(), result.report.active,
-                    result.report.reason, result.report.selection_layer};
+  answer.prefill = {prompt.method->name(), prompt.method->params(),       result.report.active,
+                    result.report.reason,  result.report.selection_layer, result.report.signals,
+                    result.report.note};
   return result;
 }
 

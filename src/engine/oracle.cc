@@ -37,7 +37,7 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
   answer.timings.load = load_ms;
   answer.timings.tokenize = clock.ms();
   answer.prompt_tokens = answer.kept_tokens = tokens;
-  answer.prefill = {"full", {}, false, "the oracle reads the whole prompt", {}};
+  answer.prefill = {"full", {}, false, "the oracle reads the whole prompt"};
   AnswerScores scores(*backend, oracle_spec(wanted), tokens, request.max_tokens + 1);
   std::vector<AnswerScores*> all{&scores};
   std::optional<AnswerScores> drafted;

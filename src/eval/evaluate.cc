@@ -73,6 +73,12 @@ void Evaluator::answer(const PlannedExample& planned, Request request, Outcome& 
   const Answer answer = engine_.answer(request);
   outcome.prediction = answer.text;
   outcome.params = answer.prefill.params;
+  if (const auto& signals = answer.prefill.signals) {
+    outcome.signals = {{"outside", signals->outside},
+                       {"entropy", signals->entropy},
+                       {"agreement", signals->agreement},
+                       {"confidence", signals->confidence}};
+  }
   outcome.kept_tokens = answer.kept_tokens;
   outcome.output_tokens = static_cast<int64_t>(answer.tokens.size());
   outcome.ttft_ms = answer.timings.first_token;

@@ -78,6 +78,7 @@ json::object to_json(const Outcome& outcome) {
                       {"prediction", outcome.prediction},
                       {"score", rounded(outcome.score, 1e9)},
                       {"metrics", numbers_json(outcome.metrics)},
+                      {"signals", numbers_json(outcome.signals)},
                       {"tokens", outcome.tokens},
                       {"kept_tokens", outcome.kept_tokens},
                       {"output_tokens", outcome.output_tokens},
@@ -106,6 +107,7 @@ Outcome outcome_from_json(const json::object& object) {
   outcome.prediction = field<std::string>(object, "prediction");
   outcome.score = field<double>(object, "score");
   outcome.metrics = numbers(object, "metrics");
+  if (object.contains("signals")) outcome.signals = numbers(object, "signals");  // not in older results
   outcome.tokens = field<int64_t>(object, "tokens");
   outcome.kept_tokens = field<int64_t>(object, "kept_tokens");
   outcome.output_tokens = field<int64_t>(object, "output_tokens");

@@ -29,6 +29,7 @@ struct Outcome {
   std::string prediction;
   double score = 0;                       // in [0, 1]
   std::map<std::string, double> metrics;  // further numbers of the task, as "kl"
+  std::map<std::string, double> signals;  // of the ranking, RankingSignals by name; empty: not measured
   int64_t tokens = 0, kept_tokens = 0, output_tokens = 0;
   double ttft_ms = 0;
 };

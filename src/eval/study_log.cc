@@ -1,5 +1,7 @@
 #include "eval/study_log.h"
 
+#include <sys/file.h>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -22,6 +24,17 @@ std::string difference(const json::object& before, const json::object& now) {
     }
   }
   return before.size() == now.size() ? "" : "it has other fields";
+}
+
+std::unique_ptr<std::FILE, int (*)(std::FILE*)> lock_file(const std::string& path) {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "ab"), std::fclose);
+  if (file == nullptr) fail(ErrorCode::kIo, "cannot write '{}': {}", path, std::strerror(errno));
+  // A file system without locks is no reason to refuse.
+  if (flock(fileno(file.get()), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    fail(ErrorCode::kInvalidArgument, "another run is writing '{}'; wait for it or choose another folder",
+         path);
+  }
+  return file;
 }
 
 }  // namespace
@@ -48,18 +61,16 @@ LogContent read_log(const std::string& path) {
   return content;
 }
 
-StudyLog::StudyLog(const std::string& path, const json::object& configuration) : path_(path) {
-  std::error_code error;
-  if (std::filesystem::exists(path, error)) {
-    LogContent content = read_log(path);
-    const std::string differs = content.bytes == 0 ? "" : difference(content.configuration, configuration);
-    if (!differs.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "'{}' holds results of another configuration: {}; choose another folder", path_, differs);
-    }
-    results_ = std::move(content.results);
-    std::filesystem::resize_file(path, content.bytes);
+StudyLog::StudyLog(const std::string& path, const json::object& configuration)
+    : path_(path), lock_(lock_file(path)) {
+  LogContent content = read_log(path);
+  const std::string differs = content.bytes == 0 ? "" : difference(content.configuration, configuration);
+  if (!differs.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "'{}' holds results of another configuration: {}; choose another folder", path_, differs);
   }
+  results_ = std::move(content.results);
+  std::filesystem::resize_file(path, content.bytes);
   file_.open(path, std::ios::app | std::ios::binary);
   if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path, std::strerror(errno));
   if (file_.tellp() == std::streampos(0)) file_ << json::serialize(configuration) << std::endl;

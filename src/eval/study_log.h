@@ -3,7 +3,9 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <cstdio>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,8 @@ LogContent read_log(const std::string& path);
 class StudyLog {
  public:
   // Opens or creates the file. A last line that was cut off is dropped. Throws Error{kInvalidArgument} naming
-  // the first configuration value that differs, {kCorruptFile} for a line that is no JSON object, {kIo}.
+  // the first configuration value that differs or because another log has the file open, in whatever process,
+  // {kCorruptFile} for a line that is no JSON object, {kIo}.
   StudyLog(const std::string& path, const boost::json::object& configuration);
   const std::vector<boost::json::object>& results() const { return results_; }
   // Appends one line and flushes it.
@@ -28,6 +31,7 @@ class StudyLog {
 
  private:
   std::string path_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> lock_;  // held while the log lives
   std::vector<boost::json::object> results_;
   std::ofstream file_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "prefill/confidence.h"
 
 namespace claa {
 
@@ -83,6 +84,8 @@ class RankedRun : public Run {
     if (drops_live_) report.selection_layer = schedule_.selection_layer;
     report.scores = prompt_scores();
     if (!report.active) report.reason = reason();
+    report.signals = signals_;
+    report.note = note_;
     return report;
   }
 
@@ -109,16 +112,55 @@ class RankedRun : public Run {
       return decision;
     }
     chosen_by_ = ranker_->combine(view, history_);
+    if (schedule_.mass > 0) choose_budgets();
+    judge(view.live());
     history_.clear();
     if (view.live() < prompt_tokens_) ranked_.assign(view.positions().begin(), view.positions().end());
     if (drops_live_) decision.live = view.top_k(chosen_by_, live_budget_, schedule_.window);
-    if (compress) {
+    if (compress && view.live() > kept_budget_) {
       decision.kept = view.top_k(chosen_by_, kept_budget_, schedule_.window);
       decision.kept_since = schedule_.early.empty()
                                 ? schedule_.first_layer
                                 : std::max(schedule_.first_layer, schedule_.early.back().layer + 1);
     }
     return decision;
+  }
+
+  // As many tokens as the mass of the ranking wants, inside the budgets.
+  void choose_budgets() {
+    const int64_t floor = Budget{schedule_.mass_floor, 0}.of(prompt_tokens_, schedule_.window);
+    const int64_t wanted =
+        std::max(floor, tokens_of_mass(chosen_by_.to_host(), schedule_.mass) + schedule_.window);
+    live_budget_ = std::min(live_budget_, wanted);
+    kept_budget_ = std::min(kept_budget_, wanted);
+  }
+
+  // Measures the ranking and raises the budgets where it is unsure of itself. What was dropped early is gone.
+  // Only for a gate: the scores of every head come to the host for it.
+  void judge(int64_t live) {
+    if (schedule_.min_confidence <= 0) return;
+    const int64_t budget = std::min(drops_live_ ? live_budget_ : kept_budget_, live);
+    signals_ = ranking_signals(rows_of(history_), budget - schedule_.window);
+    if (signals_->confidence >= schedule_.min_confidence) return;
+    const int64_t raised = Budget{schedule_.unsure_keep, 0}.of(prompt_tokens_, schedule_.window);
+    live_budget_ = std::max(live_budget_, raised);
+    kept_budget_ = std::max(kept_budget_, raised);
+    const bool dropped = live < prompt_tokens_;
+    drops_live_ = drops_live_ && (dropped || live_budget_ < live);
+    drops_kept_ = drops_kept_ && (dropped || kept_budget_ < live);
+    note_ = fmt::format("the ranking's confidence of {:.2f} is below min_confidence {:g}: {} tokens kept",
+                        signals_->confidence, schedule_.min_confidence, std::min(live_budget_, live));
+  }
+
+  // One a head; an early drop has left those before it as one.
+  static std::vector<std::vector<float>> rows_of(const std::vector<Scores>& history) {
+    std::vector<std::vector<float>> rows;
+    for (const Scores& scores : history) {
+      const std::vector<float> values = scores.to_host();
+      for (auto row = values.begin(); row != values.end(); row += scores.tokens())
+        rows.emplace_back(row, row + scores.tokens());
+    }
+    return rows;
   }
 
   const EarlyDrop* early_drop(int layer) const {
@@ -177,6 +219,7 @@ class RankedRun : public Run {
   }
 
   std::string reason() const {
+    if (!note_.empty()) return note_;
     if (prompt_tokens_ <= schedule_.window) {
       return fmt::format("the prompt's {} tokens fit the window of {}", prompt_tokens_, schedule_.window);
     }
@@ -193,7 +236,9 @@ class RankedRun : public Run {
   std::vector<Scores> history_, early_history_;
   Scores chosen_by_;
   std::vector<int32_t> ranked_;  // prompt positions of its tokens, after early drops; empty: from 0 on
-  Scores later_;                 // chosen_by_ at the tokens that live on
+  std::optional<RankingSignals> signals_;
+  std::string note_;
+  Scores later_;  // chosen_by_ at the tokens that live on
 };
 
 class EntryRun : public Run {

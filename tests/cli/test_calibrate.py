@@ -124,7 +124,7 @@ def test_early_drop_and_quality(made, prompts, model, tmp_path, refused):
         return answer["method"], answer["params"]["keep"], answer["params"]["early_drops"]
 
     assert run("fast", early) == ("claa", "0.2", "4:0.5")
-    assert run("balanced", early) == ("claa", "0.2", "")
+    assert run("balanced", early) == ("claa", "0.5", "")
     assert run("faithful", output) == ("claa", "0.4", "")
     ask = ["run", "-m", model, "hello", "--quality"]
     refused(*ask, "fast", "--profile", output, words=["early drop", "claa calibrate --early"])

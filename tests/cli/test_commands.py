@@ -307,6 +307,17 @@ def test_bench_stages_trace_and_peer(model, tmp_path):
         assert done.returncode != 0 and message in done.stderr
 
 
+@pytest.mark.parametrize("setting,expected", [({}, 11), ({"GOMP_SPINCOUNT": "7"}, 2), ({"OMP_WAIT_POLICY": "passive"}, 1)])
+def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise(model, setting, expected):
+    # 10 for the limit in the program's own environment, 1 for each variable that a program it starts would inherit.
+    command = ("echo $((1 + 10 * $(grep -ac GOMP_SPINCOUNT=20000 /proc/$PPID/environ)"
+               " + $(printenv GOMP_SPINCOUNT CLAA_SPIN_LIMITED | wc -l)))")
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = run_claa("bench", "-m", model, "-p", 16, "-r", 1, "--decode", 1, "--methods", "full", "--compare", command, "-o", "json", env=clean | setting)
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)[0]["peer_ms"] == expected
+
+
 def test_bench(model):
     common = ["bench", "-m", model, "-p", 96, "--methods", "full,claa", "--keep", "0.2,0.5", "-r", 2, "--warmups", 0, "--decode", 2]
     rows = good_json(*common, "-o", "json")

@@ -104,6 +104,23 @@ const Cell& cell_of(const ScoreSummary& summary, const std::string& row, size_t 
   return find_row(summary, row)->cells[configuration];
 }
 
+TEST(Evaluate, TwoRunsNeverWriteIntoOneFolder) {
+  const ScratchFolder folder;
+  Fixture fixture;
+  {
+    const StudyLog first = fixture.open(folder.path());
+    try {
+      fixture.open(folder.path());
+      FAIL() << "the second was let in";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      EXPECT_NE(std::string(error.what()).find("another run is writing"), std::string::npos) << error.what();
+    }
+  }
+  fixture.evaluate(folder.path());
+  EXPECT_TRUE(fixture.complete);
+}
+
 TEST(Evaluate, MeansOfMeansAndPairedDifferences) {
   const ScratchFolder folder;
   Fixture fixture;

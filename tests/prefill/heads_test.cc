@@ -192,6 +192,106 @@ TEST_P(ChosenHeads, DropEarlyNeverBelowTheBudget) {
   EXPECT_FALSE(result.report.active);
 }
 
+// The signals, from their definition, are there where a least confidence is asked for.
+TEST_P(ChosenHeads, MeasureHowFarTheyAgree) {
+  const auto all = attention(prompt_of(kTokens), 2);
+  std::vector<std::vector<double>> rows;
+  for (const LayerHead& h : {LayerHead{0, 1, 0.5f}, LayerHead{2, 0, 1}, LayerHead{2, 3, 2}})
+    rows.push_back(naive(all, {h}));
+  const PrefillResult result = run_heads({{"first_layer", "6"}, {"min_confidence", "1e-9"}});
+  const std::vector<int32_t> chosen = best_indices(result.report.scores, kBudget - kWindow);
+  constexpr int64_t kTwentieth = (kTokens - kWindow) / 20;
+  const std::vector<int32_t> top = best_indices(result.report.scores, kTwentieth);
+  double agreement = 0, inside = 0;
+  for (const std::vector<double>& row : rows) {
+    for (const int32_t t : best_indices(std::vector<float>(row.begin(), row.end()), kTwentieth))
+      agreement += std::binary_search(top.begin(), top.end(), t) ? 1.0 / 3 / kTwentieth : 0;
+    for (const int32_t t : chosen) inside += row[static_cast<size_t>(t)] / 3.5;
+  }
+  ASSERT_TRUE(result.report.signals.has_value());
+  EXPECT_NEAR(result.report.signals->agreement, agreement, 1e-9);
+  EXPECT_NEAR(result.report.signals->outside, 1 - inside, 1e-4);
+  EXPECT_GT(result.report.signals->entropy, 0);
+  EXPECT_LT(result.report.signals->entropy, 1);
+  EXPECT_EQ(result.report.note, "");
+  EXPECT_FALSE(run_heads({{"first_layer", "6"}}).report.signals.has_value());
+  EXPECT_FALSE(run("claa", {}, prompt_of(kTokens)).report.signals.has_value());
+}
+
+// Below min_confidence nothing is dropped: bit for bit what `full` computes, and it is said.
+TEST_P(ChosenHeads, FallBackToFullWhereUnsure) {
+  PrefillResult full = run("full", {}, prompt_of(kTokens));
+  for (const char* first : {"0", "6"}) {
+    PrefillResult result = run_heads({{"first_layer", first}, {"min_confidence", "1"}});
+    EXPECT_EQ(result.logits, full.logits) << first;
+    EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, kTokens)));
+    EXPECT_EQ(decode(result, {3, 1, 96}), decode(full, {3, 1, 96}));
+    full = run("full", {}, prompt_of(kTokens));
+    EXPECT_EQ(result.kept_tokens, kTokens);
+    EXPECT_FALSE(result.report.active);
+    EXPECT_THAT(result.report.reason, HasSubstr("below min_confidence 1: 83 tokens kept"));
+    EXPECT_TRUE(result.cache->reusable);
+  }
+}
+
+TEST_P(ChosenHeads, KeepMoreWhereUnsure) {
+  const PrefillResult wanted = run_heads({{"keep_tokens", "41"}, {"first_layer", "0"}});
+  const ParamValues unsure = {{"min_confidence", "1"}, {"unsure_keep", "0.5"}, {"first_layer", "0"}};
+  PrefillResult result = run_heads(unsure);
+  EXPECT_EQ(result.selected, wanted.selected);
+  EXPECT_EQ(result.logits, wanted.logits);
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, 41)));
+  EXPECT_TRUE(result.report.active);
+  EXPECT_THAT(result.report.note, HasSubstr("below min_confidence 1: 41 tokens kept"));
+
+  // A rate below the budget takes nothing away, and neither does a ranking that is sure enough.
+  const PrefillResult plain = run_heads({{"first_layer", "0"}});
+  ParamValues less = unsure, sure = unsure;
+  less["unsure_keep"] = "0.05";
+  sure["min_confidence"] = "0.0001";
+  for (const ParamValues& params : {less, sure}) EXPECT_EQ(run_heads(params).logits, plain.logits);
+  EXPECT_EQ(run_heads(sure).report.note, "");
+}
+
+// As many tokens as have the mass, never fewer than the floor nor more than the budget, for live tokens and
+// caches alike.
+TEST_P(ChosenHeads, KeepAsManyAsHaveTheMass) {
+  std::vector<float> scores = run_heads({{"first_layer", "0"}}).report.scores;
+  std::sort(scores.begin(), scores.end(), std::greater<>());
+  const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
+  int64_t wanted = 0;
+  for (double sum = 0; sum < 0.4 * total; ++wanted)
+    sum += static_cast<double>(scores[static_cast<size_t>(wanted)]);
+  const auto with = [&](const char* keep, const char* floor) {
+    return run_heads({{"mass", "0.4"}, {"first_layer", "0"}, {"keep_tokens", keep}, {"mass_floor", floor}});
+  };
+  PrefillResult result = with("82", "0.0001");
+  EXPECT_GT(wanted, 3);
+  EXPECT_EQ(result.kept_tokens, wanted + kWindow);
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>(6, wanted + kWindow)));
+  const PrefillResult fixed =
+      run_heads({{"keep_tokens", std::to_string(wanted + kWindow)}, {"first_layer", "0"}});
+  EXPECT_EQ(result.selected, fixed.selected);
+  EXPECT_EQ(result.logits, fixed.logits);
+  EXPECT_EQ(with("10", "0.0001").kept_tokens, 10);
+  EXPECT_EQ(with("82", "0.9").kept_tokens, 74);
+  EXPECT_EQ(with("83", "0.0001").kept_tokens, kTokens);  // nothing may be dropped
+}
+
+// What an early drop took is gone; all that is left lives on.
+TEST_P(ChosenHeads, KeepWhatAnEarlyDropLeftWhereUnsure) {
+  PrefillResult result = run_heads({{"early_drops", "1:0.5"},
+                                    {"early_heads", "0.2,1.3*2"},
+                                    {"first_layer", "0"},
+                                    {"min_confidence", "1"}});
+  EXPECT_EQ(lengths(result), (std::vector<int64_t>{83, 83, 41, 41, 41, 41}));
+  EXPECT_EQ(result.kept_tokens, 41);
+  EXPECT_TRUE(result.report.active);
+  EXPECT_THAT(result.report.note, HasSubstr("41 tokens kept"));
+  EXPECT_FALSE(result.cache->reusable);
+  for (const auto& logits : decode(result, {3, 1})) EXPECT_TRUE(std::isfinite(logits.front()));
+}
+
 CLAA_EVERY_PREFILL_DEVICE(ChosenHeads);
 
 std::string refusal(const std::function<void()>& function) {
@@ -263,6 +363,18 @@ TEST(EarlyDrops, AreRefusedWhereNothingCanChoose) {
   EXPECT_THAT(start({{"early_drops", "4:0.5"}}), HasSubstr("before the selection layer 4"));
   EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"heads", ""}}), HasSubstr("needs heads"));
   EXPECT_THAT(start({{"early_drops", "2:0.5"}, {"early_heads", "0.7"}}), HasSubstr("no head 0.7"));
+}
+
+TEST(Heads, AreNeededToMeasureARanking) {
+  PromptInfo prompt;
+  prompt.tokens = 100, prompt.layers = 6, prompt.heads = 4, prompt.kv_heads = 2;
+  const MethodRegistry registry = builtin_methods();
+  for (const char* name : {"min_confidence", "mass"}) {
+    EXPECT_THAT(refusal([&] {
+                  registry.create("claa", {{name, "0.5"}})->start(prompt);
+                }),
+                HasSubstr(std::string(name) + " needs heads"));
+  }
 }
 
 TEST(Heads, AreRefusedWhenTheModelLacksThem) {

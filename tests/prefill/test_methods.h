@@ -15,7 +15,7 @@ namespace claa::test {
 struct Script {
   std::function<Entry(Passes&)> entry;
   std::function<Decision(LayerView&)> decide;
-  RunReport report = {true, "", {}, {}};
+  RunReport report = {true};
 };
 
 class TestMethod : public Method {

@@ -9,6 +9,8 @@
 // its sum over the prompt; their weighed sum over all layers up to the selection layer is the one ranking
 // that chooses live tokens and, from first_layer on, every layer's cache entries. early_drops lets part of
 // the tokens go before, by the heads of the layers so far.
+#include <fmt/format.h>
+
 #include "claa/heads.h"
 #include "claa/ranker.h"
 
@@ -24,6 +26,8 @@ struct ClaaParams : SelectionParams {
   std::string head_fold = "max";
   std::string heads;
   std::string early_drops, early_heads;
+  double mass = 0, mass_floor = 0.1;
+  double min_confidence = 0, unsure_keep = 1;
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -44,6 +48,14 @@ struct ClaaParams : SelectionParams {
            "with heads: rates of the prompt that live on after layers before the selection layer, as "
            "layer:rate separated by commas");
     v.text("early_heads", early_heads, "query heads that choose at the early drops; empty: heads");
+    v.number("mass", mass, 0, 1,
+             "with heads: keep the fewest tokens with this share of the ranking's sum, and at most keep; 0: "
+             "always keep");
+    v.number("mass_floor", mass_floor, 0.0001, 1, "rate that mass never goes below");
+    v.number("min_confidence", min_confidence, 0, 1,
+             "with heads: where the ranking's confidence is lower, unsure_keep is kept; 0: never");
+    v.number("unsure_keep", unsure_keep, 0.0001, 1,
+             "rate to keep, if it is more than keep, below min_confidence; 1: drop nothing there");
   }
 };
 
@@ -80,7 +92,7 @@ class HeadsRanker : public Ranker {
   HeadsRanker(const ClaaParams& params, std::vector<LayerHead> heads)
       : spec_(params.score_spec()), heads_(std::move(heads)) {
     spec_.group = Reduce::kKeep;
-    spec_.heads = Reduce::kSum;
+    spec_.heads = Reduce::kKeep;  // combine() adds them; apart they show whether they agree
     spec_.normalize_heads = true;
   }
   Scores rank(LayerView& view) override {
@@ -109,6 +121,15 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   std::vector<LayerHead> early_heads = parse_heads("claa", params.early_heads);
   check_early_drops("claa", schedule.early, heads.empty() || early_heads.empty() ? heads : early_heads,
                     schedule.selection_layer);
+  schedule.mass = params.mass;
+  schedule.mass_floor = params.mass_floor;
+  schedule.min_confidence = params.min_confidence;
+  schedule.unsure_keep = params.unsure_keep;
+  if (heads.empty() && (params.mass > 0 || params.min_confidence > 0)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("claa: {} needs heads, whose ranking it measures; use a profile or leave it out",
+                            params.mass > 0 ? "mass" : "min_confidence"));
+  }
   if (!heads.empty()) {
     check_heads("claa", heads, prompt.layers, prompt.heads, schedule.selection_layer);
     check_heads("claa", early_heads, prompt.layers, prompt.heads, schedule.selection_layer);

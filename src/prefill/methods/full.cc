@@ -15,9 +15,7 @@ class FullRun : public Run {
   bool may_drop(int /*layer*/) const override { return false; }
   Decision decide(LayerView& /*view*/) override { return {}; }
   bool keeps_all() const override { return true; }
-  RunReport report() const override {
-    return {.active = false, .reason = "full prefill was asked for", .selection_layer = {}, .scores = {}};
-  }
+  RunReport report() const override { return {.active = false, .reason = "full prefill was asked for"}; }
 };
 
 std::unique_ptr<Run> start(const FullParams& /*params*/, const PromptInfo& /*prompt*/) {
