@@ -17,11 +17,13 @@ struct Tile : TileSums {
         t(static_cast<size_t>(m * kKeyBlock)),
         p(static_cast<size_t>(m * kKeyBlock / 4)),
         factor(static_cast<size_t>(m)),
+        seen(static_cast<size_t>(m)),
         weight(static_cast<size_t>(m)) {}
   std::vector<uint32_t> q;    // [M, depth] fours
   std::vector<float> t;       // [M, keys of the block] logarithms
   std::vector<uint32_t> p;    // [M, fours of keys] probabilities
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
+  std::vector<int32_t> seen;  // [M] keys of the block; negative where they end before it
   std::vector<float> weight;  // [M] of the block's products with values
 };
 
@@ -56,14 +58,14 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
   const int64_t depth = packed.depth;
   kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data(), packed.k(at.head) + first_key * depth,
                      tile.factor.data(), packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
-  const float* inverse_value = packed.inverse_value(at.head, first_key);
   for (int i = 0; i < m; ++i) {
-    const int64_t seen = visible[static_cast<size_t>(at.first_row + i / group)] - first_key;
-    tile.weight[static_cast<size_t>(i)] = kernels.softmax_step(
-        tile.t.data() + i * kKeyBlock, n, seen, inverse_value, &tile.max[static_cast<size_t>(i)],
-        tile.sum_of(i), reinterpret_cast<uint8_t*>(tile.p.data() + i * kKeyBlock / 4),
-        tile.o.data() + i * padded_head, static_cast<int>(padded_head));
+    tile.seen[static_cast<size_t>(i)] =
+        static_cast<int32_t>(visible[static_cast<size_t>(at.first_row + i / group)] - first_key);
   }
+  const IntSums sums{tile.max.data(), tile.sum.data(), tile.o.data(), padded_head, tile.weight.data()};
+  kernels.softmax_step(m, tile.t.data(), kKeyBlock, n, tile.seen.data(),
+                       packed.inverse_value(at.head, first_key), sums,
+                       reinterpret_cast<uint8_t*>(tile.p.data()), kKeyBlock);
   kernels.add_products(m, static_cast<int>(padded_head), n / 4, tile.p.data(), kKeyBlock / 4,
                        packed.v(at.head) + first_key / 4 * padded_head, panel, padded_head,
                        tile.weight.data(), tile.o.data(), padded_head);

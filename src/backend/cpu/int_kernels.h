@@ -27,6 +27,15 @@ struct IntKeys {
   const float* log_value;  // [keys] log2 of the value's scale
 };
 
+// The online softmax of m rows.
+struct IntSums {
+  float* max;     // [m] so far
+  float* sum;     // [m, panel / 2] so far, of each lane
+  float* o;       // [m, d] rescaled where the maximum grows
+  int64_t d;      // a multiple of the panel
+  float* weight;  // [m] by what the block's products with values are to be multiplied
+};
+
 struct IntKernels {
   const char* name;
   int panel;  // columns of a panel (two vectors)
@@ -43,12 +52,11 @@ struct IntKernels {
   // queries' scales and log2(e) / sqrt(head size).
   void (*logarithms)(int m, int n, int k, const uint32_t* a, const uint32_t* b, const float* factors,
                      const IntKeys& keys, float* t, int64_t ldt);
-  // One step of the online softmax over a row of n logarithms, of which the first `seen` count (n is a
-  // multiple of the panel; the others are overwritten): updates the maximum and the sum (of each lane, as in
-  // Kernels), rescales o[d], writes 8-bit probabilities to p and returns by what their products with values
-  // are to be multiplied. inverse_value [n]: 1 / the value's scale.
-  float (*softmax_step)(float* t, int n, int64_t seen, const float* inverse_value, float* max, float* sum,
-                        uint8_t* p, float* o, int d);
+  // One step of the online softmax over rows of n logarithms, of which the first seen[m] count (n is a
+  // multiple of the panel; the others are overwritten): updates `sums` and writes 8-bit probabilities to p
+  // [m, n]. inverse_value [n]: 1 / the value's scale.
+  void (*softmax_step)(int m, float* t, int64_t ldt, int n, const int32_t* seen, const float* inverse_value,
+                       const IntSums& sums, uint8_t* p, int64_t ldp);
   // c[m, n] += weight[m] * (a[m, k] b[k, n]) in fours of 8 bits, a unsigned.
   void (*add_products)(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b,
                        int64_t panel_stride, int64_t row_stride, const float* weight, float* c, int64_t ldc);

@@ -258,37 +258,61 @@ void add_products(int m, int n, int k, const uint32_t* a, int64_t lda, const uin
   }
 }
 
-float softmax_step(float* t, int n, int64_t seen, const float* inverse_value, float* max, float* sum,
-                   uint8_t* p, float* o, int d) {
-  if (seen <= 0) {
-    memset(p, 0, static_cast<size_t>(n));
-    return 0;
-  }
+// The largest logarithm of a row that is seen; what is not seen is overwritten.
+inline float block_maximum(float* t, int n, int64_t seen) {
+  if (seen <= 0) return -__builtin_inff();
   for (int64_t i = seen; i < n; ++i) t[i] = kNever;
   Vec best = load(t);
   for (int i = kLanes; i < n; i += kLanes) best = vmax(best, load(t + i));
-  const float block = reduce_max(best);
+  return reduce_max(best);
+}
+
+// Probabilities of a row in 8 bits, relative to its largest; returns their sum, lane by lane.
+inline Vec store_probabilities(const float* t, int n, float largest, const float* inverse_value, uint8_t* p) {
   constexpr float kLog2Max = 7.99435344f;  // log2(kMaxProbability)
-  const Vec shift = set1(block - kLog2Max);
+  const Vec shift = set1(largest - kLog2Max);
   Vec total = set1(0);
   for (int i = 0; i < n; i += kLanes) {
     const Vec e = exp2_short(sub(load(t + i), shift));
     total = fma(e, load(inverse_value + i), total);
     store_u8(p + i, e);
   }
-  const float previous = *max;
-  float weight = 1.0f / kMaxProbability;
-  Vec all = load(sum);
-  if (block > previous) {
-    const Vec keep = set1(previous == -__builtin_inff() ? 0.0f : exp2_one(previous - block));
-    for (int i = 0; i < d; i += kLanes) store(o + i, mul(load(o + i), keep));  // d is padded
-    all = mul(all, keep);
-    *max = block;
-  } else {
-    weight *= exp2_one(block - previous);
+  return total;
+}
+
+// As many rows at a time as a vector has lanes: their maxima do not wait for each other.
+void softmax_step(int m, float* t, int64_t ldt, int n, const int32_t* seen, const float* inverse_value,
+                  const IntSums& sums, uint8_t* p, int64_t ldp) {
+  for (int first = 0; first < m; first += kLanes) {
+    const int rows = m - first < kLanes ? m - first : kLanes;
+    float block[kLanes], previous[kLanes], keep[kLanes], weight[kLanes];
+    for (int r = 0; r < kLanes; ++r) {
+      block[r] = r < rows ? block_maximum(t + (first + r) * ldt, n, seen[first + r]) : 0;
+      previous[r] = r < rows ? sums.max[first + r] : 0;
+    }
+    const Vec now = vmax(load(block), load(previous));
+    store(keep, exp2_vec(sub(load(previous), now)));
+    store(weight, mul(exp2_vec(sub(load(block), now)), set1(1.0f / kMaxProbability)));
+    store(previous, now);
+    for (int r = 0; r < rows; ++r) {
+      const int row = first + r;
+      sums.weight[row] = weight[r];
+      if (seen[row] <= 0) {
+        memset(p + row * ldp, 0, static_cast<size_t>(n));
+        continue;
+      }
+      const Vec total = store_probabilities(t + row * ldt, n, block[r], inverse_value, p + row * ldp);
+      Vec all = load(sums.sum + row * kLanes);
+      if (keep[r] != 1) {
+        const Vec factor = set1(keep[r]);
+        float* o = sums.o + row * sums.d;
+        for (int i = 0; i < sums.d; i += kLanes) store(o + i, mul(load(o + i), factor));
+        all = mul(all, factor);
+        sums.max[row] = previous[r];
+      }
+      store(sums.sum + row * kLanes, fma(set1(weight[r]), total, all));
+    }
   }
-  store(sum, fma(set1(weight), total, all));
-  return weight;
 }
 
 }  // namespace CLAA_NAMESPACE
