@@ -82,14 +82,26 @@ def print_table(tokens, times, extra):
               flush=True)
 
 
-def draw(path, medians):
-    """Tokens a second against prompt length, a line a program."""
-    names = list(dict.fromkeys(name for _, times in medians for name in times))
-    blocks = "".join(f"$line{i} << EOD\n" + "".join(f"{tokens} {1000 * tokens / times[name]:.1f}\n" for tokens, times in medians if name in times)
-                     + "EOD\n" for i, name in enumerate(names))
-    lines = ", ".join(f"$line{i} using 1:2 with linespoints linewidth 2 pointtype {5 if name.startswith('claa') else 6} "
-                      f"dashtype {1 if name.startswith('claa') else 2} title '{name}'" for i, name in enumerate(names))
-    script = f"""{blocks}set terminal svg size 820,620 font 'sans,13' background '#ffffff'
+COLOURS = ("#d55e00", "#0072b2", "#009e73")  # of the types of claa, in their order
+
+
+def draw(path, medians, dtypes, keep):
+    """Tokens a second against prompt length, a line a program; of claa with a budget only the rate `keep`."""
+    blocks, lines = "", []
+    for name in dict.fromkeys(name for _, times in medians for name in times):
+        if name.startswith("claa") and not name.endswith("full") and f" {keep}" not in name:
+            continue
+        colour = "#888888"
+        if name.startswith("claa"):
+            colour = COLOURS[dtypes.index(name.split()[1].rstrip(":")) % len(COLOURS)]
+        dash = 2 if "early drop" in name or "xattention" in name or "llama" in name else 1
+        point = 6 if "full" in name else 1 if "llama" in name else 7 if "claa" in name else 4
+        number = len(lines)
+        blocks += f"$line{number} << EOD\n" + "".join(
+            f"{tokens} {1000 * tokens / times[name]:.1f}\n" for tokens, times in medians if name in times) + "EOD\n"
+        lines.append(f"$line{number} using 1:2 with linespoints linewidth 2 pointtype {point} dashtype {dash} "
+                     f"linecolor '{colour}' title '{name}'")
+    script = f"""{blocks}set terminal svg size 900,460 font 'sans,13' background '#ffffff' noenhanced
 set output '{path}'
 set logscale x 2
 set xtics ({", ".join(f"'{tokens:,}' {tokens}" for tokens, _ in medians)})
@@ -97,8 +109,8 @@ set xlabel 'prompt tokens'
 set ylabel 'tokens a second to the first token'
 set yrange [0:*]
 set grid
-set key outside bottom center horizontal maxcols 3
-plot {lines}
+set key outside right top vertical Left reverse
+plot {", ".join(lines)}
 """
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
@@ -126,7 +138,7 @@ def main():
         print_table(tokens, times, extra)
         medians.append((tokens, {name: statistics.median(values) for name, values in times.items()}))
     if options.chart:
-        draw(options.chart, medians)
+        draw(options.chart, medians, options.dtypes, options.keep.split(",")[-1])
 
 
 if __name__ == "__main__":
