@@ -56,9 +56,8 @@ void MethodOptions::add_to(CLI::App& app) {
   CLI::Option* rate = app.add_option("--keep", keep, "rate of prompt tokens to keep, above 0 and at most 1");
   CLI::Option* count = app.add_option("--keep-tokens", keep_tokens, "tokens to keep, instead of a rate");
   app.add_option("--quality", quality,
-                 "claa with the model's profile: faithful keeps 40 % of the tokens, balanced as many as the "
-                 "scores ask "
-                 "for, 10 to 50 %; fast keeps 20 % and drops a part of the others early")
+                 "claa with the model's profile: faithful keeps 40 % of the tokens, balanced as many as "
+                 "the scores ask for, 10 to 50 %; fast keeps 20 % and drops a part of the others early")
       ->check(CLI::IsMember({"fast", "balanced", "faithful"}))
       ->excludes(by_name)
       ->excludes(rate)

@@ -1,7 +1,6 @@
 // The integer kernels of the CPU backend (dtype int8): linear layers and attention on 8-bit products.
-// int_kernels_impl.h is compiled once per instruction
-// set, like kernels_impl.h. Integer sums are exact, so all instruction sets agree but for the rounding of
-// f32.
+// int_kernels_impl.h is compiled once per instruction set, like kernels_impl.h. Integer sums are exact, so
+// all instruction sets agree but for the rounding of f32.
 #pragma once
 
 #include <cstdint>

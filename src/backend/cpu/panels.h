@@ -43,8 +43,7 @@ inline void prefetch_part(const void* panel, int64_t bytes, int64_t part, int64_
 // out [rows, outputs] f32 (+)= products, in tiles of rows and one panel. A kind of linear layer has
 //   int64_t panel_bytes() const;                     of its weights
 //   const void* panel(int64_t index) const;
-//   void multiply(int64_t panel, int64_t first, int64_t rows, float* c, int64_t ldc) const;   adds when it
-//   shall
+//   void multiply(int64_t panel, int64_t first, int64_t rows, float* c, int64_t ldc) const;   stores or adds
 // To be called by all threads of a parallel region.
 template <class Job>
 void multiply_panels(const Job& job, const Tensor& out, int64_t width, bool accumulate) {
