@@ -1,5 +1,6 @@
 #include "backend/cpu/int_weight.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/panels.h"
@@ -7,23 +8,14 @@
 namespace claa::cpu {
 namespace {
 
-struct Job {
-  int64_t panel_bytes() const { return weight.unit_count() * kernels.panel * 4; }
-  const int8_t* panel(int64_t index) const { return weight.units.data() + index * panel_bytes(); }
-  void multiply(int64_t index, int64_t first, int64_t rows, float* c, int64_t ldc) const {
-    const int64_t scales = index * weight.groups() * kernels.panel;
-    const IntPanel packed{weight.group(), panel(index), weight.offsets.data() + scales,
-                          weight.scales.data() + scales};
-    kernels.linear(static_cast<int>(rows), weight.unit_count(), x + first * weight.unit_count() * 4,
-                   x_scales + first * weight.groups(), packed, c, ldc, accumulate);
-  }
+constexpr int64_t kTileRows = 96;  // a panel stays in the first cache for so many
 
-  const IntKernels& kernels;
-  const IntWeight& weight;
-  const uint8_t* x;       // [rows, units, 4]
-  const float* x_scales;  // [rows, groups]
-  bool accumulate;
-};
+// Weights come from memory once a call: one of `parts` parts of a panel of `bytes` that comes next.
+void prefetch_part(const int8_t* panel, int64_t bytes, int64_t part, int64_t parts) {
+  constexpr int64_t kLine = 64;
+  const int64_t share = (bytes + parts - 1) / parts, first = part * share;
+  for (int64_t i = first; i < std::min(first + share, bytes); i += kLine) __builtin_prefetch(panel + i, 0, 2);
+}
 
 }  // namespace
 
@@ -68,11 +60,39 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
   return weight;
 }
 
+// Rows [first, first + rows) of one panel of outputs.
+void IntLinear::run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows,
+                         const Tensor& out, bool accumulate) const {
+  const int64_t width = kernels_.panel, units = weight.unit_count(), groups = weight.groups();
+  const IntPanel packed{weight.group(), weight.units.data() + panel * units * width * 4,
+                        weight.offsets.data() + panel * groups * width,
+                        weight.scales.data() + panel * groups * width};
+  const int m = static_cast<int>(rows);
+  const uint8_t* a = quantized_.data() + first * units * 4;
+  const float* a_scales = row_scales_.data() + first * groups;
+  const int64_t columns = std::min(width, weight.outputs - panel * width);
+  if (columns == width) {
+    kernels_.linear(m, units, a, a_scales, packed, out.ptr<float>(0, first) + panel * width, out.stride[1],
+                    accumulate);
+    return;
+  }
+  std::vector<float> wide(static_cast<size_t>(rows * width));
+  for (int64_t r = 0; accumulate && r < rows; ++r) {
+    std::copy_n(out.ptr<float>(0, first + r) + panel * width, columns, wide.data() + r * width);
+  }
+  kernels_.linear(m, units, a, a_scales, packed, wide.data(), width, accumulate);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(wide.data() + r * width, columns, out.ptr<float>(0, first + r) + panel * width);
+  }
+}
+
 void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate) {
   const int64_t rows = x.rows(), units = weight.unit_count(), groups = weight.groups();
   quantized_.resize(std::max(quantized_.size(), static_cast<size_t>(rows * units * 4)));
   row_scales_.resize(std::max(row_scales_.size(), static_cast<size_t>(rows * groups)));
-  const Job job{kernels_, weight, quantized_.data(), row_scales_.data(), accumulate};
+  const int64_t panels = panel_count(weight.outputs, kernels_.panel),
+                panel_bytes = units * kernels_.panel * 4;
+  const int64_t blocks = (rows + kTileRows - 1) / kTileRows;
 #pragma omp parallel num_threads(threads_)
   {
 #pragma omp for schedule(static)
@@ -80,7 +100,14 @@ void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out,
       kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs, weight.group(),
                         quantized_.data() + r * units * 4, row_scales_.data() + r * groups);
     }
-    multiply_panels(job, out, kernels_.panel, accumulate);
+#pragma omp for schedule(static)
+    for (int64_t item = 0; item < panels * blocks; ++item) {
+      const int64_t panel = item / blocks, first = item % blocks * kTileRows;
+      if (panel + 1 < panels) {
+        prefetch_part(weight.units.data() + (panel + 1) * panel_bytes, panel_bytes, item % blocks, blocks);
+      }
+      run_tile(weight, panel, first, std::min(kTileRows, rows - first), out, accumulate);
+    }
   }
 }
 

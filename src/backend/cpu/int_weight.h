@@ -37,6 +37,8 @@ class IntLinear {
 
  private:
   void pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const;
+  void run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows, const Tensor& out,
+                bool accumulate) const;
 
   const IntKernels& kernels_;
   int threads_;
