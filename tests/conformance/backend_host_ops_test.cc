@@ -195,6 +195,26 @@ TEST_P(HostOps, Gathers) {
   }
 }
 
+// More slots than one thread copies at a time.
+TEST_P(HostOps, GatherKvOfManySlots) {
+  constexpr int64_t kFrom = 700, kTo = 600;
+  Array k(dtype, 3, kFrom, 4), v(dtype, 3, kFrom, 4), to_k(dtype, 3, kTo, 4), to_v(dtype, 3, kTo, 4);
+  k.fill(random.source()), v.fill(random.source());
+  std::vector<int32_t> shared(kTo);
+  for (size_t i = 0; i < shared.size(); ++i) shared[i] = static_cast<int32_t>(i + i / 6);
+  for (const bool chosen : {true, false}) {
+    const Tensor indices = chosen ? Tensor::matrix(shared.data(), DType::kI32, 1, kTo) : Tensor{};
+    backend->gather_kv({k.tensor, v.tensor, kFrom}, indices, {to_k.tensor, to_v.tensor, kTo});
+    for (int64_t head = 0; head < 3; ++head) {
+      for (int64_t slot = 0; slot < kTo; ++slot) {
+        const int64_t from = chosen ? shared[static_cast<size_t>(slot)] : slot;
+        ASSERT_EQ(to_k.get(head, slot, 3), k.get(head, from, 3)) << head << ", " << slot;
+        ASSERT_EQ(to_v.get(head, slot, 0), v.get(head, from, 0)) << head << ", " << slot;
+      }
+    }
+  }
+}
+
 TEST_P(HostOps, MemoryAndDescription) {
   const Buffer buffer = backend->allocate(100);
   EXPECT_EQ(buffer.bytes(), 100u);

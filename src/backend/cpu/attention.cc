@@ -13,8 +13,6 @@ namespace claa::cpu {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-constexpr float kUnseen =
-    -1e30f;  // as a product: its probability is zero, and differences with it are finite
 
 struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, bool pairs, int lanes)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/int_kernels.h"
+#include "backend/cpu/kernels.h"
 
 namespace claa::cpu {
 namespace CLAA_NAMESPACE {
@@ -261,7 +262,7 @@ void add_products(int m, int n, int k, const uint32_t* a, int64_t lda, const uin
 // The largest logarithm of a row that is seen; what is not seen is overwritten.
 inline float block_maximum(float* t, int n, int64_t seen) {
   if (seen <= 0) return -__builtin_inff();
-  for (int64_t i = seen; i < n; ++i) t[i] = kNever;
+  for (int64_t i = seen; i < n; ++i) t[i] = kUnseen;
   Vec best = load(t);
   for (int i = kLanes; i < n; i += kLanes) best = vmax(best, load(t + i));
   return reduce_max(best);

@@ -7,6 +7,10 @@
 
 namespace claa::cpu {
 
+// What a key that is not seen has for a product or a logarithm: its probability is zero, and differences with
+// it are finite.
+constexpr float kUnseen = -1e30f;
+
 struct Kernels {
   const char* name;
   int panel;      // columns of a matrix panel (two vectors)

@@ -189,11 +189,8 @@ inline Vec exp2_vec(Vec x) {
   p = fma(p, f, set1(1.0f));
   return mul(p, pow2i(n));
 }
-// A logarithm whose power of two is zero.
-constexpr float kNever = -1e30f;
-
-// 2^x for kNever <= x <= 100, relative error 4e-6 (degree 4, Chebyshev nodes of [-1/2, 1/2]); what lies below
-// 2^-126 may be zero.
+// 2^x for kUnseen <= x <= 100, relative error 4e-6 (degree 4, Chebyshev nodes of [-1/2, 1/2]); what lies
+// below 2^-126 may be zero.
 inline Vec exp2_short(Vec x) {
 #if !defined(__AVX512F__)
   x = vmax(x, set1(-127.0f));  // scale_pow2's range
