@@ -82,15 +82,9 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
 
 }  // namespace
 
-void store_row(const Kernels& kernels, float* o, float sum, int64_t head_size, const Tensor& out, int64_t row,
-               int64_t column) {
-  const float inverse = 1.0f / sum;
-  for (int64_t i = 0; i < head_size; ++i) o[i] *= inverse;
-  if (out.dtype == DType::kBF16) {
-    kernels.to_bf16(o, head_size, out.ptr<uint16_t>(0, row) + column);
-  } else {
-    std::memcpy(out.ptr<float>(0, row) + column, o, static_cast<size_t>(head_size) * sizeof(float));
-  }
+void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_size, const Tensor& out,
+               int64_t row, int64_t column) {
+  kernels.scaled(o, head_size, 1.0f / sum, out.address(0, row, column), out.dtype == DType::kBF16);
 }
 
 void CpuPackedKv::pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel) {

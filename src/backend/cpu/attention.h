@@ -31,8 +31,8 @@ class CpuPackedKv : public PackedKv {
 };
 
 // o[head_size] / sum -> columns [column, column + head_size) of a row of out.
-void store_row(const Kernels& kernels, float* o, float sum, int64_t head_size, const Tensor& out, int64_t row,
-               int64_t column);
+void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_size, const Tensor& out,
+               int64_t row, int64_t column);
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
                std::span<const int32_t> visible, const Tensor& out, int threads);

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 
 #include "backend/cpu/tiles.h"
 
 namespace claa::cpu {
 namespace {
+
+constexpr uint32_t kLess128 = 0x80808080;  // four unsigned bytes xor this: each less 128, signed
 
 struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
@@ -84,31 +87,36 @@ void IntPackedKv::pack_key(const IntKernels& kernels, const void* row, bool bf16
   const auto at = static_cast<size_t>(head * slots_ + slot);
   std::array<uint8_t, kIntMaxHead> key;
   kernels.quantize(row, bf16, head_size, kIntMaxHead, key.data(), &key_scale_[at]);
-  auto* to = reinterpret_cast<int8_t*>(k_.data() + head * k_stride_ + slot / width * depth * width) +
-             4 * (slot % width);
+  uint32_t* to = k_.data() + head * k_stride_ + slot / width * depth * width + slot % width;
   int32_t sum = 0;
-  for (int64_t i = 0; i < 4 * depth; ++i) {
-    const int value = key[static_cast<size_t>(i)] - 128;
-    to[i / 4 * width * 4 + i % 4] = static_cast<int8_t>(value);
-    sum += value;
+  for (int64_t i = 0; i < 4 * depth; ++i) sum += key[static_cast<size_t>(i)];
+  for (int64_t u = 0; u < depth; ++u) {
+    uint32_t unit;
+    std::memcpy(&unit, key.data() + 4 * u, 4);
+    to[u * width] = unit ^ kLess128;
   }
-  offsets_[at] = -128 * sum;
+  offsets_[at] = -128 * (sum - 128 * static_cast<int32_t>(4 * depth));
 }
 
-void IntPackedKv::pack_value(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size,
-                             int64_t head, int64_t slot) {
+void IntPackedKv::pack_values(const IntKernels& kernels, const std::array<const void*, 4>& rows, bool bf16,
+                              int64_t head_size, int64_t head, int64_t slot) {
   constexpr float kSmallest = 0x1p-31f;  // of a scale: what lies below counts as zero, but keeps its weight
-  const auto at = static_cast<size_t>(head * slots_ + slot);
-  std::array<uint8_t, kIntMaxHead> value;
-  float scale = 0;
-  kernels.quantize(row, bf16, head_size, kIntMaxHead, value.data(), &scale);
-  if (scale < kSmallest) scale = kSmallest, value.fill(128);
-  log_value_[at] = std::log2(scale), inverse_value_[at] = 1.0f / scale;
-  auto* to = reinterpret_cast<int8_t*>(v_.data() + head * v_stride_ + slot / 4 * padded_head) + slot % 4;
-  for (int64_t i = 0; i < head_size; ++i) {
-    to[4 * i] = static_cast<int8_t>(value[static_cast<size_t>(i)] - 128);
+  std::array<std::array<uint8_t, kIntMaxHead>, 4> values;
+  for (size_t j = 0; j < 4; ++j) {
+    const auto at = static_cast<size_t>(head * slots_ + slot) + j;
+    float scale = 0;
+    kernels.quantize(rows[j], bf16, head_size, kIntMaxHead, values[j].data(), &scale);
+    if (scale < kSmallest) scale = kSmallest, values[j].fill(128);
+    log_value_[at] = std::log2(scale), inverse_value_[at] = 1.0f / scale;
   }
-  for (int64_t i = head_size; i < padded_head; ++i) to[4 * i] = 0;
+  uint32_t* to = v_.data() + head * v_stride_ + slot / 4 * padded_head;
+  const auto byte = [&](size_t j, int64_t i) {
+    return static_cast<uint32_t>(values[j][static_cast<size_t>(i)]) << (8 * j);
+  };
+  for (int64_t i = 0; i < head_size; ++i) {
+    to[i] = (byte(0, i) | byte(1, i) | byte(2, i) | byte(3, i)) ^ kLess128;
+  }
+  std::fill(to + head_size, to + padded_head, 0u);
 }
 
 void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads) {
@@ -131,10 +139,14 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads)
   static constexpr std::array<float, kIntMaxHead> kZeros{};
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
   for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t slot = 0; slot < slots_; ++slot) {
-      const bool used = slot < kv.length;
-      pack_key(kernels, used ? kv.k.address(head, slot) : kZeros.data(), bf16, head_size, head, slot);
-      pack_value(kernels, used ? kv.v.address(head, slot) : kZeros.data(), bf16, head_size, head, slot);
+    for (int64_t slot = 0; slot < slots_; slot += 4) {
+      std::array<const void*, 4> values;
+      for (int64_t j = slot; j < slot + 4; ++j) {
+        const bool used = j < kv.length;
+        pack_key(kernels, used ? kv.k.address(head, j) : kZeros.data(), bf16, head_size, head, j);
+        values[static_cast<size_t>(j - slot)] = used ? kv.v.address(head, j) : kZeros.data();
+      }
+      pack_values(kernels, values, bf16, head_size, head, slot);
     }
   }
 }

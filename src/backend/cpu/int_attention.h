@@ -4,6 +4,7 @@
 // lost.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -30,8 +31,9 @@ class IntPackedKv : public PackedKv {
  private:
   void pack_key(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
                 int64_t slot);
-  void pack_value(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
-                  int64_t slot);
+  // Of the slots [slot, slot + 4).
+  void pack_values(const IntKernels& kernels, const std::array<const void*, 4>& rows, bool bf16,
+                   int64_t head_size, int64_t head, int64_t slot);
   std::vector<uint32_t> k_;       // [heads, panels, depth, panel] fours along the head
   std::vector<uint32_t> v_;       // [heads, slots / 4, padded_head] fours along the slots
   std::vector<int32_t> offsets_;  // [heads, slots], see IntKeys

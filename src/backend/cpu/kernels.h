@@ -42,6 +42,8 @@ struct Kernels {
   void (*rope_head)(const float* x, const float* cos, const float* sin, int64_t half, bool interleaved,
                     void* out, bool bf16);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
+  // out = factor * x, as f32 or bf16.
+  void (*scaled)(const float* x, int64_t n, float factor, void* out, bool bf16);
   void (*to_f32)(const uint16_t* x, int64_t n, float* out);
 
   // For few queries of one KV head over keys and values where they lie, rows of `stride` elements, f32 or

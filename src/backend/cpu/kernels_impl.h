@@ -224,6 +224,13 @@ void to_bf16(const float* x, int64_t n, uint16_t* out) {
   for (; i < n; ++i) out[i] = round_bf16(x[i]);
 }
 
+void scaled(const float* x, int64_t n, float factor, void* out, bool bf16) {
+  const Vec vfactor = set1(factor);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) put(out, bf16, i, mul(load(x + i), vfactor));
+  for (; i < n; ++i) put_one(out, bf16, i, x[i] * factor);
+}
+
 void to_f32(const uint16_t* x, int64_t n, float* out) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(out + i, load_bf16(x + i));
@@ -384,6 +391,7 @@ const Kernels CLAA_KERNELS = {
     CLAA_NAMESPACE::swiglu,
     CLAA_NAMESPACE::rope_head,
     CLAA_NAMESPACE::to_bf16,
+    CLAA_NAMESPACE::scaled,
     CLAA_NAMESPACE::to_f32,
     CLAA_NAMESPACE::few_dots,
     CLAA_NAMESPACE::few_sums,
