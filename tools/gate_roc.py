@@ -9,9 +9,9 @@ least confidence the share of examples that full answers instead, and the score;
 random.
 """
 import argparse
-import json
-import pathlib
 import random
+
+import eval_results
 
 # A signal that is high where trouble lies, from what is recorded.
 SIGNALS = {"outside": 1, "entropy": 1, "agreement": -1, "confidence": -1}
@@ -47,11 +47,7 @@ def interval(values, events, seed=1):
 
 def read_pairs(path, configuration, full):
     """(result of the configuration, result of full) of every example that both answered."""
-    answers = {}
-    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()[1:]:
-        result = json.loads(line)
-        if result["status"] == "ok":
-            answers.setdefault(result["configuration"], {})[result["index"]] = result
+    answers = eval_results.read_answers(path)
     missing = [name for name in (configuration, full) if name not in answers]
     if missing:
         raise SystemExit(f"{path} has no answers of '{missing[0]}'; there are {', '.join(sorted(answers))}")
