@@ -61,9 +61,9 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
   const int64_t depth = packed.depth;
   kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data(), packed.k(at.head) + first_key * depth,
                      tile.factor.data(), packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
-  for (int i = 0; i < m; ++i) {
-    tile.seen[static_cast<size_t>(i)] =
-        static_cast<int32_t>(visible[static_cast<size_t>(at.first_row + i / group)] - first_key);
+  for (int64_t row = 0; row < at.rows; ++row) {
+    const auto seen = static_cast<int32_t>(visible[static_cast<size_t>(at.first_row + row)] - first_key);
+    std::fill_n(tile.seen.data() + row * group, group, seen);
   }
   const IntSums sums{tile.max.data(), tile.sum.data(), tile.o.data(), padded_head, tile.weight.data()};
   kernels.softmax_step(m, tile.t.data(), kKeyBlock, n, tile.seen.data(),
