@@ -14,7 +14,7 @@ std::string resolve_device(const std::string& name) {
 DType best_dtype(const BackendOptions& options) {
   if (options.name == "cuda") return DType::kBF16;
   if (options.name != "cpu") return DType::kF32;
-  return cpu::select_kernels(options.isa, DType::kBF16).bf16_dot ? DType::kBF16 : DType::kF32;
+  return cpu::bf16_pays(options.isa) ? DType::kBF16 : DType::kF32;
 }
 
 BackendOptions backend_options(const std::string& device, const std::string& dtype, int threads,

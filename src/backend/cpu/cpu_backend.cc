@@ -26,6 +26,13 @@ const Kernels& select_kernels(const std::string& cap, DType dtype) {
   return bf16 ? kKernelsAvx512Bf16 : kKernelsAvx512;
 }
 
+bool bf16_pays(const std::string& cap) {
+  if (!select_kernels(cap, DType::kBF16).bf16_dot) return false;
+  constexpr auto kAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
+  const bool amx = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAmx) == kAmx;
+  return amx || __builtin_cpu_is("amd");
+}
+
 const IntKernels& select_int_kernels(const std::string& cap) {
   return cap.empty() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")
