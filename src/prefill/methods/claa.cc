@@ -8,7 +8,8 @@
 // (not in the paper, docs/calibration.md): only these score, each one's pooled window attention divided by
 // its sum over the prompt; their weighed sum over all layers up to the selection layer is the one ranking
 // that chooses live tokens and, from first_layer on, every layer's cache entries. early_drops lets part of
-// the tokens go before, by the heads of the layers so far.
+// the tokens go before, by the heads of the layers so far. look_ahead lets tokens drafted from a first choice
+// observe as well, and chooses again.
 #include <fmt/format.h>
 
 #include "claa/heads.h"
