@@ -129,7 +129,8 @@ step "profiles and published settings" work
 profiled
 step "what the profiles make of it" work
 step "tables" merge
-step "chart" python3 tools/accuracy_chart.py "$RESULTS/ruler/summary.json" "$RESULTS/pareto.svg"
+step "chart" python3 tools/accuracy_chart.py "$RESULTS/pareto.svg" "$RESULTS/ruler/summary.json"
+step "chart of BABILong" python3 tools/accuracy_chart.py "$RESULTS/pareto_babilong.svg" "$RESULTS/babilong/summary.json"
 step "gate" python3 tools/gate_roc.py "$RESULTS/ruler/results.jsonl" "profile 0.2"
 step "defaults" python3 tools/best_of_halves.py "$RESULTS"/ablation_*/results.jsonl --published "$RESULTS/ruler/results.jsonl"
 step "own generator" python3 tools/same_scores.py "$RESULTS/ruler/results.jsonl" "$RESULTS"/own_*/results.jsonl

@@ -134,7 +134,15 @@ struct Decision {
   // Earlier layers from this one on, which must have stored all of the same live tokens, are cut to `kept`
   // too; -1: none. For rankings that are known only now.
   int kept_since = -1;
+  // When positive and tokens are dropped: after the last layer so many greedy tokens of an answer are
+  // drafted, fewer if it ends before, then shown to Run::listen(), and decide() is asked for this layer and
+  // those after it again; what it says then is final. Layers up to this one must have stored all of their
+  // live tokens.
+  int64_t look_ahead = 0;
 };
+
+// Most tokens that a parameter may ask to be drafted so.
+constexpr int64_t kMostLookAhead = 64;
 
 // What the scores of a ranking say about how well it can choose, each in [0, 1] (docs/calibration.md).
 struct RankingSignals {
@@ -193,6 +201,9 @@ class Run {
   // answered.
   virtual bool may_drop(int layer) const = 0;
   virtual RunReport report() const = 0;
+  // The last `fed` live tokens of the view are drafted ones (Decision::look_ahead), whose queries alone may
+  // be asked for scores. Called for every layer up to that of the decision, unless the answer ended at once.
+  virtual void listen(LayerView& /*view*/, int64_t /*fed*/) {}
   // True when it is known before the first layer that nothing will be dropped: then there must be memory for
   // whole caches.
   virtual bool keeps_all() const { return false; }

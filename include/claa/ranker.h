@@ -82,6 +82,10 @@ struct RankSchedule {
   // more.
   double min_confidence = 0;
   double unsure_keep = 1;
+  // With one ranking and no early drops only: so many tokens, drafted by what `draft` keeps (at most what
+  // `live` does), observe too, and the choice is made again. Their scores count as much as the window's.
+  int64_t look_ahead = 0;
+  Budget draft;
 };
 
 class Ranker {
@@ -91,6 +95,8 @@ class Ranker {
   virtual Scores rank(LayerView& view) = 0;
   // [1, live - window] from the last `history` layers' scores, oldest first.
   virtual Scores combine(LayerView& view, std::span<const Scores> layers) = 0;
+  // As rank(), by the last `fed` live tokens, drafted ones: [rows, live - fed], each row's sum being its say.
+  virtual Scores look_ahead(LayerView& /*view*/, int64_t /*fed*/) { return {}; }
 };
 
 // `early_ranker` chooses at the early drops; null: `ranker` does.

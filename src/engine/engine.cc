@@ -161,7 +161,9 @@ PrefillOptions Engine::Impl::prefill_options(const Request& request, int64_t tok
 PrefillResult Engine::Impl::prefill(const Request& request, const Prompt& prompt) {
   const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
   const PrefillOptions options = prefill_options(request, tokens);
-  return run_prefill(model, rope_for(tokens + options.reserve), prompt.ids, *prompt.method, options);
+  // Whether a look-ahead has positions must not depend on how long the answer may become.
+  const int64_t positions = std::min(config.context, tokens + std::max(options.reserve, kMostLookAhead));
+  return run_prefill(model, rope_for(positions), prompt.ids, *prompt.method, options);
 }
 
 PrefillResult Engine::Impl::begin(const Request& request, const Prompt& prompt, const Stopwatch& clock,

@@ -64,6 +64,14 @@ void KvCache::appended(int64_t index) {
   ++layers_[static_cast<size_t>(index)].length;
 }
 
+void KvCache::forget(int64_t rows) {
+  for (Layer& layer : layers_) {
+    require(rows <= layer.length, "forget: the layer has fewer rows");
+    layer.length -= rows;
+  }
+  next_position -= rows;
+}
+
 std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   require(layer.positions != nullptr, "prompt_positions: the layer stores nothing");

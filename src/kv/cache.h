@@ -28,6 +28,9 @@ class KvCache {
   // Counts the row written to slot length(layer) by the caller, at next_position().
   void appended(int64_t layer);
 
+  // Takes back the last rows that were appended to every layer, and their positions.
+  void forget(int64_t rows);
+
   int64_t length(int64_t layer) const { return layers_[static_cast<size_t>(layer)].length; }
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
   // Prompt positions of the rows stored by store(), ascending; one list when all heads share it.

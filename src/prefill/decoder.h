@@ -14,16 +14,22 @@ namespace claa {
 // Sees a fed token's rotated query [1, heads * head_size] and the layer's K and V, its own included.
 using QueryObserver = std::function<void(int64_t layer, const Tensor& q, const KvView& kv)>;
 
+// Where a layer's query [1, heads * head_size] shall lie: memory of the caller's, or `own`, which the next
+// layer overwrites.
+using QueryPlace = std::function<Tensor(int64_t layer, const Tensor& own)>;
+
 class Decoder {
  public:
   // `cache` comes from a prefill; the rope table must cover every position that will be fed.
   Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache);
   // Logits [vocabulary] after `token`, which takes position cache.next_position. Valid until the next call.
-  const std::vector<float>& step(int32_t token, const QueryObserver& observe = {});
+  const std::vector<float>& step(int32_t token, const QueryObserver& observe = {},
+                                 const QueryPlace& place = {});
 
  private:
   // The operations of a step. The caches' rows are counted by the caller, as a device may want them twice.
-  void feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe);
+  void feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe,
+            const QueryPlace& place);
 
   const LlamaModel& model_;
   const RopeTables& rope_;

@@ -8,6 +8,7 @@ namespace claa {
 
 Tensor RunnerLayerView::window_queries(int64_t window) {
   if (queries_.data != nullptr && queries_.rows() == window) return queries_;
+  require(hidden_.data != nullptr, "scores: only the queries of the drafted tokens are known");
   const ModelConfig& config = model_.config();
   Backend& backend = model_.backend();
   const int64_t columns = config.heads * config.head_size;
@@ -33,7 +34,7 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result = make_scores(model_.backend(), score_rows(spec, config.heads, config.kv_heads),
                             score_tokens(spec, live()));
-  model_.backend().window_scores(window_queries(spec.window), kv_, &packed_, spec, result->tensor);
+  model_.backend().window_scores(window_queries(spec.window), kv_, packed_, spec, result->tensor);
   return Scores(std::move(result));
 }
 

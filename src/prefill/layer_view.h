@@ -11,7 +11,7 @@ class RunnerLayerView : public LayerView {
  public:
   RunnerLayerView(const LlamaModel& model, const RopeTable& rope, const PromptInfo& info, int64_t layer,
                   const Tensor& hidden, std::span<const int32_t> positions, const KvView& kv,
-                  const PackedKv& packed, Workspace& work)
+                  const PackedKv* packed, Workspace& work)
       : model_(model),
         rope_(rope),
         info_(info),
@@ -21,6 +21,9 @@ class RunnerLayerView : public LayerView {
         kv_(kv),
         packed_(packed),
         work_(work) {}
+  // Queries of the last live tokens that are known already, [window, heads * head_size]: no others can then
+  // be asked for, and `hidden` may be empty.
+  void set_queries(const Tensor& queries) { queries_ = queries; }
 
   int layer() const override { return static_cast<int>(layer_); }
   const PromptInfo& prompt() const override { return info_; }
@@ -44,7 +47,7 @@ class RunnerLayerView : public LayerView {
   const Tensor& hidden_;
   std::span<const int32_t> positions_;
   const KvView& kv_;
-  const PackedKv& packed_;
+  const PackedKv* packed_;  // may be null
   Workspace& work_;
   Buffer queries_memory_;
   Tensor queries_;

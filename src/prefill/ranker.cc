@@ -1,6 +1,7 @@
 #include "claa/ranker.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/check.h"
 #include "prefill/confidence.h"
@@ -78,6 +79,21 @@ class RankedRun : public Run {
     return decision;
   }
 
+  void listen(LayerView& view, int64_t fed) override {
+    const Scores scores = ranker_->look_ahead(view, fed);
+    if (scores.empty()) return;
+    const auto prompt = static_cast<size_t>(prompt_tokens_), before = heard_.size();
+    const std::vector<float> rows = scores.to_host();
+    for (auto row = rows.begin(); row != rows.end(); row += static_cast<int64_t>(prompt)) {
+      // What the window's own columns took is shared out among the tokens that are ranked.
+      const auto window = row + static_cast<int64_t>(before);
+      const double ranked = std::accumulate(row, window, 0.0);
+      const double say = std::accumulate(window, row + static_cast<int64_t>(prompt), ranked);
+      const auto factor = static_cast<float>(ranked > 0 ? say / ranked : 0);
+      for (size_t t = 0; t < before; ++t) heard_[t] += factor * row[static_cast<int64_t>(t)];
+    }
+  }
+
   RunReport report() const override {
     RunReport report;
     report.active = drops_live_ || drops_kept_;
@@ -96,10 +112,15 @@ class RankedRun : public Run {
     // After an early drop only the window may be left: nothing remains to be ranked or dropped.
     if ((!drops_live_ && !drops_kept_) || view.live() <= schedule_.window) return decision;
     if (view.layer() > schedule_.selection_layer) {
-      if (!compress) return decision;
+      if (!compress || drafting()) return decision;
       if (later_.empty()) later_ = chosen_at(view);  // the live tokens stay the same from here on
       decision.kept = view.top_k(later_, kept_budget_, schedule_.window);
       return decision;
+    }
+    if (drafting()) {
+      history_.push_back(view.put(heard_));
+      heard_.clear();
+      return choose(view, compress);
     }
     if (Scores scores = ranker_->rank(view); !scores.empty()) history_.push_back(std::move(scores));
     if (view.layer() < schedule_.selection_layer) {
@@ -111,6 +132,20 @@ class RankedRun : public Run {
         decision.live = drop_early(view, Budget{drop->rate, 0}.of(prompt_tokens_, schedule_.window));
       return decision;
     }
+    if (schedule_.look_ahead == 0 || !drops_live_) return choose(view, compress);
+    heard_.assign(static_cast<size_t>(prompt_tokens_ - schedule_.window), 0.0f);
+    const int64_t budget = std::min(live_budget_, schedule_.draft.of(prompt_tokens_, schedule_.window));
+    decision.live = view.top_k(ranker_->combine(view, history_), budget, schedule_.window);
+    decision.look_ahead = schedule_.look_ahead;
+    return decision;
+  }
+
+  // Between the two choices of a look-ahead.
+  bool drafting() const { return !heard_.empty(); }
+
+  // At the selection layer, when all have been heard.
+  Decision choose(LayerView& view, bool compress) {
+    Decision decision;
     chosen_by_ = ranker_->combine(view, history_);
     if (schedule_.mass > 0) choose_budgets();
     judge(view.live());
@@ -238,7 +273,8 @@ class RankedRun : public Run {
   std::vector<int32_t> ranked_;  // prompt positions of its tokens, after early drops; empty: from 0 on
   std::optional<RankingSignals> signals_;
   std::string note_;
-  Scores later_;  // chosen_by_ at the tokens that live on
+  std::vector<float> heard_;  // from drafted tokens, one a token before the window; empty: nothing is drafted
+  Scores later_;              // chosen_by_ at the tokens that live on
 };
 
 class EntryRun : public Run {

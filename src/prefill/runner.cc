@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "kv/keep_set.h"
+#include "prefill/draft.h"
 #include "prefill/layer_view.h"
 #include "prefill/look_ahead.h"
 #include "prefill/memory_plan.h"
@@ -52,7 +53,7 @@ class Pass {
       : model_(model),
         backend_(model.backend()),
         config_(model.config()),
-        rope_(rope.table),
+        rope_(rope),
         options_(options),
         info_(info),
         live_(static_cast<int64_t>(ids.size())),
@@ -66,10 +67,11 @@ class Pass {
     }
   }
 
-  // Layers [0, last_layer]; without a cache K and V are forgotten.
+  // The next layers up to last_layer; without a cache K and V are forgotten.
   void run(int64_t last_layer, Run* run, KvCache* cache, PrefillResult* result,
            const std::function<void(LayerView&)>* observe) {
-    for (int64_t layer = 0; layer <= last_layer; ++layer) {
+    for (; layer_ <= last_layer; ++layer_) {
+      const int64_t layer = layer_;
       const KvView kv = project_keys(layer);
       backend_.pack_kv(kv, packed_);
       if (result != nullptr) result->layers.push_back({live_});
@@ -86,6 +88,25 @@ class Pass {
         return;  // its keys and window queries were all that was wanted
       finish_layer(layer, kv, decision, result);
     }
+  }
+
+  // Drafts as the decision of a layer asked for, if one did, lets `run` listen, and goes back to where the
+  // layer decides. True when there are layers to run again.
+  bool look_ahead(Run& run, KvCache& cache, PrefillResult& result) {
+    if (draft_.tokens == 0) return false;
+    {
+      const SelectClock::Scope scope(&clock_);
+      listen_to_draft({model_, rope_, options_, info_, draft_.layer, draft_.tokens}, logits(), cache, run);
+    }
+    layer_ = draft_.layer;
+    hidden_memory_ = std::move(draft_.memory);
+    hidden_ = draft_.hidden;
+    positions_ = std::move(draft_.positions);
+    live_ = hidden_.rows();
+    result.layers.resize(static_cast<size_t>(layer_));
+    result.selected = std::move(draft_.selected);
+    draft_ = {};
+    return true;
   }
 
   int64_t live() const { return live_; }
@@ -129,13 +150,14 @@ class Pass {
     for (int64_t row = 0; row < live_; row += work_.rows()) {
       check_cancelled(options_.cancel);
       const int64_t rows = std::min(work_.rows(), live_ - row);
-      model_.project_kv(layer, hidden_.slice_rows(row, rows), span_of(row, rows), rope_, kv, row, work_);
+      model_.project_kv(layer, hidden_.slice_rows(row, rows), span_of(row, rows), rope_.table, kv, row,
+                        work_);
     }
     return kv;
   }
 
   Decision decide(int64_t layer, const KvView& kv, Run* run, const std::function<void(LayerView&)>* observe) {
-    RunnerLayerView view(model_, rope_, info_, layer, hidden_, *positions_, kv, *packed_, work_);
+    RunnerLayerView view(model_, rope_.table, info_, layer, hidden_, *positions_, kv, packed_.get(), work_);
     if (observe != nullptr) (*observe)(view);
     if (run == nullptr) return {};
     const SelectClock::Scope scope(run->keeps_all() ? nullptr : &clock_);
@@ -151,6 +173,8 @@ class Pass {
       keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{}, result, layer);
     } else if (!decision.live.all()) {
       const SelectClock::Scope scope(&clock_);
+      if (decision.look_ahead > 0 && result != nullptr)
+        draft_ = {layer, decision.look_ahead, {}, hidden_, positions_, result->selected};
       keep_rows(decision.live.to_host(), keep_set_tensor(decision.live), result, layer);
     }
     for (int64_t row = 0; row < live_; row += work_.rows()) {
@@ -159,9 +183,9 @@ class Pass {
       const Tensor hidden = hidden_.slice_rows(row, rows);
       const Tensor q = work_.q.slice_rows(0, rows);
       if (entered == rows) {  // project_keys() left the norms of just these rows
-        model_.project_q_normed(layer, 0, span_of(row, rows), rope_, q, work_);
+        model_.project_q_normed(layer, 0, span_of(row, rows), rope_.table, q, work_);
       } else {
-        model_.project_q(layer, hidden, span_of(row, rows), rope_, q, work_);
+        model_.project_q(layer, hidden, span_of(row, rows), rope_.table, q, work_);
       }
       model_.finish(layer, q, kv, packed_.get(),
                     std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)), hidden,
@@ -191,6 +215,7 @@ class Pass {
     }
     positions_ = std::make_shared<const std::vector<int32_t>>(std::move(positions));
     if (result != nullptr && layer != config_.layers - 1) result->selected = *positions_;
+    if (draft_.layer == layer) draft_.memory = std::move(hidden_memory_);
     hidden_memory_ = std::move(memory);
     hidden_ = compact;
     live_ = count;
@@ -203,9 +228,10 @@ class Pass {
   const LlamaModel& model_;
   Backend& backend_;
   const ModelConfig& config_;
-  const RopeTable& rope_;
+  const RopeTables& rope_;
   const PrefillOptions& options_;
   PromptInfo info_;
+  int64_t layer_ = 0;  // the next one
   int64_t live_;
   Positions positions_;  // of the live tokens
   Workspace work_;
@@ -214,6 +240,14 @@ class Pass {
   std::unique_ptr<PackedKv> packed_;
   std::vector<int32_t> visible_;  // keys that each query row sees
   SelectClock clock_{backend_};
+  // What a look-ahead will want: where it goes back to, and what entered that layer.
+  struct Draft {
+    int64_t layer = -1, tokens = 0;
+    Buffer memory;
+    Tensor hidden;
+    Positions positions;
+    std::vector<int32_t> selected;
+  } draft_;
 };
 
 class RunnerPasses : public Passes {
@@ -297,14 +331,17 @@ PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::
   }
   result.cache = std::make_unique<KvCache>(model.config(), model.backend());
   Pass pass(model, rope, options, info, std::move(entering), std::move(positions));
-  pass.run(model.config().layers - 1, run.get(), result.cache.get(), &result, nullptr);
+  result.cache->next_position = entry.next_position >= 0 ? entry.next_position
+                                : entry.renumber         ? static_cast<int64_t>(entry.tokens.size())
+                                                         : tokens;
+  const int64_t last_layer = model.config().layers - 1;
+  pass.run(last_layer, run.get(), result.cache.get(), &result, nullptr);
+  if (pass.look_ahead(*run, *result.cache, result))
+    pass.run(last_layer, run.get(), result.cache.get(), &result, nullptr);
   result.kept_tokens = result.layers.back().live;
   result.logits = pass.logits();
   result.select_ms = pass.select_ms();
   result.report = run->report();
-  result.cache->next_position = entry.next_position >= 0 ? entry.next_position
-                                : entry.renumber         ? static_cast<int64_t>(entry.tokens.size())
-                                                         : tokens;
   result.cache->reusable = !result.report.active;
   return result;
 }

@@ -36,7 +36,7 @@ struct PrefillResult {
   std::vector<LayerRecord> layers;
   RunReport report;
   int64_t kept_tokens = 0;  // live in the last layer
-  double select_ms = 0;     // scores, aggregation, top-k and gathers
+  double select_ms = 0;     // scores, aggregation, top-k and gathers, and the draft of a look-ahead
   double entry_ms = 0;      // passes before the real one
 };
 

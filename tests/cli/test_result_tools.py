@@ -1,4 +1,6 @@
-"""Tools that read the results of evaluations: the best setting of one half judged on the other, two generators side by side."""
+"""Tools that read the results of evaluations: the best setting of one half judged on the other, two generators side by side, the
+chart of scores against time."""
+import importlib.util
 import json
 import subprocess
 import sys
@@ -45,6 +47,49 @@ def test_the_best_of_one_half_is_judged_on_the_other(tmp_path):
     one = write_results(tmp_path / "one.jsonl", [("claa", "claa", "first", 5, 1)])
     refused = tool("best_of_halves.py", one, "--published", published)
     assert refused.returncode != 0 and "no halves" in refused.stderr
+
+
+def write_summary(path, cells, examples="0123"):
+    """cells: {configuration: (score, share kept)}"""
+    rows = [{"configuration": name, "score": {"mean": score, "low": score - 3, "high": score + 3}, "kept_share": kept}
+            for name, (score, kept) in cells.items()]
+    path.write_text(json.dumps({"configuration": {"examples_fingerprint": examples},
+                                "rows": [{"name": "overall", "cells": rows}, {"name": "qa", "cells": rows[:1]}]}))
+    return path
+
+
+def test_the_chart_places_what_was_kept_and_marks_the_qualities(tmp_path):
+    cells = {"full": (36, 1), "claa 0.1": (5, 0.1), "claa 0.2": (11, 0.2), "profile 0.1": (40, 0.1), "profile 0.2": (38, 0.2),
+             "profile 0.4": (35, 0.4), "mass mass=0.7": (38, 0.13), "mass mass=0.75": (37, 0.169), "mass mass=0.8": (36, 0.231)}
+    spec = importlib.util.spec_from_file_location("accuracy_chart", ROOT / "tools/accuracy_chart.py")
+    chart = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(chart)
+    summary = write_summary(tmp_path / "summary.json", cells)
+    done = tool("accuracy_chart.py", tmp_path / "chart.svg", summary)
+    assert done.returncode == 0, done.stderr
+    picture = (tmp_path / "chart.svg").read_text()
+    assert "mass 0.7, 0.75, 0.8" in picture and "balanced" in picture and "faithful" in picture
+    assert "fast<" not in picture and "published" not in picture, "one point of a line is missing"
+    drawn = {name: line for name, _, line in chart.points(chart.read_cells([summary], "overall"))}
+    bounds = [x for x, _, _ in drawn["+ mass 0.7, 0.75, 0.8"]]
+    # 19 layers of all tokens, 11 of 13 %: 1.7 parts are linear, 2.2 go with the square.
+    assert abs(bounds[0] - (1.7 * (19 + 11 * 0.13) + 2.2 * (19 + 11 * 0.13 ** 2)) / 30 / 3.9) < 1e-9
+    assert bounds == sorted(bounds) and [label for _, _, label in drawn["+ mass 0.7, 0.75, 0.8"]][0] == "mass mass=0.7"
+    assert abs(chart.bound(chart.EARLY, 0.2) - 0.53) < 0.005 and abs(chart.bound(chart.LATE, 0.2) - 0.67) < 0.005
+    nothing = tool("accuracy_chart.py", tmp_path / "none.svg", summary, "--row", "qa")
+    assert nothing.returncode != 0 and "none of the lines" in nothing.stderr
+
+
+def test_the_chart_joins_summaries_of_the_same_examples(tmp_path):
+    one = write_summary(tmp_path / "one.json", {"claa 0.1": (5, 0.1), "claa 0.2": (11, 0.2), "full": (36, 1)})
+    other = write_summary(tmp_path / "other.json", {"claa 0.4": (17, 0.4), "full": (37, 1), "early 10:0.6 0.1": (39, 0.1),
+                                                    "early 10:0.6 0.2": (38, 0.2), "early 10:0.6 0.4": (35, 0.4)})
+    done = tool("accuracy_chart.py", tmp_path / "chart.svg", one, other)
+    assert done.returncode == 0, done.stderr
+    picture = (tmp_path / "chart.svg").read_text()
+    assert "published settings" in picture and "early drop 10:0.6" in picture and "fast" in picture and "balanced" not in picture
+    strangers = tool("accuracy_chart.py", tmp_path / "chart.svg", one, write_summary(tmp_path / "third.json", {"full": (1, 1)}, "4567"))
+    assert strangers.returncode != 0 and "2 different sets of examples" in strangers.stderr
 
 
 def test_two_generators_by_task_and_together(tmp_path):

@@ -230,6 +230,24 @@ TEST(Engine, RefusesBadContinuations) {
   EXPECT_EQ(code(std::vector<int32_t>(8190, 5), {1, 2, 3}), ErrorCode::kContextExceeded);
 }
 
+// A look-ahead has its positions however short the answer may be; engines of their own, as one remembers the
+// longest prompt it was asked.
+TEST(Engine, LookAheadDoesNotDependOnTheLongestAnswer) {
+  Request request;
+  for (int32_t i = 0; i < 300; ++i) request.ids.push_back(100 + 37 * i % 40000);
+  request.method = "claa";
+  request.params = {{"heads", "15.6,17.0*2,18.7"}, {"selection_layer", "18"}, {"window", "16"}};
+  const auto top_of = [&](int64_t max_tokens) {
+    request.max_tokens = max_tokens;
+    return Engine::load(kModel).trace(request, 49152).top;
+  };
+  const auto plain = top_of(0);
+  request.params["look_ahead"] = "20";
+  const auto shortest = top_of(0);
+  EXPECT_EQ(shortest, top_of(60));
+  EXPECT_NE(shortest, plain) << "the look-ahead changes nothing";
+}
+
 TEST(Engine, AnswerEndsAtTheContext) {
   Request request;
   request.ids.assign(8191, 100);

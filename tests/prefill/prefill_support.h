@@ -48,10 +48,13 @@ inline void add_variant(MethodRegistry& registry, const std::string& name, const
   registry.add(info);
 }
 
-// The built-in methods, claa with chosen heads, the template that newcomers copy, and one that came of it.
+// The built-in methods, claa with chosen heads, also choosing twice, the template that newcomers copy, and
+// one that came of it.
 inline MethodRegistry registry_with_newcomers() {
   MethodRegistry registry = builtin_methods();
   add_variant(registry, "claa_heads", "claa", {{"heads", "0.1,1.3*2,2.0*0.5"}, {"first_layer", "0"}});
+  add_variant(registry, "claa_look_ahead", "claa",
+              {{"heads", "0.1,1.3*2,2.0*0.5"}, {"first_layer", "1"}, {"look_ahead", "3"}});
   register__template(registry);
   register_toy(registry);
   return registry;

@@ -15,6 +15,7 @@ namespace claa::test {
 struct Script {
   std::function<Entry(Passes&)> entry;
   std::function<Decision(LayerView&)> decide;
+  std::function<void(LayerView&, int64_t)> listen;
   RunReport report = {true};
 };
 
@@ -35,6 +36,9 @@ class TestMethod : public Method {
       return script_.entry ? script_.entry(passes) : Run::entry(passes);
     }
     Decision decide(LayerView& view) override { return script_.decide ? script_.decide(view) : Decision{}; }
+    void listen(LayerView& view, int64_t fed) override {
+      if (script_.listen) script_.listen(view, fed);
+    }
     bool may_drop(int /*layer*/) const override { return script_.decide != nullptr; }
     RunReport report() const override { return script_.report; }
 

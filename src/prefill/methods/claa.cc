@@ -8,7 +8,8 @@
 // (not in the paper, docs/calibration.md): only these score, each one's pooled window attention divided by
 // its sum over the prompt; their weighed sum over all layers up to the selection layer is the one ranking
 // that chooses live tokens and, from first_layer on, every layer's cache entries. early_drops lets part of
-// the tokens go before, by the heads of the layers so far.
+// the tokens go before, by the heads of the layers so far. look_ahead lets tokens drafted from a first choice
+// observe as well, and chooses again.
 #include <fmt/format.h>
 
 #include "claa/heads.h"
@@ -28,6 +29,8 @@ struct ClaaParams : SelectionParams {
   std::string early_drops, early_heads;
   double mass = 0, mass_floor = 0.1;
   double min_confidence = 0, unsure_keep = 1;
+  int64_t look_ahead = 0;
+  double look_ahead_keep = 0.1;
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -56,6 +59,10 @@ struct ClaaParams : SelectionParams {
              "with heads: where the ranking's confidence is lower, unsure_keep is kept; 0: never");
     v.number("unsure_keep", unsure_keep, 0.0001, 1,
              "rate to keep, if it is more than keep, below min_confidence; 1: drop nothing there");
+    v.integer("look_ahead", look_ahead, 0, kMostLookAhead,
+              "with heads: tokens of a drafted answer that observe the prompt too before the final choice");
+    v.number("look_ahead_keep", look_ahead_keep, 0.0001, 1,
+             "rate to keep while they are drafted, at most keep");
   }
 };
 
@@ -102,11 +109,37 @@ class HeadsRanker : public Ranker {
   Scores combine(LayerView& view, std::span<const Scores> layers) override {
     return view.aggregate(layers, Aggregator::kSum);
   }
+  Scores look_ahead(LayerView& view, int64_t fed) override {
+    ScoreSpec spec = spec_;
+    spec.window = fed;
+    spec.only = heads_of_layer(heads_, view.layer());
+    return spec.only.empty() ? Scores() : view.scores(spec);
+  }
 
  private:
   ScoreSpec spec_;
   std::vector<LayerHead> heads_;
 };
+
+// Refuses what does not go together.
+void check_needs(const ClaaParams& params) {
+  const char* needs_heads = params.mass > 0             ? "mass"
+                            : params.min_confidence > 0 ? "min_confidence"
+                            : params.look_ahead > 0     ? "look_ahead"
+                                                        : "";
+  if (params.heads.empty() && *needs_heads != 0) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("claa: {} needs heads, whose ranking it measures; use a profile or leave it out",
+                            needs_heads));
+  }
+  if (params.look_ahead > 0 && !params.early_drops.empty()) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("claa: look_ahead {} needs layers that hold the whole prompt, early_drops '{}' takes "
+                    "it from them; leave out one of them",
+                    params.look_ahead, params.early_drops));
+  }
+}
 
 std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   RankSchedule schedule;
@@ -125,11 +158,9 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   schedule.mass_floor = params.mass_floor;
   schedule.min_confidence = params.min_confidence;
   schedule.unsure_keep = params.unsure_keep;
-  if (heads.empty() && (params.mass > 0 || params.min_confidence > 0)) {
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("claa: {} needs heads, whose ranking it measures; use a profile or leave it out",
-                            params.mass > 0 ? "mass" : "min_confidence"));
-  }
+  schedule.look_ahead = params.look_ahead;
+  schedule.draft = {params.look_ahead_keep, 0};
+  check_needs(params);
   if (!heads.empty()) {
     check_heads("claa", heads, prompt.layers, prompt.heads, schedule.selection_layer);
     check_heads("claa", early_heads, prompt.layers, prompt.heads, schedule.selection_layer);
