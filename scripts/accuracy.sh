@@ -50,6 +50,7 @@ profiles() {
   grep -v '"group": "needles"' "$all" >"$PROFILES/without_needles.jsonl"
   calibrate early_10_05 "$all" --layer 18 --early 10:0.5
   calibrate early_8_06 "$all" --layer 18 --early 8:0.6
+  calibrate layer_10 "$all" --layer 10
   calibrate layer_14 "$all" --layer 14
   calibrate window_32 "$all" --layer 18 --window 32 --early 10:0.6
   calibrate balanced "$PROFILES/balanced.jsonl" --layer 18 --early 10:0.6
@@ -134,3 +135,4 @@ step "chart of BABILong" python3 tools/accuracy_chart.py "$RESULTS/pareto_babilo
 step "gate" python3 tools/gate_roc.py "$RESULTS/ruler/results.jsonl" "profile 0.2"
 step "defaults" python3 tools/best_of_halves.py "$RESULTS"/ablation_*/results.jsonl --published "$RESULTS/ruler/results.jsonl"
 step "own generator" python3 tools/same_scores.py "$RESULTS/ruler/results.jsonl" "$RESULTS"/own_*/results.jsonl
+step "tables of docs/accuracy.md" python3 tools/accuracy_tables.py "$RESULTS"
