@@ -16,7 +16,9 @@ METHODS = [  # name in the tables, configuration of the published runs or of swe
     ("claa, no profile: layer 18, n 2, W 64, kernel 21", "tuned 18"), ("claa, no profile: layer 10, n 4, W 8, kernel 21", "tuned 10"),
     ("specprefill (drafted by the model itself)", "specprefill"), ("snapkv", "snapkv"), ("fastkv", "fastkv"),
     ("claa, published settings", "claa"), ("gemfilter", "gemfilter"), ("streaming", "streaming"), ("uniform", "uniform")]
-FULL, LATE, HALF = [(30, 1)], accuracy_chart.LATE, accuracy_chart.HALF
+QUALITY = {  # the same in sweeps/quality.json
+    "profile": "claa, profile", "early 10:0.6": "claa, profile, early drop", "profile, cut caches": "claa, profile, cut caches"}
+LATE, HALF = accuracy_chart.LATE, accuracy_chart.HALF
 LADDER = [  # step, configuration, layers and what lives there
     ("published settings, layer 14", "claa 0.2", HALF),
     ("kernel 21, W 32, n 1, layer 14", "tuned 14 0.2", HALF),
@@ -66,6 +68,9 @@ class Results:
     def cell(self, configuration):
         return self.all.get(configuration)
 
+    def of_line(self, line, rate):
+        return self.cell(f"{line} {rate}") or self.cell(f"{QUALITY.get(line)} {rate}")
+
 
 def signed(number):
     return f"{number:+.1f}".replace("-", "−")
@@ -91,7 +96,7 @@ def table(title, head, rows):
 def by_method(results, show):
     """Rows of METHODS with a cell a rate."""
     for name, line in METHODS:
-        cells = [results.cell(f"{line} {rate}") for rate in RATES]
+        cells = [results.of_line(line, rate) for rate in RATES]
         if any(cells):
             yield [name] + [show(cell) for cell in cells]
 
@@ -139,9 +144,8 @@ def ablations(folder):
 
 def next_tokens(agreement):
     for name, line in METHODS:
-        line = {"profile": "claa, profile", "early 10:0.6": "claa, profile, early drop", "profile, cut caches": "claa, profile, cut caches"}.get(line, line)
         for rate in RATES:
-            cell = agreement.cell(f"{line} {rate}")
+            cell = agreement.of_line(line, rate)
             if cell:
                 m = cell["metrics"]
                 yield [name, rate, f"{m['kl']['mean']:.3f}", f"{100 * m['top1']['mean']:.1f}", f"{100 * m['top5']['mean']:.1f}",
