@@ -104,11 +104,11 @@ def by_method(results, show):
 def times(bench):
     """Rows of methods with TTFT of full's at each rate, from claa bench."""
     rows = json.loads(pathlib.Path(bench).read_text())
-    full = next(row["ttft_ms"] for row in rows if row["method"] == "full")
+    full = next(row["ttft_ms"]["median"] for row in rows if row["method"] == "full")
     methods = {}
     for row in rows:
         if row["method"] != "full":
-            methods.setdefault(row["method"], {})[f"{row['keep']:g}"] = row["ttft_ms"] / full
+            methods.setdefault(row["method"], {})[f"{row['keep']:g}"] = row["ttft_ms"]["median"] / full
     return [[name, *(f"{shares[rate]:.2f}" for rate in RATES)] for name, shares in methods.items()]
 
 
