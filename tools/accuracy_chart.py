@@ -15,6 +15,7 @@ import sys
 
 LINEAR, ATTENTION, LAYERS = 1.7, 2.2, 30
 # Layers and the rate that lives there; "k" is what was kept.
+THIRD = [(11, 1), (19, "k")]
 HALF, LATE, EARLY = [(15, 1), (15, "k")], [(19, 1), (11, "k")], [(11, 1), (8, 0.6), (11, "k")]
 LOOK_AHEAD = LATE + [(11, 0.1)]  # the layers after the selection once more, for the draft; its few tokens are left out
 RATES = ("0.1", "0.2", "0.4")
@@ -22,6 +23,8 @@ RATES = ("0.1", "0.2", "0.4")
 LINES = [
     ("published settings", "#7f7f7f", HALF, [f"claa {k}" for k in RATES]),
     ("fastkv", "#56b4e9", HALF, [f"fastkv {k}" for k in RATES]),
+    ("claa: kernel 21, W 8, n 4, layer 10", "#bbbb00", THIRD, [f"tuned 10 {k}" for k in RATES]),
+    ("claa: kernel 21, W 64, n 2, layer 18, m 19", "#000000", LATE, [f"tuned 18, whole caches {k}" for k in RATES]),
     ("chosen heads, layer 14", "#e69f00", HALF, [f"layer 14 {k}" for k in RATES]),
     ("profile: chosen heads, layer 18", "#d55e00", LATE, [f"profile {k}" for k in RATES]),
     ("+ early drop 10:0.6", "#0072b2", EARLY, [f"early 10:0.6 {k}" for k in RATES]),
@@ -67,11 +70,11 @@ set terminal svg size 900,560 font 'sans,13' background '#ffffff'
 set output '{output}'
 set xlabel 'TTFT bound, of full' offset 0,0.6
 set ylabel 'score x 100, 95 % intervals'
-set xrange [0.48:0.78]
+set xrange [0.36:0.78]
 set yrange [0:50]
 set grid
 set pointsize 0.7
-set key outside bottom center horizontal maxcolumns 3
+set key below maxcols 2 font ',11'
 plot {", ".join(full + plots)}
 """
 
