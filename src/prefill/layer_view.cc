@@ -7,7 +7,8 @@
 namespace claa {
 
 Tensor RunnerLayerView::window_queries(int64_t window) {
-  if (queries_.data != nullptr && queries_.rows() == window) return queries_;
+  if (queries_.data != nullptr && queries_.rows() >= window)
+    return queries_.slice_rows(queries_.rows() - window, window);
   require(hidden_.data != nullptr, "scores: only the queries of the drafted tokens are known");
   const ModelConfig& config = model_.config();
   Backend& backend = model_.backend();

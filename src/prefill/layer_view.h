@@ -21,8 +21,8 @@ class RunnerLayerView : public LayerView {
         kv_(kv),
         packed_(packed),
         work_(work) {}
-  // Queries of the last live tokens that are known already, [window, heads * head_size]: no others can then
-  // be asked for, and `hidden` may be empty.
+  // Queries of the last live tokens that are known already, [rows, heads * head_size], as many as any window:
+  // then none are projected, and `hidden` may be empty.
   void set_queries(const Tensor& queries) { queries_ = queries; }
 
   int layer() const override { return static_cast<int>(layer_); }

@@ -307,13 +307,6 @@ void launch_rows(const Inputs<T>& in, int heads, void* scratch, cudaStream_t str
 constexpr int kTileRows = 64, kTileKeys = 64, kTileThreads = 128;  // a warp has 16 rows
 constexpr int kPad = 8;  // values a row of a tile, against bank conflicts
 
-__device__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-      "{%0, %1, %2, %3};\n"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
 template <bool kTransposed>
 __device__ void load_matrices(uint32_t (&r)[4], const Bfloat* from) {
   const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(from));
@@ -481,8 +474,8 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
   extern __shared__ __align__(16) unsigned char memory[];
   Bfloat* keys = reinterpret_cast<Bfloat*>(memory);
   Bfloat* values = keys + kTileKeys * (D + kPad);
-  // The last rows see most: they start first.
-  const int tile = static_cast<int>(gridDim.x - 1 - blockIdx.x), head = blockIdx.y;
+  // The last rows see most: those of all heads start first, and the short ones fill what is left over.
+  const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), head = blockIdx.x;
   const int first_row = tile * kTileRows + static_cast<int>(threadIdx.x) / 32 * 16;
   const int last_row = min(tile * kTileRows + kTileRows, in.rows) - 1;
   const Bfloat* k = in.k + (head / in.group) * in.k_plane;
@@ -516,7 +509,7 @@ void launch_tiles(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
   static const cudaError_t raised = cudaFuncSetAttribute(
       tile_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
   static_cast<void>(raised);  // a refusal shows at the launch
-  const dim3 grid(blocks_for(in.rows, kTileRows), static_cast<unsigned>(heads));
+  const dim3 grid(static_cast<unsigned>(heads), blocks_for(in.rows, kTileRows));
   tile_kernel<D><<<grid, kTileThreads, kBytes, stream>>>(in);
 }
 

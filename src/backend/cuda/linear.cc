@@ -60,9 +60,21 @@ struct Operand {
 size_t whole_lines(int64_t bytes) {
   return (static_cast<size_t>(bytes) + 255) / 256 * 256;
 }
-// Bytes of x in FP8 and of its scales.
+
+// Whether x is read as it is: FP8 with scales where the library may read them.
+bool ready(const Tensor& x) {
+  return x.dtype == DType::kF8 && reinterpret_cast<uintptr_t>(x.scales) % 16 == 0;
+}
+// Bytes of what is missing of x in FP8: its scales, and its values unless they are there.
 size_t fp8_scratch(const Tensor& x) {
-  return whole_lines(x.rows() * x.columns()) + static_cast<size_t>(x.rows()) * sizeof(float);
+  const int64_t values = x.dtype == DType::kF8 ? 0 : x.rows() * x.columns();
+  return whole_lines(values) + static_cast<size_t>(x.rows()) * sizeof(float);
+}
+Fp8Row fp8_row(const Tensor& x) {
+  return {x.data, x.scales};
+}
+bool fits_gemv(const Tensor& x, const CudaWeight& weight) {
+  return x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight.memory.data(), weight.inputs);
 }
 
 Operand operand(const Tensor& t) {
@@ -208,21 +220,41 @@ bool Linear::run_library(const Problem& problem) {
 }
 
 const void* Linear::reserve(const Tensor& x, const CudaWeight& weight) {
-  return weight.fp8 ? scratch_.get(fp8_scratch(x)) : nullptr;
+  if (!weight.fp8 || fits_gemv(x, weight) || ready(x)) return nullptr;
+  return scratch_.get(fp8_scratch(x));
+}
+
+Tensor Linear::rounded(const Tensor& x) {
+  if (ready(x)) return x;
+  auto* scratch = static_cast<char*>(scratch_.get(fp8_scratch(x)));
+  Tensor result = Tensor::matrix(x.data, DType::kF8, x.rows(), x.columns());
+  if (x.dtype == DType::kF8) {
+    result.scales = reinterpret_cast<float*>(scratch);
+    check(cudaMemcpyAsync(scratch, x.scales, static_cast<size_t>(x.rows()) * sizeof(float),
+                          cudaMemcpyDeviceToDevice, stream_),
+          "linear");
+    return result;
+  }
+  result.data = scratch;
+  result.scales = reinterpret_cast<float*>(scratch + whole_lines(x.rows() * x.columns()));
+  quantize_rows(view_of(x), result.data, result.scales, stream_);
+  return result;
 }
 
 void Linear::run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
-  void* rounded = scratch_.get(fp8_scratch(x));
-  auto* x_scales =
-      reinterpret_cast<float*>(static_cast<char*>(rounded) + whole_lines(x.rows() * x.columns()));
-  quantize_rows(view_of(x), rounded, x_scales, stream_);
+  require(x.dtype != DType::kF8 || x.stride[1] == x.columns(), "linear: FP8 rows with gaps");
   const auto* w_scales = static_cast<const float*>(weight.scales.data());
-  const Operand input{rounded, CUDA_R_8F_E4M3, x.rows(), x.columns(), x.columns(), x_scales};
+  if (fits_gemv(x, weight)) {
+    gemv_fp8(fp8_row(x), weight.memory.data(), w_scales, weight.inputs, view_of(out), accumulate, stream_);
+    return;
+  }
+  const Tensor in = rounded(x);
+  const Operand input{in.data, CUDA_R_8F_E4M3, in.rows(), in.columns(), in.columns(), in.scales};
   const Operand matrix{weight.memory.data(), CUDA_R_8F_E4M3, weight.outputs,
                        weight.inputs,        weight.inputs,  w_scales};
   if (run_library({input, matrix, operand(out), accumulate})) return;
-  linear_fp8_naive(rounded, x_scales, weight.memory.data(), w_scales, weight.inputs, view_of(out), accumulate,
-                   stream_);
+  linear_fp8_naive(in.data, in.scales, weight.memory.data(), w_scales, weight.inputs, view_of(out),
+                   accumulate, stream_);
 }
 
 void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
@@ -230,6 +262,7 @@ void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, b
     run_fp8(x, weight, out, accumulate);
     return;
   }
+  require(x.dtype != DType::kF8, "linear: FP8 rows for a weight of another type");
   const View rows{weight.memory.data(), x.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
                   weight.inputs};
   if (gemv_fits(view_of(x), rows)) {

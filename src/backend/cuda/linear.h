@@ -1,4 +1,4 @@
-// Matrix products through cuBLASLt; single rows of bf16 by a kernel of our own. For every weight shape, type
+// Matrix products through cuBLASLt; single rows by kernels of our own. For every weight shape, type
 // and bucket of rows the best of the library's suggestions is timed once and used from then on, by later
 // processes too.
 #pragma once
@@ -38,6 +38,8 @@ class Linear {
   struct Problem;
   // False when the library has no algorithm.
   bool run_library(const Problem& problem);
+  // x in FP8, where need be in scratch memory.
+  Tensor rounded(const Tensor& x);
   void run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
   Choice choose(const Problem& problem);
   Choice choose_among(const Problem& problem, std::span<const cublasLtMatmulHeuristicResult_t> suggestions);
