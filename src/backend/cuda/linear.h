@@ -1,5 +1,5 @@
 // Matrix products through cuBLASLt; single rows by kernels of our own. For every weight shape, type
-// and bucket of rows the best of the library's suggestions is timed once and used from then on, by later
+// and bucket of rows the best of several algorithms is timed once and used from then on, by later
 // processes too.
 #pragma once
 
@@ -42,7 +42,7 @@ class Linear {
   Tensor rounded(const Tensor& x);
   void run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
   Choice choose(const Problem& problem);
-  Choice choose_among(const Problem& problem, std::span<const cublasLtMatmulHeuristicResult_t> suggestions);
+  Choice choose_among(const Problem& problem, std::span<const cublasLtMatmulAlgo_t> candidates);
   bool usable(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm);
   float time(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm, void* scratch);
 

@@ -14,6 +14,17 @@ __device__ unsigned order_key(float score) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+constexpr int kHeld = 8;  // keys that a thread loads at once
+
+// keys[i] of token first + i * step; 0 from `end` on.
+__device__ void load_keys(const float* scores, int64_t first, int step, int64_t end, unsigned (&keys)[kHeld]) {
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const int64_t t = first + i * step;
+    keys[i] = t < end ? order_key(scores[t]) : 0;
+  }
+}
+
 // The digit of the count-th best key and how many keys of that digit belong to the best, by the first warp; a
 // lane has eight digits, the highest ones first.
 __device__ void find_digit(const unsigned* counts, int64_t count, unsigned& digit, int64_t& left) {
@@ -44,16 +55,19 @@ __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count
   for (int shift = 24; shift >= 0; shift -= 8) {
     if (threadIdx.x < 256) counts[threadIdx.x] = 0;
     __syncthreads();
-    for (int64_t first = 0; first < tokens; first += kThreads) {
-      const int64_t t = first + threadIdx.x;
-      const unsigned key = t < tokens ? order_key(scores[t]) : 0;
-      const bool counted = t < tokens && (key & mask) == prefix;
-      const unsigned lanes = __ballot_sync(~0u, counted);
-      if (!counted) continue;
-      // Most scores share their first digits: one lane counts for all of a warp that are alike.
-      const unsigned alike = __match_any_sync(lanes, key >> shift & 255);
-      if (threadIdx.x % 32 == __ffs(static_cast<int>(alike)) - 1)
-        atomicAdd(&counts[key >> shift & 255], static_cast<unsigned>(__popc(alike)));
+    for (int64_t first = threadIdx.x; first - threadIdx.x < tokens; first += kThreads * kHeld) {
+      unsigned keys[kHeld];
+      load_keys(scores, first, kThreads, tokens, keys);
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) {
+        const bool counted = first + i * kThreads < tokens && (keys[i] & mask) == prefix;
+        const unsigned lanes = __ballot_sync(~0u, counted);
+        if (!counted) continue;
+        // Most scores share their first digits: one lane counts for all of a warp that are alike.
+        const unsigned digit = keys[i] >> shift & 255, alike = __match_any_sync(lanes, digit);
+        if (threadIdx.x % 32 == __ffs(static_cast<int>(alike)) - 1)
+          atomicAdd(&counts[digit], static_cast<unsigned>(__popc(alike)));
+      }
     }
     __syncthreads();
     if (threadIdx.x < 32) find_digit(counts, left, found_digit, found_left);
@@ -68,11 +82,16 @@ __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count
 // How many keys of [first, end) are above the limit and how many equal it; a warp.
 __device__ int2 count_keys(const float* scores, int64_t first, int64_t end, unsigned limit) {
   int2 counts{0, 0};
-  for (int64_t begin = first; begin < end; begin += 32) {
-    const int64_t t = begin + threadIdx.x % 32;
-    const unsigned key = t < end ? order_key(scores[t]) : 0;
-    counts.x += __popc(__ballot_sync(~0u, t < end && key > limit));
-    counts.y += __popc(__ballot_sync(~0u, t < end && key == limit));
+  const int lane = threadIdx.x % 32;
+  for (int64_t begin = first; begin < end; begin += 32 * kHeld) {
+    unsigned keys[kHeld];
+    load_keys(scores, begin + lane, 32, end, keys);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const bool valid = begin + lane + i * 32 < end;
+      counts.x += __popc(__ballot_sync(~0u, valid && keys[i] > limit));
+      counts.y += __popc(__ballot_sync(~0u, valid && keys[i] == limit));
+    }
   }
   return counts;
 }
@@ -96,14 +115,19 @@ __global__ void __launch_bounds__(kThreads) select_kernel(const float* scores, i
   int64_t above = 0, equal = 0;  // before the lane's token
   for (int w = 0; w < warp; ++w) above += counts[w].x, equal += counts[w].y;
   const unsigned before = (1u << lane) - 1;
-  for (int64_t begin = first; begin < end; begin += 32) {
-    const int64_t t = begin + lane;
-    const unsigned key = t < end ? order_key(scores[t]) : 0;
-    const bool higher = t < end && key > limit, tie = t < end && key == limit;
-    const unsigned all_higher = __ballot_sync(~0u, higher), all_ties = __ballot_sync(~0u, tie);
-    const int64_t at_higher = above + __popc(all_higher & before), at_tie = equal + __popc(all_ties & before);
-    if (higher || (tie && at_tie < ties)) out[at_higher + min(at_tie, ties)] = static_cast<int32_t>(t);
-    above += __popc(all_higher), equal += __popc(all_ties);
+  for (int64_t begin = first; begin < end; begin += 32 * kHeld) {
+    unsigned keys[kHeld];
+    load_keys(scores, begin + lane, 32, end, keys);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int64_t t = begin + lane + i * 32;
+      const bool higher = t < end && keys[i] > limit, tie = t < end && keys[i] == limit;
+      const unsigned all_higher = __ballot_sync(~0u, higher), all_ties = __ballot_sync(~0u, tie);
+      const int64_t at_higher = above + __popc(all_higher & before),
+                    at_tie = equal + __popc(all_ties & before);
+      if (higher || (tie && at_tie < ties)) out[at_higher + min(at_tie, ties)] = static_cast<int32_t>(t);
+      above += __popc(all_higher), equal += __popc(all_ties);
+    }
   }
 }
 
