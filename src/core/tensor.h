@@ -20,10 +20,14 @@ constexpr size_t dtype_bytes(DType dtype) {
 }
 constexpr const char* dtype_name(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "f32";
-    case DType::kBF16: return "bf16";
-    case DType::kI32: return "i32";
-    case DType::kF8: return "fp8";
+    case DType::kF32:
+      return "f32";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kI32:
+      return "i32";
+    case DType::kF8:
+      return "fp8";
   }
   return "";
 }

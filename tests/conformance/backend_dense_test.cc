@@ -200,11 +200,11 @@ TEST_P(Rope, Queries) {
     reference->rope(q.tensor, shape.head_size, table, positions, want.tensor);
     for (const auto& wide : in_wide_types(q)) {
       backend->rope(wide->tensor, shape.head_size, table, positions, got.tensor);
-      test::expect_close(fmt::format("rope {} heads of {}, {} rotated, {}, from {}", shape.heads,
-                                     shape.head_size, shape.rotated,
-                                     shape.interleaved ? "interleaved" : "halves",
-                                     dtype_name(wide->tensor.dtype)),
-                         want, got, rope_bound(want, 5));
+      test::expect_close(
+          fmt::format("rope {} heads of {}, {} rotated, {}, from {}", shape.heads, shape.head_size,
+                      shape.rotated, shape.interleaved ? "interleaved" : "halves",
+                      dtype_name(wide->tensor.dtype)),
+          want, got, rope_bound(want, 5));
     }
   }
 }

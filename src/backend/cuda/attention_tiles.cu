@@ -1,5 +1,5 @@
-// Attention of many rows of bf16 with any ascending counts of visible keys: FlashAttention-2's loop on mma.sync
-// (Dao, arXiv 2307.08691).
+// Attention of many rows of bf16 with any ascending counts of visible keys: FlashAttention-2's loop on
+// mma.sync (Dao, arXiv 2307.08691).
 #include <cfloat>
 
 #include "backend/cuda/attention_tiles.cuh"
@@ -99,8 +99,8 @@ __device__ void load_queries(const WarpRows<D, kTiles>& rows, const Bfloat* quer
   } else {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     // Matrices of one load: rows 0-7 and 8-15 of dimensions 0-7, then of 8-15.
-    load_matrices<false>(a, queries + ((warp * kTiles + t) * 16 + lane % 16) * (D + kPad) + step * 16 +
-                                lane / 16 * 8);
+    load_matrices<false>(
+        a, queries + ((warp * kTiles + t) * 16 + lane % 16) * (D + kPad) + step * 16 + lane / 16 * 8);
   }
 }
 
@@ -173,8 +173,7 @@ __device__ void tile_softmax(WarpRows<D, kTiles>& rows, float scale, Logits<kTil
       }
       rows.total[t][half] = rows.total[t][half] * keep + total;
 #pragma unroll
-      for (int c = 0; c < D / 8; ++c)
-        rows.sum[t][c][2 * half] *= keep, rows.sum[t][c][2 * half + 1] *= keep;
+      for (int c = 0; c < D / 8; ++c) rows.sum[t][c][2 * half] *= keep, rows.sum[t][c][2 * half + 1] *= keep;
     }
   }
 }

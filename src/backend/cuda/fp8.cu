@@ -123,9 +123,8 @@ __global__ void __launch_bounds__(kSwigluThreads)
     const int c = (threadIdx.x + n * kSwigluThreads) * 8;
     if (c >= columns) break;
     const float* v = held[n];
-    *reinterpret_cast<uint2*>(out + c) = {
-        pack4(v[0] * factor, v[1] * factor, v[2] * factor, v[3] * factor),
-        pack4(v[4] * factor, v[5] * factor, v[6] * factor, v[7] * factor)};
+    *reinterpret_cast<uint2*>(out + c) = {pack4(v[0] * factor, v[1] * factor, v[2] * factor, v[3] * factor),
+                                          pack4(v[4] * factor, v[5] * factor, v[6] * factor, v[7] * factor)};
   }
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest / kLargest : 1.0f;
 }

@@ -113,10 +113,10 @@ bool launch_mma(const WindowQuery& query, float* logits, cudaStream_t stream) {
   const dim3 grid(blocks_for(query.length, kMmaWarps * kMmaKeys), blocks_for(query.listed, kMmaHeads),
                   blocks_for(q.rows, 8));
   const auto launch = [&](auto* kernel) {
-    kernel<<<grid, kMmaWarps * 32, 0, stream>>>(
-        data_of<Bfloat>(q), q.row_stride, data_of<Bfloat>(k), k.plane_stride, k.row_stride, query.heads,
-        static_cast<int>(query.listed), static_cast<int>(query.group), static_cast<int>(q.rows), query.length,
-        query.scale, logits);
+    kernel<<<grid, kMmaWarps * 32, 0, stream>>>(data_of<Bfloat>(q), q.row_stride, data_of<Bfloat>(k),
+                                                k.plane_stride, k.row_stride, query.heads,
+                                                static_cast<int>(query.listed), static_cast<int>(query.group),
+                                                static_cast<int>(q.rows), query.length, query.scale, logits);
   };
   switch (k.columns) {
     case 64:

@@ -17,7 +17,8 @@ __device__ unsigned order_key(float score) {
 constexpr int kHeld = 8;  // keys that a thread loads at once
 
 // keys[i] of token first + i * step; 0 from `end` on.
-__device__ void load_keys(const float* scores, int64_t first, int step, int64_t end, unsigned (&keys)[kHeld]) {
+__device__ void load_keys(const float* scores, int64_t first, int step, int64_t end,
+                          unsigned (&keys)[kHeld]) {
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const int64_t t = first + i * step;
