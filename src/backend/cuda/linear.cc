@@ -14,11 +14,6 @@ constexpr size_t kWorkspace = size_t{64} << 20;
 constexpr int kSuggestions = 16;
 constexpr int kTimedRuns = 3;
 constexpr int64_t kTimedRows = 256;  // below, products are over before a choice could pay
-// By how much a later candidate must be faster. Many rows make a long product, which runs at the clock that
-// the power limit leaves: there the largest tiles, which the library names first, lose less than in short
-// trials.
-constexpr int64_t kManyRows = 2048;
-constexpr float kMargin = 0.99f, kMarginOfMany = 0.97f;
 
 // For FP8 with a scale a row the library names one algorithm. This one of its family, with another tile, walk
 // over tiles and pair of blocks that share what they load, needs 6 to 20 % less time for the products of an
@@ -224,11 +219,10 @@ Linear::Choice Linear::choose_among(const Problem& problem,
   const size_t bytes = static_cast<size_t>(problem.out.rows * problem.out.stride) * sizeof(float);
   const Buffer scratch = allocate_async(bytes, stream_);
   check(cudaMemsetAsync(scratch.data(), 0, bytes, stream_), "scratch");
-  const float margin = problem.x.rows >= kManyRows ? kMarginOfMany : kMargin;
   float best_ms = std::numeric_limits<float>::infinity();
   for (const cublasLtMatmulAlgo_t& candidate : candidates) {
     const float ms = time(problem, candidate, scratch.data());
-    if (ms < margin * best_ms) best_ms = ms, best.algorithm = candidate;
+    if (ms < best_ms) best_ms = ms, best.algorithm = candidate;
   }
   stored_.add(problem.key(), best.algorithm);
   return best;
