@@ -85,6 +85,9 @@ class Backend {
   virtual int64_t chunk_rows() const = 0;
   // Type of q, kv and gate_up below: f32, or the activation type where bytes moved cost more than they carry.
   virtual DType wide_dtype() const { return DType::kF32; }
+  // Type that rms_norm() and swiglu() had best write for linear layers alone to read: kF8 where these round
+  // their input anyway. The vocabulary's product reads the activation type.
+  virtual DType linear_dtype() const { return dtype(); }
   // Rows of memory that attention() of `rows` packed rows needs in q, out, K and V: a kernel made for a range
   // of lengths touches what lies behind the last row. K and V hold finite values there.
   virtual int64_t padded(int64_t rows) const { return rows; }
@@ -117,10 +120,11 @@ class Backend {
 
   // out[r] = rows ids[r] of the table [vocabulary, hidden]; out f32.
   virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) = 0;
-  // out = x W^T (+ out when accumulate); x [rows, inputs] activation type, out [rows, outputs] f32 or the
-  // wide type.
+  // out = x W^T (+ out when accumulate); x [rows, inputs] activation type or linear_dtype(), out [rows,
+  // outputs] f32 or the wide type.
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) = 0;
-  // out = x / sqrt(mean(x^2) + eps) * weight; x f32, out activation type, weight f32 [1, columns].
+  // out = x / sqrt(mean(x^2) + eps) * weight; x f32, out activation type or linear_dtype(), weight f32
+  // [1, columns].
   virtual void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
   // x[r] += bias; x wide type, bias f32.
   virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
@@ -132,7 +136,8 @@ class Backend {
   // slot + rows).
   virtual void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                           const KvView& cache, int64_t slot) = 0;
-  // out = silu(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type.
+  // out = silu(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type or
+  // linear_dtype().
   virtual void swiglu(const Tensor& gate_up, const Tensor& out) = 0;
 
   // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.

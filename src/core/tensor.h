@@ -13,13 +13,23 @@
 
 namespace claa {
 
-enum class DType : uint8_t { kF32, kBF16, kI32 };
+enum class DType : uint8_t { kF32, kBF16, kI32, kF8 };  // kF8: E4M3 with a scale a row
 
 constexpr size_t dtype_bytes(DType dtype) {
-  return dtype == DType::kBF16 ? 2 : 4;
+  return dtype == DType::kF8 ? 1 : dtype == DType::kBF16 ? 2 : 4;
 }
 constexpr const char* dtype_name(DType dtype) {
-  return dtype == DType::kBF16 ? "bf16" : dtype == DType::kF32 ? "f32" : "i32";
+  switch (dtype) {
+    case DType::kF32:
+      return "f32";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kI32:
+      return "i32";
+    case DType::kF8:
+      return "fp8";
+  }
+  return "";
 }
 
 // bfloat16: the upper half of an f32. Rounding is to nearest even; NaN stays NaN.
@@ -55,12 +65,13 @@ struct Tensor {
   DType dtype = DType::kF32;
   std::array<int64_t, 3> shape{1, 1, 1};  // [planes, rows, columns]
   std::array<int64_t, 2> stride{0, 0};    // elements between planes and between rows; columns are contiguous
+  float* scales = nullptr;                // of kF8, one a row of a matrix: value = scale * stored
 
   static Tensor matrix(void* data, DType dtype, int64_t rows, int64_t columns) {
-    return {data, dtype, {1, rows, columns}, {rows * columns, columns}};
+    return {data, dtype, {1, rows, columns}, {rows * columns, columns}, nullptr};
   }
   static Tensor cube(void* data, DType dtype, int64_t planes, int64_t rows, int64_t columns) {
-    return {data, dtype, {planes, rows, columns}, {rows * columns, columns}};
+    return {data, dtype, {planes, rows, columns}, {rows * columns, columns}, nullptr};
   }
   int64_t planes() const { return shape[0]; }
   int64_t rows() const { return shape[1]; }
@@ -81,6 +92,7 @@ struct Tensor {
     Tensor view = *this;
     view.data = static_cast<char*>(data) + static_cast<size_t>(first * stride[1]) * dtype_bytes(dtype);
     view.shape[1] = count;
+    if (scales != nullptr) view.scales += first;
     return view;
   }
 };

@@ -8,7 +8,19 @@ namespace {
 
 // The first `rows` rows of a scratch tensor, `columns` wide.
 Tensor head(const Tensor& tensor, int64_t rows, int64_t columns) {
-  return Tensor::matrix(tensor.data, tensor.dtype, rows, columns);
+  Tensor view = Tensor::matrix(tensor.data, tensor.dtype, rows, columns);
+  view.scales = tensor.scales;
+  return view;
+}
+
+// The same memory in FP8: values, then the rows' scales on a line of their own. Half of what bf16 values take
+// is left for these.
+Tensor in_fp8(const Tensor& tensor, int64_t padded) {
+  Tensor view = tensor;
+  view.dtype = DType::kF8;
+  const size_t values = (static_cast<size_t>(padded * tensor.columns()) + 255) / 256 * 256;
+  view.scales = reinterpret_cast<float*>(static_cast<char*>(tensor.data) + values);
+  return view;
 }
 
 // One tensor of a workspace.
@@ -46,6 +58,10 @@ Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) 
   for (const Part& part : parts) {
     this->*part.tensor = Tensor::matrix(next, part.dtype, rows, part.columns);
     next += bytes_of(part, padded);
+  }
+  if (backend.linear_dtype() == DType::kF8) {
+    normed = in_fp8(normed, padded);
+    gated = in_fp8(gated, padded);
   }
 }
 
@@ -107,7 +123,7 @@ void LlamaModel::finish(int64_t layer, const Tensor& q, const KvView& kv, const 
 }
 
 void LlamaModel::logits(const Tensor& hidden, const Tensor& out, Workspace& work) const {
-  const Tensor normed = head(work.normed, 1, config_.hidden);
+  const Tensor normed = Tensor::matrix(work.normed.data, backend_.dtype(), 1, config_.hidden);
   backend_.rms_norm(hidden, weights_.final_norm.tensor, config_.norm_eps, normed);
   backend_.linear(normed, *weights_.output, out, false);
 }

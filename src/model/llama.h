@@ -20,12 +20,12 @@ class Workspace {
   static size_t bytes_for(const ModelConfig& config, const DeviceRows& device, int64_t rows);
   int64_t rows() const { return rows_; }
 
-  Tensor normed;     // [rows, hidden] activation type
+  Tensor normed;     // [rows, hidden] type of linear layers' inputs; memory for the activation type
   Tensor wide;       // [rows, max(q, 2 kv)] wide type
   Tensor q;          // [rows, heads * head_size] activation type
   Tensor attention;  // [rows, heads * head_size] activation type
   Tensor gate_up;    // [rows, 2 * ffn] wide type
-  Tensor gated;      // [rows, ffn] activation type
+  Tensor gated;      // [rows, ffn] type of linear layers' inputs
 
  private:
   int64_t rows_;

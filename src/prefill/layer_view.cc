@@ -7,6 +7,8 @@
 namespace claa {
 
 Tensor RunnerLayerView::window_queries(int64_t window) {
+  if (known_.data != nullptr && known_.rows() >= window)
+    return known_.slice_rows(known_.rows() - window, window);
   if (queries_.data != nullptr && queries_.rows() == window) return queries_;
   require(hidden_.data != nullptr, "scores: only the queries of the drafted tokens are known");
   const ModelConfig& config = model_.config();

@@ -21,9 +21,9 @@ class RunnerLayerView : public LayerView {
         kv_(kv),
         packed_(packed),
         work_(work) {}
-  // Queries of the last live tokens that are known already, [window, heads * head_size]: no others can then
-  // be asked for, and `hidden` may be empty.
-  void set_queries(const Tensor& queries) { queries_ = queries; }
+  // Queries of the last live tokens that are known already, [rows, heads * head_size], as many as any window:
+  // then none are projected, and `hidden` may be empty.
+  void set_queries(const Tensor& queries) { known_ = queries; }
 
   int layer() const override { return static_cast<int>(layer_); }
   const PromptInfo& prompt() const override { return info_; }
@@ -36,8 +36,9 @@ class RunnerLayerView : public LayerView {
   KeepSet keep(std::vector<int32_t> indices) override;
 
  private:
-  // Queries of the last `window` live tokens, [window, heads * head_size]; kept for further specs of this
-  // layer.
+  // Queries of the last `window` live tokens, [window, heads * head_size]. Those projected here are kept for
+  // further specs of this layer with the same window alone: the rows of a wider one may differ in the last
+  // bit.
   Tensor window_queries(int64_t window);
 
   const LlamaModel& model_;
@@ -49,8 +50,9 @@ class RunnerLayerView : public LayerView {
   const KvView& kv_;
   const PackedKv* packed_;  // may be null
   Workspace& work_;
+  Tensor known_;  // set_queries()
   Buffer queries_memory_;
-  Tensor queries_;
+  Tensor queries_;  // projected for the last window asked for
 };
 
 }  // namespace claa

@@ -75,7 +75,8 @@ class Pass {
       const KvView kv = project_keys(layer);
       backend_.pack_kv(kv, packed_);
       if (result != nullptr) result->layers.push_back({live_});
-      const Decision decision = decide(layer, kv, run, observe);
+      const Tensor queries = project_all_queries(layer, run);
+      const Decision decision = decide(layer, kv, queries, run, observe);
       if (cache != nullptr) {
         const SelectClock::Scope scope(kept_all(decision) ? nullptr : &clock_);
         cache->store(layer, kv, decision.kept, positions_, options_.reserve);
@@ -86,7 +87,7 @@ class Pass {
       }
       if (observe != nullptr && layer == last_layer)
         return;  // its keys and window queries were all that was wanted
-      finish_layer(layer, kv, decision, result);
+      finish_layer(layer, kv, queries, decision, result);
     }
   }
 
@@ -156,8 +157,21 @@ class Pass {
     return kv;
   }
 
-  Decision decide(int64_t layer, const KvView& kv, Run* run, const std::function<void(LayerView&)>* observe) {
+  // Queries of all live tokens before anything is decided, where nothing can be dropped and one chunk holds
+  // them: scores then find the window's among them. Else no data.
+  Tensor project_all_queries(int64_t layer, const Run* run) {
+    const int last = static_cast<int>(config_.layers) - 1;
+    if (run == nullptr || layer == last || live_ > work_.rows() || run->may_drop(static_cast<int>(layer)))
+      return {};
+    const Tensor q = work_.q.slice_rows(0, live_);
+    model_.project_q_normed(layer, 0, span_of(0, live_), rope_.table, q, work_);
+    return q;
+  }
+
+  Decision decide(int64_t layer, const KvView& kv, const Tensor& queries, Run* run,
+                  const std::function<void(LayerView&)>* observe) {
     RunnerLayerView view(model_, rope_.table, info_, layer, hidden_, *positions_, kv, packed_.get(), work_);
+    if (queries.data != nullptr) view.set_queries(queries);
     if (observe != nullptr) (*observe)(view);
     if (run == nullptr) return {};
     const SelectClock::Scope scope(run->keeps_all() ? nullptr : &clock_);
@@ -166,7 +180,8 @@ class Pass {
 
   // Second half: queries, attention, projection and feed-forward for the rows that go on. In the last layer
   // that is the last token alone. Rows that stop here are never computed.
-  void finish_layer(int64_t layer, const KvView& kv, const Decision& decision, PrefillResult* result) {
+  void finish_layer(int64_t layer, const KvView& kv, const Tensor& queries, const Decision& decision,
+                    PrefillResult* result) {
     std::iota(visible_.begin(), visible_.begin() + live_, 1);
     const int64_t entered = live_;
     if (layer == config_.layers - 1) {
@@ -182,10 +197,10 @@ class Pass {
       const int64_t rows = std::min(work_.rows(), live_ - row);
       const Tensor hidden = hidden_.slice_rows(row, rows);
       const Tensor q = work_.q.slice_rows(0, rows);
-      if (entered == rows) {  // project_keys() left the norms of just these rows
-        model_.project_q_normed(layer, 0, span_of(row, rows), rope_.table, q, work_);
-      } else {
+      if (entered != rows) {
         model_.project_q(layer, hidden, span_of(row, rows), rope_.table, q, work_);
+      } else if (queries.data == nullptr) {  // project_keys() left the norms of just these rows
+        model_.project_q_normed(layer, 0, span_of(row, rows), rope_.table, q, work_);
       }
       model_.finish(layer, q, kv, packed_.get(),
                     std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)), hidden,

@@ -99,6 +99,20 @@ TEST_P(Attention, GappyRowsAndSpareSlots) {
   check({1, 3, 128, 300, 5}, late);
 }
 
+// As at a selection layer: rows that are left of many see growing prefixes, some alike. So many rows and
+// heads that a GPU takes its largest tiles, and fewer; in both, some rows see less than their tile's first
+// keys.
+TEST_P(Attention, ManyRowsThatSeeUnevenPrefixes) {
+  for (const int64_t head_size : {64, 128}) {
+    for (const auto& [kv_heads, rows] : {std::pair<int64_t, int64_t>{8, 900}, {1, 150}}) {
+      std::vector<int32_t> visible;
+      for (int64_t r = 0; r < rows; ++r)
+        visible.push_back(static_cast<int32_t>(1 + r * r * 199 / (rows * rows)));
+      check({kv_heads, 8, head_size, 200, rows, 3}, visible);
+    }
+  }
+}
+
 TEST_P(Attention, FewRowsWithoutPacking) {
   for (const int64_t length : {1, 7, 129, 300}) {
     for (const int64_t head_size : {2, 24, 80, 128}) {

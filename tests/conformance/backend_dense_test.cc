@@ -148,6 +148,23 @@ const RopeCase kRopeCases[] = {{1, 2, 2, true},    {1, 2, 2, false},     {3, 24,
 
 class Rope : public test::BackendTest {
  protected:
+  // `fill` values that bf16 holds exactly.
+  std::function<float()> bf16_values() {
+    return [this] { return to_float(to_bf16(random.normal())); };
+  }
+  // The same values in the types that projections may have on this device.
+  std::vector<std::unique_ptr<Array>> in_wide_types(const Array& values) {
+    std::vector<std::unique_ptr<Array>> arrays;
+    for (const DType type : {DType::kF32, backend->wide_dtype()}) {
+      const int64_t rows = values.tensor.rows(), columns = values.tensor.columns();
+      if (!arrays.empty() && type == DType::kF32) continue;
+      arrays.push_back(std::make_unique<Array>(type, rows, columns));
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = 0; c < columns; ++c) arrays.back()->set(0, r, c, values.get(0, r, c));
+      }
+    }
+    return arrays;
+  }
   void make_table(int64_t positions, int64_t half, bool interleaved) {
     cos_ = std::make_unique<Array>(DType::kF32, positions, half);
     sin_ = std::make_unique<Array>(DType::kF32, positions, half);
@@ -179,12 +196,16 @@ TEST_P(Rope, Queries) {
     make_table(31, shape.rotated / 2, shape.interleaved);
     const int64_t columns = shape.heads * shape.head_size;
     Array q(DType::kF32, 7, columns), want(dtype, 7, columns), got(dtype, 7, columns);
-    q.fill(random.source());
+    q.fill(bf16_values());
     reference->rope(q.tensor, shape.head_size, table, positions, want.tensor);
-    backend->rope(q.tensor, shape.head_size, table, positions, got.tensor);
-    test::expect_close(fmt::format("rope {} heads of {}, {} rotated, {}", shape.heads, shape.head_size,
-                                   shape.rotated, shape.interleaved ? "interleaved" : "halves"),
-                       want, got, rope_bound(want, 5));
+    for (const auto& wide : in_wide_types(q)) {
+      backend->rope(wide->tensor, shape.head_size, table, positions, got.tensor);
+      test::expect_close(
+          fmt::format("rope {} heads of {}, {} rotated, {}, from {}", shape.heads, shape.head_size,
+                      shape.rotated, shape.interleaved ? "interleaved" : "halves",
+                      dtype_name(wide->tensor.dtype)),
+          want, got, rope_bound(want, 5));
+    }
   }
 }
 
@@ -196,15 +217,19 @@ TEST_P(Rope, StoreWritesItsSlotsOnly) {
     Array kv(DType::kF32, 3, 2 * h * d);
     Array want_k(dtype, h, slots, d), want_v(dtype, h, slots, d), k(dtype, h, slots, d),
         v(dtype, h, slots, d);
-    for (Array* array : {&want_k, &want_v, &k, &v}) array->fill([] { return 0.25f; });
-    kv.fill(random.source());
+    kv.fill(bf16_values());
+    for (Array* array : {&want_k, &want_v}) array->fill([] { return 0.25f; });
     reference->rope_store(kv.tensor, table, positions, {want_k.tensor, want_v.tensor, 7}, 4);
-    backend->rope_store(kv.tensor, table, positions, {k.tensor, v.tensor, 7}, 4);
-    const std::string what = fmt::format("rope_store {} heads of {}, {} rotated", h, d, shape.rotated);
-    test::expect_close(what + ", K", want_k, k, rope_bound(want_k, 5));
-    test::expect_close(what + ", V", want_v, v, [](int64_t, int64_t, int64_t) { return 0.0; });
-    for (int64_t slot : {0, 3, 7, 8})
-      EXPECT_EQ(k.get(h - 1, slot, d - 1), 0.25f) << what << ", slot " << slot;
+    for (const auto& wide : in_wide_types(kv)) {
+      for (Array* array : {&k, &v}) array->fill([] { return 0.25f; });
+      backend->rope_store(wide->tensor, table, positions, {k.tensor, v.tensor, 7}, 4);
+      const std::string what = fmt::format("rope_store {} heads of {}, {} rotated, from {}", h, d,
+                                           shape.rotated, dtype_name(wide->tensor.dtype));
+      test::expect_close(what + ", K", want_k, k, rope_bound(want_k, 5));
+      test::expect_close(what + ", V", want_v, v, [](int64_t, int64_t, int64_t) { return 0.0; });
+      for (int64_t slot : {0, 3, 7, 8})
+        EXPECT_EQ(k.get(h - 1, slot, d - 1), 0.25f) << what << ", slot " << slot;
+    }
   }
 }
 

@@ -145,7 +145,7 @@ std::vector<int32_t> naive_top_k(const Array& scores, int64_t row, int64_t count
 }
 
 TEST_P(HostOps, TopKWithTiesAndNan) {
-  for (const int64_t tokens : {1, 2, 13, 300}) {
+  for (const int64_t tokens : {1, 2, 13, 300, 2500}) {
     Array scores(DType::kF32, 3, tokens);
     int64_t made = 0;
     scores.fill([&] {
@@ -162,6 +162,19 @@ TEST_P(HostOps, TopKWithTiesAndNan) {
               << tokens << " tokens, " << count << " kept";
         }
       }
+    }
+  }
+}
+
+TEST_P(HostOps, TopKOfManyDistinctScores) {
+  Array scores(DType::kF32, 2, 5000);
+  scores.fill([&] { return random.normal() * std::exp(8 * random.normal()); });
+  for (const int64_t count : {1, 7, 500, 4999}) {
+    Array out(DType::kI32, 2, count);
+    backend->top_k(scores.tensor, count, 0, out.tensor);
+    for (int64_t r = 0; r < 2; ++r) {
+      const int32_t* got = out.tensor.ptr<int32_t>(0, r);
+      EXPECT_EQ(std::vector<int32_t>(got, got + count), naive_top_k(scores, r, count, 0)) << count << " kept";
     }
   }
 }

@@ -17,6 +17,8 @@ class StagedBackend : public Backend {
   const char* name() const override { return device_->name(); }
   std::string description() const override { return device_->description(); }
   DType dtype() const override { return device_->dtype(); }
+  DType wide_dtype() const override { return device_->wide_dtype(); }
+  DType linear_dtype() const override { return device_->linear_dtype(); }
   int64_t chunk_rows() const override { return device_->chunk_rows(); }
   Buffer allocate(size_t bytes) override { return device_->allocate(bytes); }
   void upload(const void* host, size_t bytes, void* to) override { device_->upload(host, bytes, to); }

@@ -113,6 +113,32 @@ TEST_P(Runner, PassesRunLayersBeforeTheRealPass) {
 
 // Dropping tokens in the runner equals a full pass of all tokens up to there: the survivors' rows of the next
 // layer agree with those of full, because what is dropped was only never finished.
+// Where nothing can be dropped all queries are there before the method is asked, and the window's are read
+// from them; where something can, the window's are projected on their own.
+TEST_P(Runner, ScoresDoNotDependOnWhichQueriesAreThere) {
+  const std::vector<int32_t> ids = prompt_of(61);
+  std::vector<std::vector<float>> seen[2];
+  Script script;
+  for (const bool may_drop : {false, true}) {
+    script.may_drop = may_drop;
+    script.decide = [&, may_drop](LayerView& view) {
+      ScoreSpec spec;
+      spec.window = 5;
+      seen[may_drop ? 1 : 0].push_back(view.scores(spec).to_host());
+      return Decision{};
+    };
+    EXPECT_EQ(run(TestMethod(script), ids).logits, run("full", {}, ids).logits);
+  }
+  ASSERT_EQ(seen[0].size(), 6u);
+  ASSERT_EQ(seen[1].size(), 6u);
+  for (size_t layer = 0; layer < 6; ++layer) {
+    ASSERT_EQ(seen[0][layer].size(), seen[1][layer].size());
+    for (size_t i = 0; i < seen[0][layer].size(); ++i)
+      EXPECT_NEAR(seen[0][layer][i], seen[1][layer][i], 1e-2 * std::abs(seen[1][layer][i]) + 1e-6)
+          << layer << ", " << i;
+  }
+}
+
 TEST_P(Runner, DropLeavesTheSurvivorsUnchanged) {
   const std::vector<int32_t> ids = prompt_of(61), chosen = {0, 7, 8, 30, 59, 60};
   Script script;

@@ -16,6 +16,7 @@ struct Script {
   std::function<Entry(Passes&)> entry;
   std::function<Decision(LayerView&)> decide;
   std::function<void(LayerView&, int64_t)> listen;
+  bool may_drop = true;  // what decide() may do
   RunReport report = {true};
 };
 
@@ -39,7 +40,7 @@ class TestMethod : public Method {
     void listen(LayerView& view, int64_t fed) override {
       if (script_.listen) script_.listen(view, fed);
     }
-    bool may_drop(int /*layer*/) const override { return script_.decide != nullptr; }
+    bool may_drop(int /*layer*/) const override { return script_.decide != nullptr && script_.may_drop; }
     RunReport report() const override { return script_.report; }
 
    private:

@@ -205,7 +205,11 @@ void CudaBackend::linear(const Tensor& x, const PackedWeight& weight, const Tens
 void CudaBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
   if (step_.skips(kNorm, x, weight, eps, out)) return;
   const Profile::Scope scope(profile_, Stage::kRest);
-  rms_norm_rows(view_of(x), weight.ptr<float>(), eps, view_of(out), stream_.get());
+  if (out.dtype == DType::kF8) {
+    rms_norm_fp8(view_of(x), weight.ptr<float>(), eps, out.data, out.scales, stream_.get());
+  } else {
+    rms_norm_rows(view_of(x), weight.ptr<float>(), eps, view_of(out), stream_.get());
+  }
   check_launch("rms_norm");
 }
 
@@ -242,7 +246,11 @@ void CudaBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span
 void CudaBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
   if (step_.skips(kSwiglu, gate_up, out)) return;
   const Profile::Scope scope(profile_, Stage::kRest);
-  swiglu_rows(view_of(gate_up), view_of(out), stream_.get());
+  if (out.dtype == DType::kF8) {
+    swiglu_fp8(view_of(gate_up), out.data, out.scales, stream_.get());
+  } else {
+    swiglu_rows(view_of(gate_up), view_of(out), stream_.get());
+  }
   check_launch("swiglu");
 }
 

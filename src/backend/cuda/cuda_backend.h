@@ -36,6 +36,7 @@ class CudaBackend : public Backend {
   std::string description() const override;
   DType dtype() const override { return dtype_; }
   DType wide_dtype() const override { return dtype_; }
+  DType linear_dtype() const override { return fp8_ ? DType::kF8 : dtype_; }
   int64_t chunk_rows() const override { return kChunkRows; }
   int64_t padded(int64_t rows) const override { return padded_rows(rows); }
 

@@ -74,6 +74,71 @@ __device__ void rotate(const In* x, Out* out, int i, const RopeView& rope, int64
   store(out + second, a * s + b * c);
 }
 
+// Eight bf16 values of a head, from value `at` on, or eight pairs of halves: 16 bytes a load. `cos` and `sin`
+// are the position's.
+template <bool kInterleaved>
+__device__ void rotate8(const Bfloat* x, Bfloat* out, int at, int half, const float* cos, const float* sin) {
+  constexpr int kTurns = kInterleaved ? 4 : 8;
+  const int turn = kInterleaved ? at / 2 : at;
+  alignas(16) float c[kTurns], s[kTurns];
+#pragma unroll
+  for (int i = 0; i < kTurns; i += 4) {
+    *reinterpret_cast<float4*>(c + i) = *reinterpret_cast<const float4*>(cos + turn + i);
+    *reinterpret_cast<float4*>(s + i) = *reinterpret_cast<const float4*>(sin + turn + i);
+  }
+  uint4 first = *reinterpret_cast<const uint4*>(x + at), second;
+  if constexpr (!kInterleaved) second = *reinterpret_cast<const uint4*>(x + at + half);
+  Bfloat* a = reinterpret_cast<Bfloat*>(&first);
+  Bfloat* b = kInterleaved ? a + 1 : reinterpret_cast<Bfloat*>(&second);
+  constexpr int kStep = kInterleaved ? 2 : 1;
+#pragma unroll
+  for (int i = 0; i < kTurns; ++i) {
+    const float u = load(a + i * kStep), v = load(b + i * kStep);
+    store(a + i * kStep, u * c[i] - v * s[i]);
+    store(b + i * kStep, u * s[i] + v * c[i]);
+  }
+  *reinterpret_cast<uint4*>(out + at) = first;
+  if constexpr (!kInterleaved) *reinterpret_cast<uint4*>(out + at + half) = second;
+}
+
+// Heads that turn as a whole; a thread has unit n of a row, head by head. Where units are pairs of halves, a
+// head has half as many.
+template <bool kInterleaved>
+__device__ void rotate_unit(const Bfloat* x, Bfloat* out, int64_t out_plane, int n, int head_size,
+                            const float* cos, const float* sin) {
+  const int units = head_size / (kInterleaved ? 8 : 16), head = n / units;
+  rotate8<kInterleaved>(x + head * head_size, out + head * out_plane, n % units * 8, head_size / 2, cos, sin);
+}
+
+template <bool kInterleaved>
+__global__ void rope_bf16_kernel(const Bfloat* q, int64_t stride, int units, int head_size, RopeView rope,
+                                 const int32_t* positions, Bfloat* out, int64_t out_stride) {
+  const int64_t row = blockIdx.x, turn = positions[row] * rope.half;
+  for (int n = threadIdx.x; n < units; n += blockDim.x) {
+    rotate_unit<kInterleaved>(q + row * stride, out + row * out_stride, head_size, n, head_size,
+                              rope.cos + turn, rope.sin + turn);
+  }
+}
+
+template <bool kInterleaved>
+__global__ void rope_store_bf16_kernel(const Bfloat* kv, int64_t stride, int heads, int head_size,
+                                       RopeView rope, const int32_t* positions, Bfloat* k, Bfloat* v,
+                                       int64_t k_plane, int64_t v_plane, Slot slot) {
+  const int64_t row = blockIdx.x, turn = positions[row] * rope.half;
+  const int64_t at = ((slot.address != nullptr ? *slot.address : slot.value) + row) * head_size;
+  const int units = heads * head_size / (kInterleaved ? 8 : 16), copies = heads * head_size / 8;
+  kv += row * stride;
+  for (int n = threadIdx.x; n < units + copies; n += blockDim.x) {
+    if (n < units) {
+      rotate_unit<kInterleaved>(kv, k + at, k_plane, n, head_size, rope.cos + turn, rope.sin + turn);
+      continue;
+    }
+    const int c = (n - units) * 8;
+    *reinterpret_cast<uint4*>(v + c / head_size * v_plane + at + c % head_size) =
+        *reinterpret_cast<const uint4*>(kv + heads * head_size + c);
+  }
+}
+
 template <typename In, typename Out>
 __global__ void rope_kernel(const In* q, int64_t stride, int heads, int head_size, RopeView rope,
                             const int32_t* positions, Out* out, int64_t out_stride) {
@@ -102,10 +167,6 @@ __global__ void rope_store_kernel(const In* kv, int64_t stride, int heads, int h
   for (int n = threadIdx.x; n < heads * head_size; n += blockDim.x) {
     store(v + (n / head_size) * v_plane + at + n % head_size, load(values + n));
   }
-}
-
-__device__ float silu_times(float gate, float up) {
-  return gate / (1.0f + expf(-gate)) * up;
 }
 
 template <typename In, typename Out>
@@ -153,14 +214,6 @@ __global__ void linear_kernel(const T* x, int64_t x_stride, const T* weight, Out
 
 constexpr int kGemvThreads = 128, kGemvRows = 2, kGemvLoads = 4;  // rows of a warp; loads of a row at once
 
-// 16 bytes that are read once: they take no place of what is read again.
-__device__ uint4 load_once(const uint4* p) {
-  uint4 v;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(p));
-  return v;
-}
 // Both halves of a word as f32: the upper one is a bf16 with other bits behind it, which are cut off.
 __device__ float low_half(unsigned word) {
   return __uint_as_float(word << 16);
@@ -221,6 +274,17 @@ unsigned rows_of(const View& view) {
   return static_cast<unsigned>(view.rows);
 }
 
+// Whether the kernels of eight values a thread can turn such heads.
+bool turns_whole(const RopeView& rope, int64_t head_size) {
+  const auto tables = reinterpret_cast<uintptr_t>(rope.cos) | reinterpret_cast<uintptr_t>(rope.sin);
+  return 2 * rope.half == head_size && rope.half % 8 == 0 && tables % sizeof(float4) == 0;
+}
+// Whether every row can be read and written 16 bytes at a time.
+bool wide_loads(const View& view) {
+  return view.bf16 && (view.columns | view.row_stride | view.plane_stride) % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(view.data) % sizeof(uint4) == 0;
+}
+
 }  // namespace
 
 void embed_rows(const View& table, const int32_t* ids, const View& out, cudaStream_t stream) {
@@ -245,6 +309,16 @@ void add_bias_rows(const View& x, const float* bias, cudaStream_t stream) {
 
 void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int32_t* positions,
                const View& out, cudaStream_t stream) {
+  if (turns_whole(rope, head_size) && wide_loads(q) && wide_loads(out)) {
+    const int units = static_cast<int>(q.columns) / (rope.interleaved ? 8 : 16);
+    const auto launch = [&](auto* kernel) {
+      kernel<<<rows_of(q), kThreads, 0, stream>>>(data_of<Bfloat>(q), q.row_stride, units,
+                                                  static_cast<int>(head_size), rope, positions,
+                                                  data_of<Bfloat>(out), out.row_stride);
+    };
+    launch(rope.interleaved ? rope_bf16_kernel<true> : rope_bf16_kernel<false>);
+    return;
+  }
   with_type(q, [&](auto* from) {
     with_type(out, [&](auto* to) {
       rope_kernel<<<rows_of(q), kThreads, 0, stream>>>(
@@ -256,6 +330,15 @@ void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int
 
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
                      const View& v, Slot slot, cudaStream_t stream) {
+  if (turns_whole(rope, k.columns) && wide_loads(kv) && wide_loads(k) && wide_loads(v)) {
+    const auto launch = [&](auto* kernel) {
+      kernel<<<rows_of(kv), kThreads, 0, stream>>>(
+          data_of<Bfloat>(kv), kv.row_stride, static_cast<int>(k.planes), static_cast<int>(k.columns), rope,
+          positions, data_of<Bfloat>(k), data_of<Bfloat>(v), k.plane_stride, v.plane_stride, slot);
+    };
+    launch(rope.interleaved ? rope_store_bf16_kernel<true> : rope_store_bf16_kernel<false>);
+    return;
+  }
   with_type(kv, [&](auto* from) {
     with_type(k, [&](auto* keys) {
       using Out = std::remove_pointer_t<decltype(keys)>;

@@ -1,5 +1,5 @@
-// Matrix products through cuBLASLt; single rows of bf16 by a kernel of our own. For every weight shape, type
-// and bucket of rows the best of the library's suggestions is timed once and used from then on, by later
+// Matrix products through cuBLASLt; single rows by kernels of our own. For every weight shape, type
+// and bucket of rows the best of several algorithms is timed once and used from then on, by later
 // processes too.
 #pragma once
 
@@ -38,9 +38,11 @@ class Linear {
   struct Problem;
   // False when the library has no algorithm.
   bool run_library(const Problem& problem);
+  // x in FP8, where need be in scratch memory.
+  Tensor rounded(const Tensor& x);
   void run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
   Choice choose(const Problem& problem);
-  Choice choose_among(const Problem& problem, std::span<const cublasLtMatmulHeuristicResult_t> suggestions);
+  Choice choose_among(const Problem& problem, std::span<const cublasLtMatmulAlgo_t> candidates);
   bool usable(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm);
   float time(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm, void* scratch);
 

@@ -52,6 +52,89 @@ __global__ void logits_kernel(const T* q, int64_t q_stride, const T* k, int64_t 
   }
 }
 
+constexpr int kMmaWarps = 4, kMmaKeys = 32, kMmaHeads = 4;  // keys of a warp; listed heads of a block
+
+// The same on the matrix units: 16 keys by eight query rows at a time. A thread holds 16 consecutive bytes of
+// a row where the instruction wants pairs eight values apart; sums do not mind the order of dimensions, and
+// keys and queries are in the same one. Keys are read once for listed heads that share them.
+template <int D>
+__global__ void __launch_bounds__(kMmaWarps * 32)
+    logits_mma_kernel(const Bfloat* q, int64_t q_stride, const Bfloat* k, int64_t k_plane, int64_t k_stride,
+                      const int32_t* heads, int listed_heads, int group, int window, int64_t length,
+                      float scale, float* logits) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = lane % 4 * 8, first_row = blockIdx.z * 8;
+  const int64_t first_key = (blockIdx.x * static_cast<int64_t>(kMmaWarps) + warp) * kMmaKeys;
+  if (first_key >= length) return;
+  uint4 keys[kMmaKeys / 8][D / 32];  // rows lane / 4 + 8 n
+  int loaded = -1;
+  const int end = min(listed_heads, static_cast<int>(blockIdx.y + 1) * kMmaHeads);
+  for (int listed = blockIdx.y * kMmaHeads; listed < end; ++listed) {
+    const int head = heads[listed], plane = head / group;
+    if (plane != loaded) {
+#pragma unroll
+      for (int n = 0; n < kMmaKeys / 8; ++n) {
+        const Bfloat* from =
+            k + plane * k_plane + min(first_key + n * 8 + lane / 4, length - 1) * k_stride + part;
+#pragma unroll
+        for (int j = 0; j < D / 32; ++j) keys[n][j] = *reinterpret_cast<const uint4*>(from + 32 * j);
+      }
+      loaded = plane;
+    }
+    const Bfloat* from = q + min(first_row + lane / 4, window - 1) * q_stride + head * D + part;
+    float c[kMmaKeys / 16][4] = {};
+#pragma unroll
+    for (int j = 0; j < D / 32; ++j) {
+      const uint4 row = *reinterpret_cast<const uint4*>(from + 32 * j);
+#pragma unroll
+      for (int n = 0; n < kMmaKeys / 16; ++n) {
+        const uint4 &low = keys[2 * n][j], &high = keys[2 * n + 1][j];
+        mma(c[n], {low.x, high.x, low.y, high.y}, row.x, row.y);
+        mma(c[n], {low.z, high.z, low.w, high.w}, row.z, row.w);
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kMmaKeys / 16; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int64_t key = first_key + n * 16 + lane / 4 + i / 2 * 8;
+        const int row = first_row + lane % 4 * 2 + i % 2;
+        if (key < length && row < window)
+          logits[(static_cast<int64_t>(listed) * window + row) * length + key] = c[n][i] * scale;
+      }
+    }
+  }
+}
+
+// False where no such kernel fits the shape.
+bool launch_mma(const WindowQuery& query, float* logits, cudaStream_t stream) {
+  const View &q = query.q, &k = query.k;
+  const auto addresses = reinterpret_cast<uintptr_t>(q.data) | reinterpret_cast<uintptr_t>(k.data);
+  if (!q.bf16 || addresses % 16 != 0 || (q.row_stride | k.row_stride | k.plane_stride) % 8 != 0) return false;
+  const dim3 grid(blocks_for(query.length, kMmaWarps * kMmaKeys), blocks_for(query.listed, kMmaHeads),
+                  blocks_for(q.rows, 8));
+  const auto launch = [&](auto* kernel) {
+    kernel<<<grid, kMmaWarps * 32, 0, stream>>>(data_of<Bfloat>(q), q.row_stride, data_of<Bfloat>(k),
+                                                k.plane_stride, k.row_stride, query.heads,
+                                                static_cast<int>(query.listed), static_cast<int>(query.group),
+                                                static_cast<int>(q.rows), query.length, query.scale, logits);
+  };
+  switch (k.columns) {
+    case 64:
+      launch(logits_mma_kernel<64>);
+      return true;
+    case 96:
+      launch(logits_mma_kernel<96>);
+      return true;
+    case 128:
+      launch(logits_mma_kernel<128>);
+      return true;
+    default:
+      return false;
+  }
+}
+
+constexpr int kStatsThreads = 1024;  // few rows must fill the device
+
 // stats [listed * window, 2]: maximum, and 1 / sum of e^(logit - maximum) over the keys that the row sees.
 __global__ void softmax_stats_kernel(const float* logits, int window, int64_t length, float2* stats) {
   const int64_t row = blockIdx.x;
@@ -198,6 +281,7 @@ dim3 grid_of(int64_t tokens, int64_t rows) {
 }  // namespace
 
 void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream) {
+  if (launch_mma(query, logits, stream)) return;
   const int64_t window = query.q.rows, d = query.k.columns;
   const dim3 grid(blocks_for(query.length, kKeys), static_cast<unsigned>(query.listed),
                   blocks_for(window, kRowsAtOnce));
@@ -217,7 +301,7 @@ void fold_window(const float* logits, int64_t listed, int64_t window, int64_t le
     const size_t bytes = static_cast<size_t>(listed * window) * sizeof(float2);
     if (cudaMallocAsync(reinterpret_cast<void**>(&stats), bytes, stream) != cudaSuccess)
       return;  // seen by the caller
-    softmax_stats_kernel<<<static_cast<unsigned>(listed * window), kThreads, 0, stream>>>(
+    softmax_stats_kernel<<<static_cast<unsigned>(listed * window), kStatsThreads, 0, stream>>>(
         logits, static_cast<int>(window), length, stats);
   }
   fold_window_kernel<<<grid_of(tokens, listed), kThreads, 0, stream>>>(

@@ -14,6 +14,37 @@ __device__ unsigned order_key(float score) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+constexpr int kHeld = 8;  // keys that a thread loads at once
+
+// keys[i] of token first + i * step; 0 from `end` on.
+__device__ void load_keys(const float* scores, int64_t first, int step, int64_t end,
+                          unsigned (&keys)[kHeld]) {
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const int64_t t = first + i * step;
+    keys[i] = t < end ? order_key(scores[t]) : 0;
+  }
+}
+
+// The digit of the count-th best key and how many keys of that digit belong to the best, by the first warp; a
+// lane has eight digits, the highest ones first.
+__device__ void find_digit(const unsigned* counts, int64_t count, unsigned& digit, int64_t& left) {
+  const int lane = threadIdx.x, highest = 255 - 8 * lane;
+  unsigned own = 0;
+  for (int i = 0; i < 8; ++i) own += counts[highest - i];
+  unsigned sum = own;
+  for (int offset = 1; offset < 32; offset *= 2) {
+    const unsigned other = __shfl_up_sync(~0u, sum, offset);
+    if (lane >= offset) sum += other;
+  }
+  const unsigned reached = __ballot_sync(~0u, sum >= count);
+  if (lane != (reached == 0 ? 31 : __ffs(static_cast<int>(reached)) - 1)) return;
+  int64_t rest = count - (sum - own);
+  int at = highest;
+  for (; at > highest - 7 && counts[at] < rest; --at) rest -= counts[at];
+  digit = static_cast<unsigned>(at), left = rest;
+}
+
 // The key of the count-th best, and how many of that key belong to the best: eight bits at a time, each time
 // counting the keys that agree with the bits found so far.
 __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count, int64_t& of_threshold) {
@@ -25,17 +56,22 @@ __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count
   for (int shift = 24; shift >= 0; shift -= 8) {
     if (threadIdx.x < 256) counts[threadIdx.x] = 0;
     __syncthreads();
-    for (int64_t t = threadIdx.x; t < tokens; t += kThreads) {
-      const unsigned key = order_key(scores[t]);
-      if ((key & mask) == prefix) atomicAdd(&counts[key >> shift & 255], 1u);
+    for (int64_t first = threadIdx.x; first - threadIdx.x < tokens; first += kThreads * kHeld) {
+      unsigned keys[kHeld];
+      load_keys(scores, first, kThreads, tokens, keys);
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) {
+        const bool counted = first + i * kThreads < tokens && (keys[i] & mask) == prefix;
+        const unsigned lanes = __ballot_sync(~0u, counted);
+        if (!counted) continue;
+        // Most scores share their first digits: one lane counts for all of a warp that are alike.
+        const unsigned digit = keys[i] >> shift & 255, alike = __match_any_sync(lanes, digit);
+        if (threadIdx.x % 32 == __ffs(static_cast<int>(alike)) - 1)
+          atomicAdd(&counts[digit], static_cast<unsigned>(__popc(alike)));
+      }
     }
     __syncthreads();
-    if (threadIdx.x == 0) {
-      int digit = 255;
-      int64_t rest = left;
-      for (; digit > 0 && counts[digit] < rest; --digit) rest -= counts[digit];
-      found_digit = static_cast<unsigned>(digit), found_left = rest;
-    }
+    if (threadIdx.x < 32) find_digit(counts, left, found_digit, found_left);
     __syncthreads();
     prefix |= found_digit << shift, mask |= 255u << shift, left = found_left;
     __syncthreads();
@@ -44,47 +80,55 @@ __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count
   return prefix;
 }
 
-// Sum of `value` over the threads before this one; `total` over all.
-__device__ int before(int value, int& total) {
-  __shared__ int sums[kWarps];
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  int sum = value;
-  for (int offset = 1; offset < 32; offset *= 2) {
-    const int other = __shfl_up_sync(~0u, sum, offset);
-    if (lane >= offset) sum += other;
+// How many keys of [first, end) are above the limit and how many equal it; a warp.
+__device__ int2 count_keys(const float* scores, int64_t first, int64_t end, unsigned limit) {
+  int2 counts{0, 0};
+  const int lane = threadIdx.x % 32;
+  for (int64_t begin = first; begin < end; begin += 32 * kHeld) {
+    unsigned keys[kHeld];
+    load_keys(scores, begin + lane, 32, end, keys);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const bool valid = begin + lane + i * 32 < end;
+      counts.x += __popc(__ballot_sync(~0u, valid && keys[i] > limit));
+      counts.y += __popc(__ballot_sync(~0u, valid && keys[i] == limit));
+    }
   }
-  __syncthreads();
-  if (lane == 31) sums[warp] = sum;
-  __syncthreads();
-  int base = 0;
-  total = 0;
-  for (int w = 0; w < kWarps; ++w) {
-    if (w < warp) base += sums[w];
-    total += sums[w];
-  }
-  return base + sum - value;
+  return counts;
 }
 
-// A block a row: find the threshold, then write the indices in order.
+// A block a row: find the threshold, then write the indices in order, a stretch of the row a warp.
 __global__ void __launch_bounds__(kThreads) select_kernel(const float* scores, int64_t stride, int64_t tokens,
                                                           int64_t count, int64_t tail, int32_t* out) {
+  __shared__ int2 counts[kWarps];
   scores += blockIdx.x * stride;
   out += blockIdx.x * (count + tail);
   for (int64_t i = threadIdx.x; i < tail; i += kThreads) out[count + i] = static_cast<int32_t>(tokens + i);
   if (count == 0) return;
   int64_t ties = 0;
   const unsigned limit = threshold(scores, tokens, count, ties);
-  int64_t written = 0, ties_before = 0;
-  for (int64_t first = 0; first < tokens && written < count; first += kThreads) {
-    const int64_t t = first + threadIdx.x;
-    const unsigned key = t < tokens ? order_key(scores[t]) : 0;
-    const bool tie = t < tokens && key == limit;
-    int all_ties = 0, all_taken = 0;
-    const int64_t tie_index = ties_before + before(tie ? 1 : 0, all_ties);
-    const bool taken = t < tokens && (key > limit || (tie && tie_index < ties));
-    const int at = before(taken ? 1 : 0, all_taken);
-    if (taken) out[written + at] = static_cast<int32_t>(t);
-    written += all_taken, ties_before += all_ties;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int64_t stretch = (tokens + kThreads - 1) / kThreads * 32;
+  const int64_t first = warp * stretch, end = min(tokens, first + stretch);
+  const int2 own = count_keys(scores, first, end, limit);
+  if (lane == 0) counts[warp] = own;
+  __syncthreads();
+  int64_t above = 0, equal = 0;  // before the lane's token
+  for (int w = 0; w < warp; ++w) above += counts[w].x, equal += counts[w].y;
+  const unsigned before = (1u << lane) - 1;
+  for (int64_t begin = first; begin < end; begin += 32 * kHeld) {
+    unsigned keys[kHeld];
+    load_keys(scores, begin + lane, 32, end, keys);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int64_t t = begin + lane + i * 32;
+      const bool higher = t < end && keys[i] > limit, tie = t < end && keys[i] == limit;
+      const unsigned all_higher = __ballot_sync(~0u, higher), all_ties = __ballot_sync(~0u, tie);
+      const int64_t at_higher = above + __popc(all_higher & before),
+                    at_tie = equal + __popc(all_ties & before);
+      if (higher || (tie && at_tie < ties)) out[at_higher + min(at_tie, ties)] = static_cast<int32_t>(t);
+      above += __popc(all_higher), equal += __popc(all_ties);
+    }
   }
 }
 

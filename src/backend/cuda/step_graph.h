@@ -50,6 +50,7 @@ class StepGraph {
       signature_.insert(signature_.end(), {reinterpret_cast<uintptr_t>(value.data), type});
       for (const int64_t extent : value.shape) signature_.push_back(static_cast<uint64_t>(extent));
       for (const int64_t stride : value.stride) signature_.push_back(static_cast<uint64_t>(stride));
+      signature_.push_back(reinterpret_cast<uintptr_t>(value.scales));
     } else if constexpr (std::is_pointer_v<T>) {
       signature_.push_back(reinterpret_cast<uintptr_t>(value));
     } else if constexpr (std::is_floating_point_v<T>) {

@@ -1,0 +1,25 @@
+// What the attention kernels share, and the entry to those that work on tiles of rows.
+#pragma once
+
+#include "backend/cuda/device.cuh"
+
+namespace claa::cuda {
+
+// Strides in elements.
+template <typename T>
+struct Inputs {
+  const T *q, *k, *v;
+  T* out;
+  const int32_t* visible;
+  int64_t q_stride, out_stride, k_plane, v_plane, k_stride, v_stride;
+  int rows, group, head_size, length;
+  float scale;
+};
+
+// False where no tile fits the shape: few rows, odd head sizes, unaligned rows.
+bool launch_tiles(const Inputs<Bfloat>& in, int heads, cudaStream_t stream);
+inline bool launch_tiles(const Inputs<float>& /*in*/, int /*heads*/, cudaStream_t /*stream*/) {
+  return false;
+}
+
+}  // namespace claa::cuda
