@@ -8,6 +8,7 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0"; exit 2; }
+command -v gnuplot >/dev/null || { echo "gnuplot, which draws the reports' pictures, is not installed: apt-get install gnuplot-nox"; exit 2; }
 DATA=$1
 RESULTS=${2:-build/accuracy}
 EXAMPLES=${EXAMPLES:-10}
