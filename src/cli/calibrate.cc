@@ -1,5 +1,6 @@
-// claa calibrate: which query heads of a model find what its answers need, and from which layer on. What was
-// collected is kept prompt by prompt, so that a run that was stopped goes on where it was.
+// claa calibrate: which query heads of a model find what its answers need, and from which layer on, or
+// whether the maximum over all of them does. What was collected is kept prompt by prompt, so that a run that
+// was stopped goes on where it was.
 #include "eval/calibrate.h"
 
 #include <fmt/format.h>
@@ -125,9 +126,9 @@ void print_result(const eval::SelectionResult& result, double budget,
   }
   print_groups(result, collected);
   const eval::Candidate& chosen = result.choice();
-  std::cout << fmt::format("\nchosen: layer {}, window {}, kernel {}, {}: {}\n\n", chosen.layer,
+  std::cout << fmt::format("\nchosen: layer {}, window {}, kernel {}, {}{}{}\n\n", chosen.layer,
                            chosen.scores.window, chosen.scores.kernel, chooser(chosen),
-                           show_heads(chosen.chosen));
+                           chosen.heads > 0 ? ": " : "", show_heads(chosen.chosen));
 }
 
 eval::SelectionResult select(const CalibrateCommand& command,
@@ -250,6 +251,8 @@ void add_calibrate(CLI::App& app) {
   add_numbers(*sub, command->options);
   sub->add_option("--early", command->early,
                   "LAYER:RATE of a drop before the selection layer, for which heads are chosen too");
+  sub->add_flag("--rule", command->options.rule,
+                "the published maximum over all heads may be chosen too, where no heads are better");
   sub->add_flag("--own-answers", command->own_answers,
                 "the model's own answers, also where a prompt has the right one");
   sub->add_flag("--no-pictures", command->no_pictures, "no picture of the heads' recall");

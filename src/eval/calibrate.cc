@@ -223,6 +223,10 @@ void set_candidates(CalibrateOptions& options, const ModelSummary& model) {
            model.layers - 2);
     }
   }
+  if (options.early.rate < 1 && options.rule) {
+    fail(ErrorCode::kInvalidArgument,
+         "an early drop needs heads, which the published rule has none of; leave out --early or --rule");
+  }
   if (options.early.rate < 1 && options.early.layer >= layers.front()) {
     fail(ErrorCode::kInvalidArgument,
          "the early drop's layer {} must come before every candidate for the selection "
@@ -311,7 +315,7 @@ SelectionResult choose_heads(const std::vector<CollectedPrompt>& collected, cons
     }
     ++finished;
   }
-  result.chosen = choose_candidate(result.candidates, false);
+  result.chosen = choose_candidate(result.candidates, options.rule);
   return result;
 }
 
@@ -354,6 +358,7 @@ Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
   profile.selection_layer = result.choice().layer;
   profile.first_layer = options.first_layer >= 0 ? options.first_layer : profile.selection_layer + 1;
   profile.chosen = result.choice().chosen;
+  profile.last_layers = result.choice().last_layers;
   if (early) {
     profile.early = options.early;
     profile.early_heads = early->choice().chosen;

@@ -30,6 +30,7 @@ struct CalibrateOptions {
   int folds = 5;
   // Heads for an early drop are chosen too: by their recall at its rate. Rate 1: none.
   EarlyDrop early;
+  bool rule = false;     // the published rule may be chosen, where no heads are better
   int first_layer = -1;  // of the profile; -1: after the selection layer
 
   int last_layer() const { return layers.back(); }

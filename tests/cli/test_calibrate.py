@@ -111,7 +111,11 @@ def test_collections_of_older_versions_are_refused(made, prompts, model, tmp_pat
     content = bytearray(scores.read_bytes())
     content[8] = 1
     scores.write_bytes(content)
-    refused(*options, words=[scores.name, "its version is 1, this program reads 2", "another folder"])
+    done = run_claa(*options)  # after the progress of collecting 'short' in vain
+    complaint = done.stderr.decode().splitlines()[-1]
+    assert done.returncode == 2 and done.stdout == b"" and complaint.startswith("claa: ")
+    for word in (scores.name, "its version is 1, this program reads 2", "another folder"):
+        assert word in complaint
 
 
 def trace(model, *options):
@@ -187,6 +191,42 @@ def test_early_drop_and_quality(made, prompts, model, tmp_path, refused):
     refused(*ask, "fast", "--keep", "0.2", words=["--quality"])
 
 
+def test_published_rule_as_a_profile(made, prompts, model, tmp_path, refused):
+    """With a budget of everything no heads are better."""
+    output, _ = made
+    rule = tmp_path / "rule.json"
+    options = ["calibrate", "-m", model, "--prompts", prompts, *SHORT, "-o", rule, "--budget", 1, "--rule"]
+    done = run_claa(*options)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"chosen: layer 9, window 16, kernel 7, maximum, n 1\n" in done.stdout
+    profile = json.loads(rule.read_text())
+    assert profile["claa_profile"] == 2 and profile["last_layers"] == 1 and "heads" not in profile
+    assert profile["calibration"]["chosen"]["last_layers"] == 1
+    refused(*options, "--early", "4:0.5", words=["early drop needs heads", "--rule"])
+
+    used = trace(model, "--profile", rule)
+    assert used["profile"] == str(rule) and used["params"]["heads"] == "" and used["params"]["last_layers"] == "1"
+    by_hand = trace(model, "--profile", "none", *(word for name in ("window", "kernel", "selection_layer", "first_layer", "last_layers")
+                                                 for word in ("--set", f"{name}={profile[name]}")))
+    assert by_hand["selected"] == used["selected"] and by_hand["logits_top"] == used["logits_top"]
+    assert trace(model, "--profile", rule, "--set", "last_layers=2")["params"]["last_layers"] == "2"
+    assert trace(model, "--profile", rule, "--set", "aggregator=sum")["params"]["aggregator"] == "sum"
+    ask = ["run", "-m", model, "-n", 1, ASK * 20, "--profile", rule]
+    assert f"[claa: profile {rule}, kept".encode() in run_claa(*ask, "--method", "claa").stderr
+    assert f"[claa: profile {rule}, kept".encode() in run_claa(*ask, "--quality", "faithful").stderr
+    refused(*ask, "--quality", "balanced", words=["profile with chosen heads", "rule.json", "faithful"])
+    refused(*ask, "--quality", "fast", words=["early drop", "rule.json"])
+    refused(*ask, "--method", "claa", "--set", "mass=0.7", words=["mass needs heads", "profile with heads"])
+    (tmp_path / "m.gguf").symlink_to(model.resolve())
+    (tmp_path / "m.profile.json").write_text(rule.read_text())
+    assert trace(tmp_path / "m.gguf")["params"]["last_layers"] == "1"
+    own = trace(tmp_path / "m.gguf", "--set", "last_layers=2")
+    assert own["profile"] == "" and own["params"]["window"] == "8"
+    profile["last_layers"] = 99
+    rule.write_text(json.dumps(profile))
+    refused(*ask, "--method", "claa", words=["rule.json", "'last_layers' must be an integer from 1 to 10, not 99"])
+
+
 def test_refused_profiles(refused, made, model, tmp_path):
     output, _ = made
     text = output.read_text()
@@ -202,7 +242,7 @@ def test_refused_profiles(refused, made, model, tmp_path):
     refused(*ask, tmp_path / "missing.json", words=["missing.json"])
     (tmp_path / "cut.json").write_text(text[:len(text) // 2])
     refused(*ask, tmp_path / "cut.json", words=["cut.json", "not a whole JSON object"])
-    refused(*ask, lie(lambda p: p.update(claa_profile=2)), words=["its version is 2"])
+    refused(*ask, lie(lambda p: p.update(claa_profile=3)), words=["its version is 3"])
     refused(*ask, lie(lambda p: p["heads"][0].update(head=9)), words=["'head' must be an integer from 0 to 8, not 9"])
     refused(*ask, lie(lambda p: p["heads"][0].update(weight=-1)), words=["weight must be a positive number"])
     refused(*ask, lie(lambda p: p["heads"][0].update(weight=float("nan"))), words=["not a whole JSON object"])

@@ -164,6 +164,28 @@ TEST_F(Calibration, ChoosesAmongWindowsAndKernels) {
   EXPECT_EQ(profile.kernel, result.choice().scores.kernel);
 }
 
+// On request the rule may win; it does where heads are no better.
+TEST_F(Calibration, MakesAProfileOfTheRule) {
+  CalibrateOptions options = *options_;
+  options.rule = true;
+  SelectionOptions selection;
+  selection.layers = {6};
+  selection.most_heads = 1;
+  SelectionResult result =
+      choose_heads(*collected_, options, options.kinds(), selection, 1.0, folder_->path());
+  EXPECT_EQ(result.choice().heads, 0) << "every ranking finds everything within a budget of all";
+  EXPECT_EQ(result.chosen, choose_candidate(result.candidates, true));
+  const Profile profile = make_profile(engine_->model(), options, *collected_, result, {});
+  EXPECT_TRUE(profile.chosen.empty());
+  EXPECT_EQ(profile.last_layers, result.choice().last_layers);
+  EXPECT_EQ(profile.selection_layer, 6);
+  EXPECT_EQ(profile.calibration.at("chosen").as_object().at("last_layers"), profile.last_layers);
+  EXPECT_NO_THROW(parse_profile(boost::json::serialize(to_json(profile)), "p"));
+  options.early = {2, 0.5};
+  expect_error(ErrorCode::kInvalidArgument, "early drop needs heads",
+               [&] { set_candidates(options, engine_->model()); });
+}
+
 // The picture shows the recall of each head alone, of the kind that was chosen.
 TEST_F(Calibration, HeadRecallIsThatOfTheKind) {
   const ScoreKind kind{20, 7};
