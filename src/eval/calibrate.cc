@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <stdexcept>
 
 #include "claa/version.h"
 #include "core/check.h"
@@ -371,12 +372,19 @@ std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPro
                                                   const CalibrateOptions& options, const ScoreKind& kind) {
   const std::vector<ScoreKind> kinds = options.kinds();
   const auto at = static_cast<size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
-  std::vector<std::vector<double>> mean = collected.front().head_recall.at(at);
-  for (size_t i = 1; i < collected.size(); ++i) {
-    for (size_t layer = 0; layer < mean.size(); ++layer) {
-      for (size_t h = 0; h < mean[layer].size(); ++h)
-        mean[layer][h] += collected[i].head_recall.at(at).at(layer).at(h);
+  std::vector<std::vector<double>> mean;
+  try {
+    mean = collected.front().head_recall.at(at);
+    for (size_t i = 1; i < collected.size(); ++i) {
+      for (size_t layer = 0; layer < mean.size(); ++layer) {
+        for (size_t h = 0; h < mean[layer].size(); ++h)
+          mean[layer][h] += collected[i].head_recall.at(at).at(layer).at(h);
+      }
     }
+  } catch (const std::out_of_range&) {
+    fail(ErrorCode::kCorruptFile,
+         "the field 'head_recall' of the calibration's prompts differs in shape; collect again in another "
+         "folder");
   }
   for (std::vector<double>& layer : mean) {
     for (double& value : layer) value /= static_cast<double>(collected.size());

@@ -56,7 +56,8 @@ boost::json::object to_json(const CollectedPrompt& prompt);
 CollectedPrompt collected_from_json(const boost::json::object& json);
 
 // Sorts the candidates, and fills the layers in where there are none: half of the depth, as the paper, and
-// three fifths. Throws Error{kInvalidArgument} for layers that the model lacks or cannot select at.
+// three fifths. Throws Error{kInvalidArgument} for layers that the model lacks or cannot select at, and for
+// an early drop that comes too late, or where no heads might be chosen.
 void set_candidates(CalibrateOptions& options, const ModelSummary& model);
 // Runs the prompt and its answer, and writes the scores of the layers up to the last candidate to
 // `folder`/`file`. Memory: these scores as half floats. Throws Error{kContextExceeded}; {kInvalidArgument}
@@ -68,9 +69,9 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
 // Name of the file of a prompt's scores: of its content, so that a changed prompt is collected anew.
 std::string scores_file(const StudyPrompt& prompt);
 
-// Reads the scores of what was collected, made one of options.kinds(); a ranking may name
-// `budget`, a rate, of the tokens. All kinds are measured by the same tokens: those before the widest window.
-// Throws Error{kCorruptFile} for files that do not belong to the prompts.
+// Reads the scores of what was collected, of one of options.kinds(); a ranking may name `budget`, a rate, of
+// the tokens. All kinds are measured by the same tokens: those before the widest window. Throws
+// Error{kCorruptFile} for files that do not belong to the prompts.
 std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt>& collected,
                                                const CalibrateOptions& options, const ScoreKind& kind,
                                                double budget, const std::filesystem::path& folder);
@@ -98,7 +99,8 @@ Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
                      const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
                      const std::optional<SelectionResult>& early);
 
-// Mean over the prompts, [layers][query heads], of one kind of scores.
+// Mean over the prompts, [layers][query heads], of one kind of scores. Throws Error{kCorruptFile} where
+// prompts have different shapes.
 std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected,
                                                   const CalibrateOptions& options, const ScoreKind& kind);
 

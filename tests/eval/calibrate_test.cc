@@ -200,6 +200,11 @@ TEST_F(Calibration, HeadRecallIsThatOfTheKind) {
   }
   EXPECT_NEAR(mean.at(5).at(3), sum / 3, 0.05);  // rounding to halves
   EXPECT_NE(mean, mean_head_recall(*collected_, *options_, {8, 7}));
+  std::vector<CollectedPrompt> damaged = *collected_;
+  damaged[1].head_recall[2].pop_back();  // a layer less
+  expect_error(ErrorCode::kCorruptFile, "'head_recall'", [&] { mean_head_recall(damaged, *options_, kind); });
+  damaged[0].head_recall.clear();
+  expect_error(ErrorCode::kCorruptFile, "'head_recall'", [&] { mean_head_recall(damaged, *options_, kind); });
 }
 
 TEST_F(Calibration, RefusesScoresOfOtherSettings) {
