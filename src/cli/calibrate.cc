@@ -1,5 +1,6 @@
-// claa calibrate: which query heads of a model find what its answers need, and from which layer on. What was
-// collected is kept prompt by prompt, so that a run that was stopped goes on where it was.
+// claa calibrate: which query heads of a model find what its answers need, and from which layer on, or
+// whether the maximum over all of them does. What was collected is kept prompt by prompt, so that a run that
+// was stopped goes on where it was.
 #include "eval/calibrate.h"
 
 #include <fmt/format.h>
@@ -87,24 +88,53 @@ std::string percent(const eval::Moments& moments) {
   return fmt::format("{:.1f} ± {:.1f}", 100 * moments.mean, 100 * moments.standard_error);
 }
 
-void print_result(const eval::SelectionResult& result, double budget, const std::vector<LayerHead>& heads) {
+// "3 picks" or "maximum of 2 layers".
+std::string chooser(const eval::Candidate& candidate) {
+  if (candidate.heads == 0) return fmt::format("maximum, n {}", candidate.last_layers);
+  return fmt::format("{} picks", candidate.heads);
+}
+
+// The published rule and, of the heads, the best at the same layer with the same scores, group by group.
+void print_groups(const eval::SelectionResult& result, const std::vector<eval::CollectedPrompt>& collected) {
+  const auto groups = eval::recall_by_group(result.choice(), collected);
+  if (groups.size() < 2) return;
+  std::cout << "\n| layer | window | kernel | tokens by |";
+  for (const auto& [name, recall] : groups) std::cout << fmt::format(" {} ({}) |", name, recall.n);
+  std::cout << "\n|---:|---:|---:|:---|";
+  for (size_t i = 0; i < groups.size(); ++i) std::cout << "---:|";
+  std::cout << "\n";
+  for (const eval::Candidate* candidate : eval::to_compare(result)) {
+    std::cout << fmt::format("| {} | {} | {} | {} |", candidate->layer, candidate->scores.window,
+                             candidate->scores.kernel, chooser(*candidate));
+    for (const auto& [name, recall] : eval::recall_by_group(*candidate, collected))
+      std::cout << fmt::format(" {} |", percent(recall));
+    std::cout << "\n";
+  }
+}
+
+void print_result(const eval::SelectionResult& result, double budget,
+                  const std::vector<eval::CollectedPrompt>& collected) {
   std::cout << fmt::format("recall, %, of the oracle's best tokens among {:g} % of the prompt\n\n",
                            100 * budget)
-            << "| selection layer | picks | selected on | prompts left out | groups left out |\n"
-               "|---:|---:|---:|---:|---:|\n";
+            << "| layer | window | kernel | tokens by | selected on | prompts left out | groups left out |\n"
+               "|---:|---:|---:|:---|---:|---:|---:|\n";
   for (const eval::Candidate& candidate : result.candidates) {
-    std::cout << fmt::format("| {} | {} | {:.1f} | {} | {} |\n", candidate.layer, candidate.heads,
+    std::cout << fmt::format("| {} | {} | {} | {} | {:.1f} | {} | {} |\n", candidate.layer,
+                             candidate.scores.window, candidate.scores.kernel, chooser(candidate),
                              100 * candidate.selected_on, percent(candidate.prompts_left_out),
                              percent(candidate.groups_left_out));
   }
-  const eval::Candidate& chosen = result.candidates[result.chosen];
-  std::cout << fmt::format("\nchosen: layer {}, {} picks: {}\n\n", chosen.layer, chosen.heads,
-                           show_heads(heads));
+  print_groups(result, collected);
+  const eval::Candidate& chosen = result.choice();
+  std::cout << fmt::format("\nchosen: layer {}, window {}, kernel {}, {}{}{}\n\n", chosen.layer,
+                           chosen.scores.window, chosen.scores.kernel, chooser(chosen),
+                           chosen.heads > 0 ? ": " : "", show_heads(chosen.chosen));
 }
 
 eval::SelectionResult select(const CalibrateCommand& command,
                              const std::vector<eval::CollectedPrompt>& collected,
-                             const std::vector<int>& layers, double budget) {
+                             std::span<const eval::ScoreKind> kinds, const std::vector<int>& layers,
+                             double budget) {
   eval::SelectionOptions selection;
   selection.most_heads = command.options.most_heads;
   selection.layers = layers;
@@ -114,19 +144,20 @@ eval::SelectionResult select(const CalibrateCommand& command,
   selection.on_selection = [&](size_t done, size_t total) {
     show_study_progress(done, total, done, clock.ms(), "selections of heads");
   };
-  eval::SelectionResult result = eval::choose_heads(
-      eval::selection_prompts(collected, command.options, budget, command.folder), selection);
+  eval::SelectionResult result =
+      eval::choose_heads(collected, command.options, kinds, selection, budget, command.folder);
   std::cerr << "\n";
   return result;
 }
 
-void draw_recall(const std::vector<eval::CollectedPrompt>& collected, const CalibrateCommand& command) {
+void draw_recall(const std::vector<eval::CollectedPrompt>& collected, const CalibrateCommand& command,
+                 const eval::ScoreKind& kind) {
   eval::HeatMap map;
   map.title = fmt::format("Recall of the oracle's best {:g} %", 100 * command.options.oracle_best);
   map.x_label = "query head";
   map.y_label = "layer";
   map.scale_label = fmt::format("recall among the head's best {:g} %", 100 * command.options.budget);
-  map.values = eval::mean_head_recall(collected);
+  map.values = eval::mean_head_recall(collected, command.options, kind);
   eval::draw(map, command.folder, "head_recall");
 }
 
@@ -145,19 +176,22 @@ void calibrate(CalibrateCommand& command) {
   if (!command.no_pictures) eval::run_gnuplot(command.folder, "/dev/null");  // is it there at all?
   Engine engine = command.model.load();
   const ModelSummary model = engine.model();
-  eval::set_layers(options, model);
+  eval::set_candidates(options, model);
   eval::StudyLog log(command.folder + "/collected.jsonl", configuration_json(command, model));
   if (!collect_all(engine, command, prompts, log)) throw Error(ErrorCode::kCancelled, "interrupted");
 
   const std::vector<eval::CollectedPrompt> collected = collected_of(log, prompts);
-  const eval::SelectionResult result = select(command, collected, options.layers, options.budget);
+  const eval::SelectionResult result =
+      select(command, collected, options.kinds(), options.layers, options.budget);
+  const eval::ScoreKind kind = result.choice().scores;
   std::optional<eval::SelectionResult> at_early;
-  if (!early.empty()) at_early = select(command, collected, {early.front().layer}, early.front().rate);
+  if (!early.empty())
+    at_early = select(command, collected, {{kind}}, {early.front().layer}, early.front().rate);
   const eval::Profile profile = eval::make_profile(model, options, collected, result, at_early);
   eval::write_profile(command.output, profile);
-  print_result(result, options.budget, profile.chosen);
-  if (at_early) print_result(*at_early, options.early.rate, profile.early_heads);
-  if (!command.no_pictures) draw_recall(collected, command);
+  print_result(result, options.budget, collected);
+  if (at_early) print_result(*at_early, options.early.rate, collected);
+  if (!command.no_pictures) draw_recall(collected, command, kind);
   std::cout << fmt::format("{} prompts: {}\n", collected.size(), command.output);
 }
 
@@ -165,8 +199,17 @@ void add_numbers(CLI::App& sub, eval::CalibrateOptions& options) {
   const auto count = [&](const char* name, int64_t& value, const char* help, int64_t most) {
     sub.add_option(name, value, help)->check(CLI::Range(int64_t{1}, most))->capture_default_str();
   };
-  count("--window", options.window, "last prompt queries that observe", 4096);
-  count("--kernel", options.kernel, "average pooling of the heads' scores", 4095);
+  const auto candidates = [&](const char* name, std::vector<int64_t>& values, const char* help,
+                              int64_t most) {
+    sub.add_option(name, values, help)
+        ->delimiter(',')
+        ->check(CLI::Range(int64_t{1}, most))
+        ->capture_default_str();
+  };
+  candidates("--window", options.windows,
+             "candidates for the number of last prompt queries that observe, separated by commas", 4096);
+  candidates("--kernel", options.kernels,
+             "candidates for the average pooling of the heads' scores, separated by commas", 4095);
   count("--oracle-kernel", options.oracle_kernel, "average pooling of the oracle's scores", 4095);
   count("-n,--max-tokens,--answer-tokens", options.answer_tokens, "longest answer of the model's own", 65536);
   sub.add_option("--heads", options.most_heads, "most picks; one head may be picked several times")
@@ -208,6 +251,8 @@ void add_calibrate(CLI::App& app) {
   add_numbers(*sub, command->options);
   sub->add_option("--early", command->early,
                   "LAYER:RATE of a drop before the selection layer, for which heads are chosen too");
+  sub->add_flag("--rule", command->options.rule,
+                "the published maximum over all heads may be chosen too, where no heads are better");
   sub->add_flag("--own-answers", command->own_answers,
                 "the model's own answers, also where a prompt has the right one");
   sub->add_flag("--no-pictures", command->no_pictures, "no picture of the heads' recall");

@@ -1,4 +1,4 @@
-// --profile: which query heads claa chooses by, from a file, from next to the model or from the program.
+// --profile: what claa chooses by, from a file, from next to the model or from the program.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace claa::cli {
 namespace {
 
-// What a profile decides, and what it puts out of use.
+// What a profile decides, and what one with heads puts out of use.
 constexpr std::array<std::string_view, 7> kDecided = {"heads",   "early_heads",     "window",     "kernel",
                                                       "pooling", "selection_layer", "first_layer"};
 constexpr std::array<std::string_view, 2> kUnused = {"last_layers", "aggregator"};
@@ -78,10 +78,10 @@ ProfileChoice choose_profile(const std::string& wanted, const std::string& metho
   }
   if (wanted == "none") return {given, "", "no profile"};
   if (wanted == "auto") return automatic(given, model_path);
-  if (const std::string* name = first_given(given, kUnused)) {
+  const eval::Profile profile = eval::read_profile(wanted);
+  if (const std::string* name = first_given(given, kUnused); name != nullptr && !profile.chosen.empty()) {
     fail(ErrorCode::kInvalidArgument, "{} has no effect with a profile; leave out one of them", *name);
   }
-  const eval::Profile profile = eval::read_profile(wanted);
   if (model_path.empty()) {
     fail(ErrorCode::kInvalidArgument, "the profile '{}' needs the model that it was made for; give -m",
          wanted);
@@ -91,10 +91,9 @@ ProfileChoice choose_profile(const std::string& wanted, const std::string& metho
 }
 
 void add_profile_option(CLI::App& app, std::string& profile) {
-  app.add_option(
-         "--profile", profile,
-         "which heads claa chooses by: a file of 'claa calibrate'; auto: MODEL.profile.json next to the "
-         "model, or a bundled one; or none")
+  app.add_option("--profile", profile,
+                 "what claa chooses by: a file of 'claa calibrate'; auto: MODEL.profile.json next to the "
+                 "model, or a bundled one; or none")
       ->capture_default_str();
 }
 
@@ -105,6 +104,13 @@ ProfileChoice MethodOptions::fill(Request& request, const std::string& model_pat
          "--quality {} needs a profile of the model, and there is none; make one with 'claa calibrate', or "
          "use --method and --keep",
          quality);
+  }
+  if (quality == "balanced" && choice.params.count("heads") == 0) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "--quality balanced needs a profile with chosen heads, and '{}' has none; use --quality faithful, or "
+        "make one with 'claa calibrate' without --rule",
+        choice.profile);
   }
   if (quality == "fast") {
     if (choice.early_drops.empty()) {

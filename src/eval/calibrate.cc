@@ -4,11 +4,13 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <stdexcept>
 
 #include "claa/version.h"
 #include "core/check.h"
 #include "core/fingerprint.h"
 #include "eval/head_scores.h"
+#include "eval/pooled_scores.h"
 #include "tokenizer/utf8.h"
 
 namespace claa::eval {
@@ -20,41 +22,65 @@ namespace json = boost::json;
 class HeadCollector {
  public:
   HeadCollector(const CalibrateOptions& options, const ModelSummary& model, int64_t tokens)
-      : options_(options), heads_(static_cast<int>(model.heads)), writer_(heads_, tokens - options.window) {}
+      : options_(options),
+        ranked_(tokens - options.widest_window()),
+        writer_(static_cast<int>(model.heads), static_cast<int>(model.kv_heads), tokens, options.windows),
+        best_(options.windows.size() * options.kernels.size()) {}
 
   void observe(LayerView& view) {
-    ScoreSpec spec;
-    spec.window = options_.window;
-    spec.kernel = options_.kernel;
-    spec.group = spec.heads = Reduce::kKeep;
-    spec.normalize_heads = true;
-    const Scores scores = view.scores(spec);
-    const std::vector<float> values = scores.to_host();
-    if (view.layer() <= options_.last_layer()) writer_.add_layer(values);
-    std::vector<std::vector<int32_t>>& best = best_.emplace_back();
-    const auto tokens = static_cast<size_t>(scores.tokens());
-    for (size_t h = 0; h < static_cast<size_t>(heads_); ++h) {
-      best.push_back(top_indices(std::span(values).subspan(h * tokens, tokens),
-                                 share(scores.tokens(), options_.budget)));
+    for (size_t w = 0; w < options_.windows.size(); ++w) {
+      ScoreSpec spec;
+      spec.window = options_.windows[w];
+      spec.pool = PoolKind::kNone;
+      spec.group = spec.heads = Reduce::kKeep;
+      const Scores scores = view.scores(spec);
+      const std::vector<float> values = scores.to_host();
+      if (view.layer() <= options_.last_layer()) writer_.add_layer(w, values);
+      for (size_t k = 0; k < options_.kernels.size(); ++k)
+        remember_best(values, scores.rows(), options_.kernels[k], best_[w * options_.kernels.size() + k]);
     }
   }
 
-  std::vector<std::vector<double>> recalls_of(const std::vector<int32_t>& wanted) const {
-    std::vector<std::vector<double>> recalls;
-    for (const std::vector<std::vector<int32_t>>& layer : best_) {
+  std::vector<std::vector<std::vector<double>>> recalls_of(const std::vector<int32_t>& wanted) const {
+    std::vector<std::vector<std::vector<double>>> recalls;
+    for (const std::vector<Layer>& layers : best_) {
       recalls.emplace_back();
-      for (const std::vector<int32_t>& best : layer) recalls.back().push_back(recall(wanted, best));
+      for (const Layer& layer : layers) {
+        recalls.back().emplace_back();
+        for (const std::vector<int32_t>& best : layer) recalls.back().back().push_back(recall(wanted, best));
+      }
     }
     return recalls;
   }
   const HeadScoresWriter& writer() const { return writer_; }
 
  private:
+  using Layer = std::vector<std::vector<int32_t>>;  // by head: indices
+
+  void remember_best(std::span<const float> values, int64_t heads, int64_t kernel, std::vector<Layer>& to) {
+    const size_t tokens = values.size() / static_cast<size_t>(heads);
+    Layer& best = to.emplace_back();
+    std::vector<float> row, scratch;
+    for (size_t h = 0; h < static_cast<size_t>(heads); ++h) {
+      const std::span<const float> of_head = values.subspan(h * tokens, tokens);
+      row.assign(of_head.begin(), of_head.end());
+      pool_row(row, kernel, scratch);
+      best.push_back(
+          top_indices(std::span(row).first(static_cast<size_t>(ranked_)), share(ranked_, options_.budget)));
+    }
+  }
+
   const CalibrateOptions& options_;
-  int heads_;
+  int64_t ranked_;
   HeadScoresWriter writer_;
-  std::vector<std::vector<std::vector<int32_t>>> best_;  // [layers][heads], indices
+  std::vector<std::vector<Layer>> best_;  // [kinds][layers]
 };
+
+template <class T>
+void sort_unique(std::vector<T>& values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
 
 const json::value& field(const json::object& object, const char* name) {
   const json::value* value = object.if_contains(name);
@@ -67,17 +93,42 @@ json::object moments_json(const Moments& moments) {
   return {{"mean", moments.mean}, {"standard_error", moments.standard_error}, {"n", moments.n}};
 }
 
-void add_candidates(json::object& to, const SelectionResult& result) {
-  json::array candidates;
-  for (const Candidate& candidate : result.candidates) {
-    candidates.push_back(json::object{{"selection_layer", candidate.layer},
-                                      {"picks", candidate.heads},
-                                      {"recall_selected_on", candidate.selected_on},
-                                      {"recall_prompts_left_out", moments_json(candidate.prompts_left_out)},
-                                      {"recall_groups_left_out", moments_json(candidate.groups_left_out)}});
+json::object candidate_json(const Candidate& candidate) {
+  json::object json{{"selection_layer", candidate.layer},
+                    {"window", candidate.scores.window},
+                    {"kernel", candidate.scores.kernel}};
+  if (candidate.heads == 0) {
+    json["last_layers"] = candidate.last_layers;
+    json["recall"] = moments_json(candidate.prompts_left_out);
+  } else {
+    json["picks"] = candidate.heads;
+    json["recall_selected_on"] = candidate.selected_on;
+    json["recall_prompts_left_out"] = moments_json(candidate.prompts_left_out);
+    json["recall_groups_left_out"] = moments_json(candidate.groups_left_out);
   }
-  to["chosen"] = candidates[result.chosen];
-  to["candidates"] = std::move(candidates);
+  return json;
+}
+
+json::object groups_json(const Candidate& candidate, const std::vector<CollectedPrompt>& collected) {
+  json::object groups;
+  for (const auto& [name, recall] : recall_by_group(candidate, collected))
+    groups[replace_invalid_utf8(name)] = moments_json(recall);
+  return groups;
+}
+
+void add_candidates(json::object& to, const SelectionResult& result,
+                    const std::vector<CollectedPrompt>& collected) {
+  json::array heads, rules;
+  for (const Candidate& candidate : result.candidates) {
+    json::object json = candidate_json(candidate);
+    if (candidate.heads == 0) json["recall_by_group"] = groups_json(candidate, collected);
+    (candidate.heads == 0 ? rules : heads).push_back(std::move(json));
+  }
+  json::object chosen = candidate_json(result.choice());
+  chosen["recall_by_group"] = groups_json(result.choice(), collected);
+  to["chosen"] = std::move(chosen);
+  to["candidates"] = std::move(heads);
+  to["published_rule"] = std::move(rules);
 }
 
 json::object calibration_json(const CalibrateOptions& options, const std::vector<CollectedPrompt>& collected,
@@ -96,10 +147,10 @@ json::object calibration_json(const CalibrateOptions& options, const std::vector
   json::object by_group;
   for (const auto& [name, count] : groups) by_group[replace_invalid_utf8(name)] = count;
   calibration["groups"] = std::move(by_group);
-  add_candidates(calibration, result);
+  add_candidates(calibration, result, collected);
   if (early) {
     json::object at{{"layer", options.early.layer}, {"rate", options.early.rate}};
-    add_candidates(at, *early);
+    add_candidates(at, *early, collected);
     calibration["early"] = std::move(at);
   }
   return calibration;
@@ -107,9 +158,18 @@ json::object calibration_json(const CalibrateOptions& options, const std::vector
 
 }  // namespace
 
+std::vector<ScoreKind> CalibrateOptions::kinds() const {
+  std::vector<ScoreKind> kinds;
+  for (const int64_t window : windows) {
+    for (const int64_t kernel : kernels) kinds.push_back({window, kernel});
+  }
+  return kinds;
+}
+
 json::object CalibrateOptions::collection() const {
-  return {{"window", window},
-          {"kernel", kernel},
+  return {{"score_files", kHeadScoresVersion},
+          {"windows", json::array(windows.begin(), windows.end())},
+          {"kernels", json::array(kernels.begin(), kernels.end())},
           {"oracle_kernel", oracle_kernel},
           {"answer_tokens", answer_tokens},
           {"answer", use_gold ? "gold where there is one" : "own"},
@@ -119,9 +179,6 @@ json::object CalibrateOptions::collection() const {
 }
 
 json::object to_json(const CollectedPrompt& prompt) {
-  json::array recall;
-  for (const std::vector<double>& layer : prompt.head_recall)
-    recall.push_back(json::array(layer.begin(), layer.end()));
   return {{"id", replace_invalid_utf8(prompt.id)},
           {"group", replace_invalid_utf8(prompt.group)},
           {"tokens", prompt.tokens},
@@ -129,7 +186,7 @@ json::object to_json(const CollectedPrompt& prompt) {
           {"answer", replace_invalid_utf8(prompt.answer)},
           {"file", prompt.file},
           {"wanted", json::array(prompt.wanted.begin(), prompt.wanted.end())},
-          {"head_recall", std::move(recall)}};
+          {"head_recall", json::value_from(prompt.head_recall)}};
 }
 
 CollectedPrompt collected_from_json(const json::object& object) {
@@ -142,7 +199,8 @@ CollectedPrompt collected_from_json(const json::object& object) {
     prompt.answer = json::value_to<std::string>(field(object, "answer"));
     prompt.file = json::value_to<std::string>(field(object, "file"));
     prompt.wanted = json::value_to<std::vector<int32_t>>(field(object, "wanted"));
-    prompt.head_recall = json::value_to<std::vector<std::vector<double>>>(field(object, "head_recall"));
+    prompt.head_recall =
+        json::value_to<std::vector<std::vector<std::vector<double>>>>(field(object, "head_recall"));
   } catch (const boost::system::system_error& error) {
     fail(ErrorCode::kCorruptFile, "a line of the calibration has a field of the wrong type: {}",
          error.what());
@@ -150,20 +208,25 @@ CollectedPrompt collected_from_json(const json::object& object) {
   return prompt;
 }
 
-void set_layers(CalibrateOptions& options, const ModelSummary& model) {
+void set_candidates(CalibrateOptions& options, const ModelSummary& model) {
   std::vector<int>& layers = options.layers;
   if (layers.empty()) {
     const int depth = static_cast<int>(model.layers), last = std::max(0, depth - 2);
     layers = {std::clamp(depth / 2 - 1, 0, last), std::min(depth * 3 / 5, last)};
   }
-  std::sort(layers.begin(), layers.end());
-  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  sort_unique(layers);
+  sort_unique(options.windows);
+  sort_unique(options.kernels);
   for (const int layer : options.layers) {
     if (layer < 0 || layer >= model.layers - 1) {
       fail(ErrorCode::kInvalidArgument,
            "layer {} cannot be a selection layer of a model of {} layers; choose 0..{}", layer, model.layers,
            model.layers - 2);
     }
+  }
+  if (options.early.rate < 1 && options.rule) {
+    fail(ErrorCode::kInvalidArgument,
+         "an early drop needs heads, which the published rule has none of; leave out --early or --rule");
   }
   if (options.early.rate < 1 && options.early.layer >= layers.front()) {
     fail(ErrorCode::kInvalidArgument,
@@ -179,14 +242,14 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
   OracleRequest request = oracle_request(prompt, options.use_gold, options.answer_tokens, cancel);
   request.kernel = options.oracle_kernel;
   const auto tokens = static_cast<int64_t>(engine.tokenize(request.request).size());
-  if (tokens < 2 * options.window) {
+  if (tokens < 2 * options.widest_window()) {
     fail(ErrorCode::kInvalidArgument, "prompt '{}' has {} tokens, fewer than two windows of {}", prompt.id,
-         tokens, options.window);
+         tokens, options.widest_window());
   }
   HeadCollector collector(options, engine.model(), tokens);
   request.on_layer = [&](LayerView& view) { collector.observe(view); };
   const OracleResult oracle = engine.oracle(request);
-  const int64_t ranked = tokens - options.window;
+  const int64_t ranked = tokens - options.widest_window();
   CollectedPrompt result;
   result.id = prompt.id;
   result.group = prompt.group;
@@ -211,24 +274,76 @@ std::string scores_file(const StudyPrompt& prompt) {
 }
 
 std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt>& collected,
-                                               const CalibrateOptions& options, double budget,
-                                               const std::filesystem::path& folder) {
+                                               const CalibrateOptions& options, const ScoreKind& kind,
+                                               double budget, const std::filesystem::path& folder) {
+  const auto window = static_cast<size_t>(
+      std::find(options.windows.begin(), options.windows.end(), kind.window) - options.windows.begin());
+
   std::vector<SelectionPrompt> prompts;
   for (const CollectedPrompt& prompt : collected) {
     const std::string path = (folder / prompt.file).string();
-    auto scores = std::make_shared<HeadScoresFile>(path);
-    const int64_t tokens = scores->tokens();
+    const HeadScoresFile file(path);
+    const int64_t ranked = prompt.tokens - options.widest_window();
     const bool inside = !prompt.wanted.empty() && prompt.wanted.front() >= 0 &&
-                        prompt.wanted.back() < tokens &&
+                        prompt.wanted.back() < ranked &&
                         std::is_sorted(prompt.wanted.begin(), prompt.wanted.end());
-    if (!inside || tokens != prompt.tokens - options.window || scores->layers() != options.last_layer() + 1) {
+    if (!inside || file.tokens() != prompt.tokens || file.windows() != options.windows ||
+        file.layers() != options.last_layer() + 1) {
       fail(ErrorCode::kCorruptFile,
            "'{}' does not belong to prompt '{}' of {} tokens; collect again in another folder", path,
            prompt.id, prompt.tokens);
     }
-    prompts.push_back({std::move(scores), prompt.wanted, share(tokens, budget), prompt.group});
+    prompts.push_back({std::make_shared<PooledScores>(file, window, kind.kernel, ranked), prompt.wanted,
+                       share(ranked, budget), prompt.group});
   }
   return prompts;
+}
+
+SelectionResult choose_heads(const std::vector<CollectedPrompt>& collected, const CalibrateOptions& options,
+                             std::span<const ScoreKind> kinds, const SelectionOptions& selection,
+                             double budget, const std::filesystem::path& folder) {
+  SelectionResult result;
+  size_t finished = 0;
+  SelectionOptions of_kind = selection;
+  of_kind.on_selection = [&](size_t done, size_t total) {
+    if (selection.on_selection) selection.on_selection(finished * total + done, kinds.size() * total);
+  };
+  for (const ScoreKind& kind : kinds) {
+    const auto prompts = selection_prompts(collected, options, kind, budget, folder);
+    for (Candidate& candidate : validate_heads(prompts, of_kind)) {
+      candidate.scores = kind;
+      result.candidates.push_back(std::move(candidate));
+    }
+    ++finished;
+  }
+  result.chosen = choose_candidate(result.candidates, options.rule);
+  return result;
+}
+
+std::vector<const Candidate*> to_compare(const SelectionResult& result) {
+  std::vector<const Candidate*> compared;
+  double best = 0;  // of the heads that were listed last
+  for (const Candidate& candidate : result.candidates) {
+    const double recall = moments(candidate.judged_by).mean;
+    const bool rival = !compared.empty() && candidate.heads > 0 && compared.back()->heads > 0 &&
+                       candidate.layer == compared.back()->layer &&
+                       candidate.scores == compared.back()->scores;
+    if (rival && recall <= best) continue;
+    if (rival) compared.pop_back();
+    compared.push_back(&candidate);
+    best = recall;
+  }
+  return compared;
+}
+
+std::map<std::string, Moments> recall_by_group(const Candidate& candidate,
+                                               const std::vector<CollectedPrompt>& collected) {
+  std::map<std::string, std::vector<double>> recalls;
+  for (size_t i = 0; i < collected.size(); ++i)
+    recalls[collected[i].group].push_back(candidate.judged_by.at(i));
+  std::map<std::string, Moments> groups;
+  for (const auto& [name, values] : recalls) groups[name] = moments(values);
+  return groups;
 }
 
 Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
@@ -239,26 +354,37 @@ Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
   profile.model_fingerprint = model.fingerprint;
   profile.layers = static_cast<int>(model.layers);
   profile.heads = static_cast<int>(model.heads);
-  profile.window = options.window;
-  profile.kernel = options.kernel;
-  profile.selection_layer = result.candidates[result.chosen].layer;
+  profile.window = result.choice().scores.window;
+  profile.kernel = result.choice().scores.kernel;
+  profile.selection_layer = result.choice().layer;
   profile.first_layer = options.first_layer >= 0 ? options.first_layer : profile.selection_layer + 1;
-  profile.chosen = result.heads;
+  profile.chosen = result.choice().chosen;
+  profile.last_layers = result.choice().last_layers;
   if (early) {
     profile.early = options.early;
-    profile.early_heads = early->heads;
+    profile.early_heads = early->choice().chosen;
   }
   profile.calibration = calibration_json(options, collected, result, early);
   return profile;
 }
 
-std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected) {
-  std::vector<std::vector<double>> mean = collected.front().head_recall;
-  for (size_t i = 1; i < collected.size(); ++i) {
-    for (size_t layer = 0; layer < mean.size(); ++layer) {
-      for (size_t h = 0; h < mean[layer].size(); ++h)
-        mean[layer][h] += collected[i].head_recall.at(layer).at(h);
+std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected,
+                                                  const CalibrateOptions& options, const ScoreKind& kind) {
+  const std::vector<ScoreKind> kinds = options.kinds();
+  const auto at = static_cast<size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
+  std::vector<std::vector<double>> mean;
+  try {
+    mean = collected.front().head_recall.at(at);
+    for (size_t i = 1; i < collected.size(); ++i) {
+      for (size_t layer = 0; layer < mean.size(); ++layer) {
+        for (size_t h = 0; h < mean[layer].size(); ++h)
+          mean[layer][h] += collected[i].head_recall.at(at).at(layer).at(h);
+      }
     }
+  } catch (const std::out_of_range&) {
+    fail(ErrorCode::kCorruptFile,
+         "the field 'head_recall' of the calibration's prompts differs in shape; collect again in another "
+         "folder");
   }
   for (std::vector<double>& layer : mean) {
     for (double& value : layer) value /= static_cast<double>(collected.size());

@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,21 +17,25 @@
 namespace claa::eval {
 
 struct CalibrateOptions {
-  int64_t window = 64;         // observers
-  int64_t kernel = 21;         // average pooling of the heads' scores
-  int64_t oracle_kernel = 13;  // of the oracle's (methods.md 8)
-  int64_t answer_tokens = 64;  // longest answer of the model's own
-  bool use_gold = true;        // the right answer, teacher forced, where a prompt has one
-  double oracle_best = 0.05;   // the oracle's tokens that heads should find,
-  double budget = 0.2;         // among this share of their own
-  std::vector<int> layers;     // candidates for the selection layer, ascending; see set_layers()
+  // Candidates, each window with each kernel; ascending, see set_candidates().
+  std::vector<int64_t> windows{64};  // observers
+  std::vector<int64_t> kernels{21};  // average pooling of the heads' scores
+  int64_t oracle_kernel = 13;        // of the oracle's (methods.md 8)
+  int64_t answer_tokens = 64;        // longest answer of the model's own
+  bool use_gold = true;              // the right answer, teacher forced, where a prompt has one
+  double oracle_best = 0.05;         // the oracle's tokens that heads should find,
+  double budget = 0.2;               // among this share of their own
+  std::vector<int> layers;           // candidates for the selection layer, ascending; see set_candidates()
   int most_heads = 12;
   int folds = 5;
   // Heads for an early drop are chosen too: by their recall at its rate. Rate 1: none.
   EarlyDrop early;
+  bool rule = false;     // the published rule may be chosen, where no heads are better
   int first_layer = -1;  // of the profile; -1: after the selection layer
 
   int last_layer() const { return layers.back(); }
+  int64_t widest_window() const { return windows.back(); }
+  std::vector<ScoreKind> kinds() const;  // a window's kernels together
   // What the collected scores depend on: name and value, as the log carries them.
   boost::json::object collection() const;
 };
@@ -40,21 +45,23 @@ struct CollectedPrompt {
   std::string id, group;
   int64_t tokens = 0, answer_tokens = 0;
   std::string answer;
-  std::string file;                              // of the scores, in the folder of the study
-  std::vector<int32_t> wanted;                   // the oracle's best tokens, ascending
-  std::vector<std::vector<double>> head_recall;  // [layers][query heads], of each head alone
+  std::string file;             // of the scores, in the folder of the study
+  std::vector<int32_t> wanted;  // the oracle's best tokens, ascending
+  // Of each head alone: [kinds()][layers][query heads].
+  std::vector<std::vector<std::vector<double>>> head_recall;
 };
 
 boost::json::object to_json(const CollectedPrompt& prompt);
 // Throws Error{kCorruptFile} naming the field that is missing or of the wrong type.
 CollectedPrompt collected_from_json(const boost::json::object& json);
 
-// Sorts the candidates, or fills them in: half of the depth, as the paper, and three fifths. Throws
-// Error{kInvalidArgument} for layers that the model lacks or cannot select at.
-void set_layers(CalibrateOptions& options, const ModelSummary& model);
+// Sorts the candidates, and fills the layers in where there are none: half of the depth, as the paper, and
+// three fifths. Throws Error{kInvalidArgument} for layers that the model lacks or cannot select at, and for
+// an early drop that comes too late, or where no heads might be chosen.
+void set_candidates(CalibrateOptions& options, const ModelSummary& model);
 // Runs the prompt and its answer, and writes the scores of the layers up to the last candidate to
 // `folder`/`file`. Memory: these scores as half floats. Throws Error{kContextExceeded}; {kInvalidArgument}
-// for a prompt of less than two windows, where nothing is left to rank.
+// for a prompt of less than twice the widest window, where nothing is left to rank.
 CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const CalibrateOptions& options,
                                const std::filesystem::path& folder, const std::string& file,
                                const std::atomic<bool>* cancel);
@@ -62,16 +69,39 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
 // Name of the file of a prompt's scores: of its content, so that a changed prompt is collected anew.
 std::string scores_file(const StudyPrompt& prompt);
 
-// Opens the scores of what was collected; a ranking may name `budget`, a rate, of the tokens.
+// Reads the scores of what was collected, of one of options.kinds(); a ranking may name `budget`, a rate, of
+// the tokens. All kinds are measured by the same tokens: those before the widest window. Throws
+// Error{kCorruptFile} for files that do not belong to the prompts.
 std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt>& collected,
-                                               const CalibrateOptions& options, double budget,
-                                               const std::filesystem::path& folder);
+                                               const CalibrateOptions& options, const ScoreKind& kind,
+                                               double budget, const std::filesystem::path& folder);
+
+struct SelectionResult {
+  std::vector<Candidate> candidates;  // by kind of scores, layer
+  size_t chosen = 0;                  // index into candidates
+  const Candidate& choice() const { return candidates[chosen]; }
+};
+// Heads at `selection.layers` for every kind of scores, of options.kinds(), and which of all to use. Memory:
+// the scores of one kind as half floats.
+SelectionResult choose_heads(const std::vector<CollectedPrompt>& collected, const CalibrateOptions& options,
+                             std::span<const ScoreKind> kinds, const SelectionOptions& selection,
+                             double budget, const std::filesystem::path& folder);
+
+// What tells whether picking heads was worth it: for every layer and kind of scores the published rule, and
+// of the heads those with the best recall of what was left out. Points into `result`.
+std::vector<const Candidate*> to_compare(const SelectionResult& result);
+
+// A candidate's recall of what was left out, by group of the prompts.
+std::map<std::string, Moments> recall_by_group(const Candidate& candidate,
+                                               const std::vector<CollectedPrompt>& collected);
 
 Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
                      const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
                      const std::optional<SelectionResult>& early);
 
-// Mean over the prompts, [layers][query heads].
-std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected);
+// Mean over the prompts, [layers][query heads], of one kind of scores. Throws Error{kCorruptFile} where
+// prompts have different shapes.
+std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected,
+                                                  const CalibrateOptions& options, const ScoreKind& kind);
 
 }  // namespace claa::eval

@@ -14,14 +14,19 @@ static_assert(std::endian::native == std::endian::little, "the file format is li
 namespace claa::eval {
 namespace {
 
-constexpr uint32_t kVersion = 1;
-
 struct Header {
   char magic[8] = {'C', 'L', 'A', 'A', 'H', 'E', 'A', 'D'};
-  uint32_t version = kVersion, layers = 0, heads = 0, zero = 0;
+  uint32_t version = kHeadScoresVersion, layers = 0, heads = 0, kv_heads = 0, windows = 0, zero = 0;
   uint64_t tokens = 0, checksum = 0;
 };
-static_assert(sizeof(Header) == 40);
+static_assert(sizeof(Header) == 48);
+
+constexpr float kLargestHalf = 32768;  // of a row
+
+template <class T>
+void append(std::string& bytes, const std::vector<T>& values) {
+  bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
 
 }  // namespace
 
@@ -38,20 +43,39 @@ uint16_t to_half(float value) {
   return static_cast<uint16_t>((rounded >> 13) - ((127 - 15) << 10));
 }
 
-void HeadScoresWriter::add_layer(std::span<const float> scores) {
-  require(static_cast<int64_t>(scores.size()) == heads_ * tokens_, "a layer has one score a head and token");
-  for (const float score : scores) values_.push_back(to_half(score * static_cast<float>(tokens_)));
+HeadScoresWriter::HeadScoresWriter(int heads, int kv_heads, int64_t tokens, std::vector<int64_t> windows)
+    : heads_(heads),
+      kv_heads_(kv_heads),
+      tokens_(tokens),
+      windows_(std::move(windows)),
+      collected_(windows_.size()) {}
+
+void HeadScoresWriter::add_layer(size_t window, std::span<const float> scores) {
+  const auto tokens = static_cast<size_t>(tokens_ - windows_[window]);
+  require(scores.size() == static_cast<size_t>(heads_) * tokens, "a layer has one score a head and token");
+  Window& to = collected_[window];
+  for (size_t h = 0; h < static_cast<size_t>(heads_); ++h) {
+    const std::span<const float> row = scores.subspan(h * tokens, tokens);
+    const float largest = *std::max_element(row.begin(), row.end());
+    const float unit = largest > 0 ? largest / kLargestHalf : 1;
+    to.units.push_back(unit);
+    for (const float score : row) to.values.push_back(to_half(score / unit));
+  }
 }
 
 void HeadScoresWriter::write(const std::string& path) const {
   Header header;
   header.heads = static_cast<uint32_t>(heads_);
+  header.kv_heads = static_cast<uint32_t>(kv_heads_);
   header.tokens = static_cast<uint64_t>(tokens_);
-  header.layers = static_cast<uint32_t>(static_cast<int64_t>(values_.size()) / (heads_ * tokens_));
-  header.checksum = fingerprint(std::as_bytes(std::span(values_)));
-  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
-  bytes.append(reinterpret_cast<const char*>(values_.data()), values_.size() * sizeof(uint16_t));
-  OutputFile(path).commit(bytes);
+  header.layers = static_cast<uint32_t>(collected_.front().units.size()) / header.heads;
+  header.windows = static_cast<uint32_t>(windows_.size());
+  std::string payload;
+  append(payload, std::vector<uint32_t>(windows_.begin(), windows_.end()));
+  for (const Window& window : collected_) append(payload, window.units);
+  for (const Window& window : collected_) append(payload, window.values);
+  header.checksum = fingerprint(std::as_bytes(std::span(payload)));
+  OutputFile(path).commit(std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + payload);
 }
 
 HeadScoresFile::HeadScoresFile(const std::string& path) : map_(path) {
@@ -65,27 +89,50 @@ HeadScoresFile::HeadScoresFile(const std::string& path) : map_(path) {
   std::memcpy(&header, bytes.data(), sizeof(header));
   if (std::memcmp(header.magic, Header{}.magic, sizeof(header.magic)) != 0)
     corrupt("it does not begin with CLAAHEAD");
-  if (header.version != kVersion)
-    corrupt(fmt::format("its version is {}, this program reads {}", header.version, kVersion));
-  constexpr uint32_t kMost = 4096;
-  constexpr uint64_t kMostTokens = uint64_t{1} << 32;
-  const bool sane = header.layers >= 1 && header.layers <= kMost && header.heads >= 1 &&
-                    header.heads <= kMost && header.tokens >= 1 && header.tokens <= kMostTokens;
+  if (header.version != kHeadScoresVersion)
+    corrupt(fmt::format("its version is {}, this program reads {}", header.version, kHeadScoresVersion));
   const std::span<const std::byte> payload = bytes.subspan(sizeof(header));
-  if (!sane || payload.size() != uint64_t{header.layers} * header.heads * header.tokens * sizeof(uint16_t)) {
-    corrupt(fmt::format("it announces {} layers, {} heads and {} tokens but holds {} bytes", header.layers,
-                        header.heads, header.tokens, bytes.size()));
+  constexpr uint32_t kMost = 4096;
+  constexpr uint64_t kMostTokens = uint64_t{1} << 32, kMostWindows = 64;  // the sum below stays within 2^63
+  bool sane = header.layers >= 1 && header.layers <= kMost && header.heads >= 1 && header.heads <= kMost &&
+              header.kv_heads >= 1 && header.heads % header.kv_heads == 0 && header.tokens <= kMostTokens &&
+              header.windows >= 1 && header.windows <= kMostWindows &&
+              payload.size() >= header.windows * sizeof(uint32_t);
+  std::vector<uint32_t> sizes(sane ? header.windows : 0);
+  const uint64_t rows = uint64_t{header.layers} * header.heads;
+  const uint64_t scores_at = sizes.size() * (sizeof(uint32_t) + rows * sizeof(float));
+  uint64_t expected = scores_at;
+  std::memcpy(sizes.data(), payload.data(), sizes.size() * sizeof(uint32_t));
+  for (const uint32_t size : sizes) {
+    sane = sane && size >= 1 && size <= kMost && size < header.tokens;
+    if (sane) expected += rows * (header.tokens - size) * sizeof(uint16_t);
+  }
+  if (!sane || payload.size() != expected) {
+    corrupt(fmt::format("it announces {} windows, {} layers, {} heads and {} tokens but holds {} bytes",
+                        header.windows, header.layers, header.heads, header.tokens, bytes.size()));
   }
   if (fingerprint(payload) != header.checksum) corrupt("its checksum is wrong");
   layers_ = static_cast<int>(header.layers);
   heads_ = static_cast<int>(header.heads);
+  kv_heads_ = static_cast<int>(header.kv_heads);
   tokens_ = static_cast<int64_t>(header.tokens);
-  values_ = reinterpret_cast<const uint16_t*>(payload.data());
+  windows_.assign(sizes.begin(), sizes.end());
+  units_ = reinterpret_cast<const float*>(payload.data() + sizes.size() * sizeof(uint32_t));
+  const std::byte* at = payload.data() + scores_at;
+  for (const uint32_t size : sizes) {
+    values_.push_back(reinterpret_cast<const uint16_t*>(at));
+    at += rows * (header.tokens - size) * sizeof(uint16_t);
+  }
 }
 
-void HeadScoresFile::add_to(int layer, int head, std::span<const float> base, std::span<float> to) const {
-  const uint16_t* row = values_ + (static_cast<int64_t>(layer) * heads_ + head) * tokens_;
-  for (size_t t = 0; t < to.size(); ++t) to[t] = base[t] + gguf::half_to_float(row[t]);
+void HeadScoresFile::read(size_t window, int layer, int head, std::span<float> out) const {
+  const int64_t row = int64_t{layer} * heads_ + head, tokens = tokens_ - windows_[window];
+  const float unit = units_[static_cast<int64_t>(window) * layers_ * heads_ + row];
+  const uint16_t* from = values_[window] + row * tokens;
+  for (size_t t = 0; t < out.size(); ++t) {
+    const float score = gguf::half_to_float(from[t]) * unit;
+    out[t] = score > 0 ? score : 0;  // no file makes a NaN, which has no order
+  }
 }
 
 }  // namespace claa::eval

@@ -1,5 +1,6 @@
-// Scores of every query head for one prompt, as half floats in a file of their own: two bytes a layer, head
-// and token, read through the page cache, so that a calibration over many prompts needs little memory.
+// Window scores of every query head for one prompt, as half floats in a file of their own: two bytes a window
+// size, layer, head and token, read through the page cache, so that a calibration over many prompts needs
+// little memory.
 #pragma once
 
 #include <cstdint>
@@ -8,47 +9,62 @@
 #include <vector>
 
 #include "core/file_map.h"
-#include "eval/head_selection.h"
 
 namespace claa::eval {
+
+inline constexpr uint32_t kHeadScoresVersion = 2;  // of the file format below
 
 // Nearest half float, ties to even; too large ones become the largest, 65504. For numbers that are not
 // negative.
 uint16_t to_half(float value);
 
-// Collects [layers][heads][tokens], one layer after the other, and writes them.
+// Collects, for each window size, rows [layers][heads][tokens - window]: what the window's queries attend to,
+// summed over them, neither pooled nor normalised (methods.md 2.2, steps 4 and 5). From these follow both a
+// head's share of the prompt and the sums over KV groups of the published rule, with any pooling.
 //
-// File format, little endian: "CLAAHEAD", u32 version (1), u32 layers, u32 heads, u32 zero, u64 tokens, u64
-// XXH3 of the scores, then f16 scores[layers][heads][tokens]. A head's scores sum to 1 over the prompt; they
-// are stored times `tokens`, so that those of long prompts do not vanish in a half float.
+// File format, little endian: "CLAAHEAD", u32 version (2), u32 layers, u32 heads, u32 KV heads, u32 windows,
+// u32 zero, u64 tokens of the prompt, u64 XXH3 of what follows; u32 size[windows], f32
+// unit[windows][layers][heads], then for each window f16 scores[layers][heads][tokens - size]. A score is its
+// half times the row's unit, which makes the largest of a row 32768: long prompts and heads that look at one
+// token leave no row without digits.
 class HeadScoresWriter {
  public:
-  HeadScoresWriter(int heads, int64_t tokens) : heads_(heads), tokens_(tokens) {}
-  void add_layer(std::span<const float> scores);  // [heads][tokens], each head's sum is 1 (or 0)
+  HeadScoresWriter(int heads, int kv_heads, int64_t tokens, std::vector<int64_t> windows);
+  // [heads][tokens - windows[window]], not negative. Every window gets the same layers, in order.
+  void add_layer(size_t window, std::span<const float> scores);
   // The file appears whole or not at all.
   void write(const std::string& path) const;
 
  private:
-  int heads_;
+  struct Window {
+    std::vector<float> units;
+    std::vector<uint16_t> values;
+  };
+  int heads_, kv_heads_;
   int64_t tokens_;
-  std::vector<uint16_t> values_;
+  std::vector<int64_t> windows_;
+  std::vector<Window> collected_;
 };
 
-class HeadScoresFile : public HeadScores {
+class HeadScoresFile {
  public:
-  // Throws Error: kNotFound, kIo, kCorruptFile (truncated, checksum, no such file format).
+  // Throws Error: kNotFound, kIo, kCorruptFile (truncated, checksum, no such file format or another version).
   explicit HeadScoresFile(const std::string& path);
-  int layers() const override { return layers_; }
-  int heads() const override { return heads_; }
-  int64_t tokens() const override { return tokens_; }
-  // to[t] = base[t] + score of the head, times tokens().
-  void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const override;
+  int layers() const { return layers_; }
+  int heads() const { return heads_; }
+  int kv_heads() const { return kv_heads_; }
+  int64_t tokens() const { return tokens_; }  // of the prompt
+  const std::vector<int64_t>& windows() const { return windows_; }
+  // out [tokens() - windows()[window]]: as they were added, to 11 bits.
+  void read(size_t window, int layer, int head, std::span<float> out) const;
 
  private:
   FileMap map_;
-  int layers_ = 0, heads_ = 0;
+  int layers_ = 0, heads_ = 0, kv_heads_ = 0;
   int64_t tokens_ = 0;
-  const uint16_t* values_ = nullptr;  // inside map_
+  std::vector<int64_t> windows_;
+  const float* units_ = nullptr;           // inside map_
+  std::vector<const uint16_t*> values_{};  // by window, inside map_
 };
 
 }  // namespace claa::eval

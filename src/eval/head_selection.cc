@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 #include <thread>
+#include <tuple>
 
 #include "core/cancel.h"
 #include "core/check.h"
@@ -127,31 +128,33 @@ class Validation {
     total_ = options.layers.size() * (1 + folds_.size() + groups_.size());
   }
 
-  SelectionResult run() {
+  std::vector<Candidate> run() {
     std::vector<size_t> all(prompts_.size());
     std::iota(all.begin(), all.end(), size_t{0});
-    std::vector<HeadSteps> steps;
     for (const int layer : options_.layers) {
-      steps.push_back(select_heads(prompts_, all, {}, layer, options_.most_heads, options_.cancel));
+      for (const int last_layers : options_.rules) {
+        if (last_layers <= layer + 1) add_rule(layer, last_layers);
+      }
+      const HeadSteps steps = select_heads(prompts_, all, {}, layer, options_.most_heads, options_.cancel);
       report();
       const LeftOut by_prompt = leave_out(folds_, layer), by_group = leave_out(groups_, layer);
       for (size_t i = 0; i < static_cast<size_t>(options_.most_heads); ++i) {
-        Candidate candidate{
-            layer, static_cast<int>(i) + 1, steps.back().recall[i], moments(by_prompt[i]), {}};
-        std::vector<double> both = by_prompt[i];
+        Candidate candidate;
+        candidate.layer = layer;
+        candidate.heads = static_cast<int>(i) + 1;
+        candidate.selected_on = steps.recall[i];
+        candidate.prompts_left_out = moments(by_prompt[i]);
+        candidate.judged_by = by_prompt[i];
+        candidate.chosen = steps.first(i + 1);
         if (!groups_.empty()) {
           candidate.groups_left_out = moments(by_group[i]);
-          for (size_t p = 0; p < both.size(); ++p) both[p] = (both[p] + by_group[i][p]) / 2;
+          for (size_t p = 0; p < prompts_.size(); ++p)
+            candidate.judged_by[p] = (by_prompt[i][p] + by_group[i][p]) / 2;
         }
-        result_.candidates.push_back(candidate);
-        judged_.push_back(std::move(both));
+        candidates_.push_back(std::move(candidate));
       }
     }
-    result_.chosen = choice();
-    const Candidate& chosen = result_.candidates[result_.chosen];
-    const HeadSteps& of_layer = steps[result_.chosen / static_cast<size_t>(options_.most_heads)];
-    result_.heads = of_layer.first(static_cast<size_t>(chosen.heads));
-    return std::move(result_);
+    return std::move(candidates_);
   }
 
  private:
@@ -169,17 +172,21 @@ class Validation {
     return recall;
   }
 
-  size_t choice() const {
-    std::vector<double> means;
-    for (const std::vector<double>& values : judged_) means.push_back(moments(values).mean);
-    const auto best = static_cast<size_t>(std::max_element(means.begin(), means.end()) - means.begin());
-    for (size_t i = 0; i < judged_.size(); ++i) {
-      std::vector<double> short_by;
-      for (size_t p = 0; p < judged_[i].size(); ++p) short_by.push_back(judged_[best][p] - judged_[i][p]);
-      const Moments difference = moments(short_by);
-      if (difference.mean <= difference.standard_error) return i;
+  void add_rule(int layer, int last_layers) {
+    Candidate candidate;
+    candidate.layer = layer;
+    candidate.last_layers = last_layers;
+    RecallCounter recall;
+    std::vector<float> scores;
+    for (const SelectionPrompt& prompt : prompts_) {
+      scores.resize(static_cast<size_t>(prompt.scores->tokens()));
+      prompt.scores->published_rule(layer, last_layers, scores);
+      candidate.judged_by.push_back(recall(scores, prompt.wanted, prompt.budget));
     }
-    return best;
+    candidate.prompts_left_out = moments(candidate.judged_by);
+    candidate.selected_on = candidate.prompts_left_out.mean;
+    if (!groups_.empty()) candidate.groups_left_out = candidate.prompts_left_out;
+    candidates_.push_back(std::move(candidate));
   }
 
   void report() {
@@ -190,8 +197,7 @@ class Validation {
   std::span<const SelectionPrompt> prompts_;
   const SelectionOptions& options_;
   std::vector<std::vector<size_t>> folds_, groups_;
-  SelectionResult result_;
-  std::vector<std::vector<double>> judged_;  // by candidate: recall of every prompt, left out
+  std::vector<Candidate> candidates_;
   size_t done_ = 0, total_ = 0;
 };
 
@@ -257,12 +263,38 @@ std::vector<std::vector<size_t>> group_folds(std::span<const SelectionPrompt> pr
   return parts;
 }
 
-SelectionResult choose_heads(std::span<const SelectionPrompt> prompts, const SelectionOptions& options) {
+std::vector<Candidate> validate_heads(std::span<const SelectionPrompt> prompts,
+                                      const SelectionOptions& options) {
   if (prompts.size() < 2) {
     fail(ErrorCode::kInvalidArgument, "a calibration needs at least 2 prompts, there are {}", prompts.size());
   }
   require(options.most_heads > 0 && !options.layers.empty(), "a calibration needs heads and layers");
   return Validation(prompts, options).run();
+}
+
+size_t choose_candidate(std::span<const Candidate> candidates, bool rules) {
+  std::vector<size_t> able;
+  std::vector<double> means;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    means.push_back(moments(candidates[i].judged_by).mean);
+    if (rules || candidates[i].heads > 0) able.push_back(i);
+  }
+  require(!able.empty(), "a choice needs candidates");
+  const auto less = [&](size_t a, size_t b) { return means[a] < means[b]; };
+  const size_t best = *std::max_element(able.begin(), able.end(), less);
+  const auto as_good = [&](size_t i) {
+    std::vector<double> short_by;
+    for (size_t p = 0; p < candidates[i].judged_by.size(); ++p)
+      short_by.push_back(candidates[best].judged_by[p] - candidates[i].judged_by[p]);
+    const Moments difference = moments(short_by);
+    return difference.mean <= difference.standard_error;
+  };
+  size_t chosen = best;
+  const auto cost = [&](size_t i) { return std::tuple(candidates[i].layer, candidates[i].heads, -means[i]); };
+  for (const size_t i : able) {
+    if (as_good(i) && cost(i) < cost(chosen)) chosen = i;
+  }
+  return chosen;
 }
 
 }  // namespace claa::eval

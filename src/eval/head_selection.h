@@ -24,6 +24,9 @@ class HeadScores {
   virtual int64_t tokens() const = 0;
   // to[t] = base[t] + the head's score of token t. Both of tokens().
   virtual void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const = 0;
+  // to[t] = the score of the published rule: the largest over the KV heads of `last_layers` layers up to
+  // `layer` (as many as there are) of what their query heads' windows sum up to (methods.md 2.2, 2.4).
+  virtual void published_rule(int layer, int last_layers, std::span<float> to) const = 0;
 };
 
 struct SelectionPrompt {
@@ -48,8 +51,9 @@ struct HeadSteps {
 
 struct SelectionOptions {
   int most_heads = 12;
-  std::vector<int> layers{18};  // candidates for the selection layer; heads up to it may be chosen
-  int folds = 5;                // of the prompts
+  std::vector<int> layers{18};      // candidates for the selection layer; heads up to it may be chosen
+  int folds = 5;                    // of the prompts
+  std::vector<int> rules{1, 2, 4};  // numbers of layers of the published rule to compare with
   const std::atomic<bool>* cancel = nullptr;
   // Selections done, of all; for progress.
   std::function<void(size_t done, size_t total)> on_selection;
@@ -67,22 +71,34 @@ HeadSteps select_heads(std::span<const SelectionPrompt> prompts, std::span<const
 std::vector<std::vector<size_t>> prompt_folds(std::span<const SelectionPrompt> prompts, int folds);
 std::vector<std::vector<size_t>> group_folds(std::span<const SelectionPrompt> prompts);
 
+// How window scores are made: number of observers, width of the average pooling.
+struct ScoreKind {
+  int64_t window = 0, kernel = 0;
+  bool operator==(const ScoreKind&) const = default;
+};
+
+// One way to choose tokens: picked heads, or the published rule.
 struct Candidate {
-  int layer = 0, heads = 0;
-  double selected_on = 0;    // mean recall over the prompts that the heads were selected on: all
-  Moments prompts_left_out;  // recall of prompts whose fold was left out
-  Moments groups_left_out;   // recall of prompts whose whole group was left out; n is 0 with one group
+  int layer = 0;
+  int heads = 0;           // picks; 0: the published rule
+  int last_layers = 0;     // of the rule; 0: picked heads
+  ScoreKind scores;        // where several were compared
+  double selected_on = 0;  // mean recall over the prompts that the heads were selected on: all
+  // Recall of prompts whose fold, or whole group, was left out; n is 0 with one group. Nothing is selected
+  // for the rule: both are its recall of all prompts.
+  Moments prompts_left_out, groups_left_out;
+  std::vector<double> judged_by;  // recall of every prompt, left out: the mean of both kinds
+  std::vector<LayerHead> chosen;  // the heads, selected on all prompts
 };
 
-struct SelectionResult {
-  std::vector<Candidate> candidates;  // by layer, then number of heads
-  size_t chosen = 0;                  // index into candidates
-  std::vector<LayerHead> heads;       // of the chosen one, selected on all prompts
-};
+// Candidates by layer: the rule by number of layers, then heads by number of picks. Needs at least two
+// prompts.
+std::vector<Candidate> validate_heads(std::span<const SelectionPrompt> prompts,
+                                      const SelectionOptions& options);
 
-// Needs at least two prompts. The choice is the earliest layer, then the fewest heads, whose recall of what
-// was left out (mean of both kinds) falls short of the best candidate's by no more than one standard error of
-// the difference.
-SelectionResult choose_heads(std::span<const SelectionPrompt> prompts, const SelectionOptions& options);
+// Which candidate to use: the earliest layer, then the fewest heads, then the best recall, among those whose
+// recall of what was left out (mean of both kinds) falls short of the best candidate's by no more than one
+// standard error of the difference. The rule has no heads to choose; it takes part if `rules`.
+size_t choose_candidate(std::span<const Candidate> candidates, bool rules);
 
 }  // namespace claa::eval

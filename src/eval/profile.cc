@@ -106,6 +106,19 @@ void read_early(const Reader& reader, Profile& profile) {
   profile.early_heads = read_heads(reader, profile.early.layer, profile.heads);
 }
 
+// Who chooses: heads or, from version 2 on, the published rule.
+void read_choice(const Reader& reader, Profile& profile, bool heads_only) {
+  if (heads_only || !reader.has("last_layers")) {
+    profile.chosen = read_heads(reader, profile.selection_layer, profile.heads);
+    if (reader.has("early")) read_early(reader.object("early"), profile);
+    return;
+  }
+  for (const char* other : {"heads", "early"}) {
+    if (reader.has(other)) reader.refuse("it has both 'last_layers' and '{}'", other);
+  }
+  profile.last_layers = static_cast<int>(reader.integer("last_layers", 1, profile.selection_layer + 1));
+}
+
 json::array heads_json(const std::vector<LayerHead>& chosen) {
   json::array heads;
   for (const LayerHead& h : chosen)
@@ -120,10 +133,19 @@ json::object to_json(const Profile& profile) {
                      {"fingerprint", fmt::format("{:016x}", profile.model_fingerprint)},
                      {"layers", profile.layers},
                      {"heads", profile.heads}};
-  json::object result{{"claa_profile", kProfileVersion},    {"model", std::move(model)},
-                      {"window", profile.window},           {"kernel", profile.kernel},
-                      {"pooling", profile.pooling},         {"selection_layer", profile.selection_layer},
-                      {"first_layer", profile.first_layer}, {"heads", heads_json(profile.chosen)}};
+  const bool rule = profile.chosen.empty();
+  json::object result{{"claa_profile", rule ? kProfileVersion : 1},
+                      {"model", std::move(model)},
+                      {"window", profile.window},
+                      {"kernel", profile.kernel},
+                      {"pooling", profile.pooling},
+                      {"selection_layer", profile.selection_layer},
+                      {"first_layer", profile.first_layer}};
+  if (rule) {
+    result["last_layers"] = profile.last_layers;
+  } else {
+    result["heads"] = heads_json(profile.chosen);
+  }
   if (!profile.early_heads.empty()) {
     result["early"] = json::object{{"layer", profile.early.layer},
                                    {"rate", profile.early.rate},
@@ -142,8 +164,9 @@ Profile parse_profile(std::string_view text, const std::string& where) {
     reader.refuse("it is not a whole JSON object{}", error ? " (" + error.message() + ")" : "");
   }
   const json::value& version = reader.value("claa_profile");
-  if (version != json::value(kProfileVersion)) {
-    reader.refuse("its version is {}, this program reads {}", json::serialize(version), kProfileVersion);
+  if (version != json::value(1) && version != json::value(kProfileVersion)) {
+    reader.refuse("its version is {}, this program reads 1 and {}", json::serialize(version),
+                  kProfileVersion);
   }
   constexpr int64_t kMost = 4096;  // as the parameters of the method
   Profile profile;
@@ -160,8 +183,7 @@ Profile parse_profile(std::string_view text, const std::string& where) {
   }
   profile.selection_layer = static_cast<int>(reader.integer("selection_layer", 0, profile.layers - 2));
   profile.first_layer = static_cast<int>(reader.integer("first_layer", 0, kMost));
-  profile.chosen = read_heads(reader, profile.selection_layer, profile.heads);
-  if (reader.has("early")) read_early(reader.object("early"), profile);
+  read_choice(reader, profile, version == json::value(1));
   const json::value& calibration = reader.value("calibration");
   if (!calibration.is_object()) reader.refuse("'calibration' must be an object");
   profile.calibration = calibration.as_object();
@@ -185,13 +207,18 @@ void check_profile(const Profile& profile, uint64_t model_fingerprint, const std
 }
 
 ParamValues profile_params(const Profile& profile) {
-  return {{"heads", show_heads(profile.chosen)},
-          {"early_heads", show_heads(profile.early_heads)},
-          {"window", std::to_string(profile.window)},
-          {"kernel", std::to_string(profile.kernel)},
-          {"pooling", profile.pooling},
-          {"selection_layer", std::to_string(profile.selection_layer)},
-          {"first_layer", std::to_string(profile.first_layer)}};
+  ParamValues params{{"window", std::to_string(profile.window)},
+                     {"kernel", std::to_string(profile.kernel)},
+                     {"pooling", profile.pooling},
+                     {"selection_layer", std::to_string(profile.selection_layer)},
+                     {"first_layer", std::to_string(profile.first_layer)}};
+  if (profile.chosen.empty()) {
+    params["last_layers"] = std::to_string(profile.last_layers);
+  } else {
+    params["heads"] = show_heads(profile.chosen);
+    params["early_heads"] = show_heads(profile.early_heads);
+  }
+  return params;
 }
 
 std::string early_drops_param(const Profile& profile) {

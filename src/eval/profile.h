@@ -1,5 +1,5 @@
-// A profile: which query heads of one model choose tokens well, and how that was found out. JSON, versioned
-// and bound to the weights; docs/calibration.md describes the fields.
+// A profile: how one model's tokens are chosen well, by which query heads or by the published rule, and how
+// that was found out. JSON, versioned and bound to the weights; docs/calibration.md describes the fields.
 #pragma once
 
 #include <boost/json.hpp>
@@ -15,7 +15,7 @@
 
 namespace claa::eval {
 
-inline constexpr int64_t kProfileVersion = 1;
+inline constexpr int64_t kProfileVersion = 2;
 
 struct Profile {
   std::string model;  // its name, for people
@@ -26,7 +26,8 @@ struct Profile {
   std::string pooling = "avg";
   int selection_layer = 0;
   int first_layer = 0;
-  std::vector<LayerHead> chosen;  // in the order of layers and heads
+  std::vector<LayerHead> chosen;  // in the order of layers and heads; empty: the published rule
+  int last_layers = 0;            // of the published rule; 0: heads
   // A first drop for those who want it faster: rate of the prompt that lives on after its layer, and who
   // chooses there. No heads: none was calibrated.
   EarlyDrop early;
@@ -34,6 +35,7 @@ struct Profile {
   boost::json::object calibration;  // what led to the choice; only people read it
 };
 
+// Version 1, which older programs read too, where heads were chosen; 2 is for the published rule.
 boost::json::object to_json(const Profile& profile);
 // `where` names the source in messages. Throws Error{kCorruptFile}: no JSON object (or cut off), an unknown
 // version, a field that is missing or out of range, a head that the model described lacks, a weight that is
@@ -46,8 +48,8 @@ void write_profile(const std::string& path, const Profile& profile);
 // Throws Error{kInvalidArgument} when the profile was made for other weights.
 void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where);
 
-// The parameters of the method `claa` that the profile decides. Early heads are among them, the early drop is
-// not: it is for who asks for it.
+// The parameters of the method `claa` that the profile decides: `heads`, or `last_layers`, and the rest.
+// Early heads are among them, the early drop is not: it is for who asks for it.
 ParamValues profile_params(const Profile& profile);
 // The early drop as the parameter `early_drops`; empty without one.
 std::string early_drops_param(const Profile& profile);

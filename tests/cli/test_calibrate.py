@@ -1,5 +1,6 @@
 """claa calibrate makes a profile, goes on where it was stopped, and --profile uses or refuses it."""
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -53,11 +54,68 @@ def test_profile_holds_what_led_to_it(made):
     calibration = profile["calibration"]
     assert calibration["prompts"] == 4 and calibration["groups"] == {"even": 2, "odd": 2}
     assert [(c["selection_layer"], c["picks"]) for c in calibration["candidates"]] == [(9, 1), (9, 2), (10, 1), (10, 2)]
+    assert [(c["selection_layer"], c["last_layers"]) for c in calibration["published_rule"]] == [(layer, n) for layer in (9, 10) for n in (1, 2, 4)]
+    for rule in calibration["published_rule"]:
+        assert rule["recall"]["n"] == 4 and {name: group["n"] for name, group in rule["recall_by_group"].items()} == {"even": 2, "odd": 2}
+        of_groups = sum(2 * group["mean"] for group in rule["recall_by_group"].values()) / 4
+        assert rule["recall"]["mean"] == pytest.approx(of_groups)
+    assert set(calibration["chosen"]["recall_by_group"]) == {"even", "odd"}
     assert sum(head["weight"] for head in profile["heads"]) == calibration["chosen"]["picks"]
     for candidate in calibration["candidates"]:
         for name in ("recall_prompts_left_out", "recall_groups_left_out"):
             assert candidate[name]["n"] == 4 and 0 <= candidate[name]["mean"] <= 1
     assert "chosen: layer" in text and "4 prompts" in text
+    rule = calibration["published_rule"][1]["recall"]
+    mean = f"{100 * rule['mean']:.1f} ± {100 * rule['standard_error']:.1f}"
+    assert f"| 9 | 16 | 7 | maximum, n 2 | {100 * rule['mean']:.1f} | {mean} | {mean} |" in text
+    assert "| layer | window | kernel | tokens by | even (2) | odd (2) |" in text
+
+
+def test_windows_and_kernels_are_candidates(prompts, model, tmp_path, refused):
+    output = tmp_path / "many.json"
+    lists = [{"16": "16,4", "7": "21,7"}.get(word, word) for word in SHORT]
+    options = ["calibrate", "-m", model, "--prompts", prompts, "-o", output, "--early", "4:0.5"]
+    done = run_claa(*options, *lists)
+    assert done.returncode == 0, done.stderr.decode()
+    profile = json.loads(output.read_text())
+    calibration = profile["calibration"]
+    assert calibration["windows"] == [4, 16] and calibration["kernels"] == [7, 21]
+    kinds = [(window, kernel) for window in (4, 16) for kernel in (7, 21)]
+    assert [(c["window"], c["kernel"]) for c in calibration["candidates"]] == [kind for kind in kinds for _ in range(4)]
+    assert [(c["window"], c["kernel"]) for c in calibration["published_rule"]] == [kind for kind in kinds for _ in range(6)]
+    chosen = calibration["chosen"]
+    assert (profile["window"], profile["kernel"]) == (chosen["window"], chosen["kernel"])
+    # The early drop has the same scores.
+    assert {(c["window"], c["kernel"]) for c in calibration["early"]["candidates"]} == {(chosen["window"], chosen["kernel"])}
+    # Other candidates need another collection, the same ones in another order do not.
+    again = run_claa(*options, *["4,16" if word == "16,4" else word for word in lists])
+    assert again.returncode == 0 and json.loads(output.read_text()) == profile
+    refused(*options, *["16" if word == "16,4" else word for word in lists], words=["windows was [4,16], is [16]"])
+    refused(*options, *["4,0" if word == "16,4" else word for word in lists], words=["--window"])
+
+
+def test_collections_of_older_versions_are_refused(made, prompts, model, tmp_path, refused):
+    output, _ = made
+    old = tmp_path / "old"
+    shutil.copytree(f"{output}.data", old)
+    log = (old / "collected.jsonl").read_text().splitlines(keepends=True)
+    configuration = json.loads(log[0])
+    for name, old_name in (("windows", "window"), ("kernels", "kernel")):
+        configuration[old_name] = configuration.pop(name)[0]
+    del configuration["score_files"]
+    (old / "collected.jsonl").write_text(json.dumps(configuration) + "\n" + "".join(log[1:]))
+    options = ["calibrate", "-m", model, "--prompts", prompts, "--data", old, "-o", tmp_path / "p.json", *SHORT]
+    refused(*options, words=["score_files was not set, is 2", "choose another folder"])
+    (old / "collected.jsonl").write_text("".join(log))
+    scores = next(old.glob("scores_*.bin"))
+    content = bytearray(scores.read_bytes())
+    content[8] = 1
+    scores.write_bytes(content)
+    done = run_claa(*options)  # after the progress of collecting 'short' in vain
+    complaint = done.stderr.decode().splitlines()[-1]
+    assert done.returncode == 2 and done.stdout == b"" and complaint.startswith("claa: ")
+    for word in (scores.name, "its version is 1, this program reads 2", "another folder"):
+        assert word in complaint
 
 
 def trace(model, *options):
@@ -133,6 +191,42 @@ def test_early_drop_and_quality(made, prompts, model, tmp_path, refused):
     refused(*ask, "fast", "--keep", "0.2", words=["--quality"])
 
 
+def test_published_rule_as_a_profile(made, prompts, model, tmp_path, refused):
+    """With a budget of everything no heads are better."""
+    output, _ = made
+    rule = tmp_path / "rule.json"
+    options = ["calibrate", "-m", model, "--prompts", prompts, *SHORT, "-o", rule, "--budget", 1, "--rule"]
+    done = run_claa(*options)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"chosen: layer 9, window 16, kernel 7, maximum, n 1\n" in done.stdout
+    profile = json.loads(rule.read_text())
+    assert profile["claa_profile"] == 2 and profile["last_layers"] == 1 and "heads" not in profile
+    assert profile["calibration"]["chosen"]["last_layers"] == 1
+    refused(*options, "--early", "4:0.5", words=["early drop needs heads", "--rule"])
+
+    used = trace(model, "--profile", rule)
+    assert used["profile"] == str(rule) and used["params"]["heads"] == "" and used["params"]["last_layers"] == "1"
+    by_hand = trace(model, "--profile", "none", *(word for name in ("window", "kernel", "selection_layer", "first_layer", "last_layers")
+                                                 for word in ("--set", f"{name}={profile[name]}")))
+    assert by_hand["selected"] == used["selected"] and by_hand["logits_top"] == used["logits_top"]
+    assert trace(model, "--profile", rule, "--set", "last_layers=2")["params"]["last_layers"] == "2"
+    assert trace(model, "--profile", rule, "--set", "aggregator=sum")["params"]["aggregator"] == "sum"
+    ask = ["run", "-m", model, "-n", 1, ASK * 20, "--profile", rule]
+    assert f"[claa: profile {rule}, kept".encode() in run_claa(*ask, "--method", "claa").stderr
+    assert f"[claa: profile {rule}, kept".encode() in run_claa(*ask, "--quality", "faithful").stderr
+    refused(*ask, "--quality", "balanced", words=["profile with chosen heads", "rule.json", "faithful"])
+    refused(*ask, "--quality", "fast", words=["early drop", "rule.json"])
+    refused(*ask, "--method", "claa", "--set", "mass=0.7", words=["mass needs heads", "profile with heads"])
+    (tmp_path / "m.gguf").symlink_to(model.resolve())
+    (tmp_path / "m.profile.json").write_text(rule.read_text())
+    assert trace(tmp_path / "m.gguf")["params"]["last_layers"] == "1"
+    own = trace(tmp_path / "m.gguf", "--set", "last_layers=2")
+    assert own["profile"] == "" and own["params"]["window"] == "8"
+    profile["last_layers"] = 99
+    rule.write_text(json.dumps(profile))
+    refused(*ask, "--method", "claa", words=["rule.json", "'last_layers' must be an integer from 1 to 10, not 99"])
+
+
 def test_refused_profiles(refused, made, model, tmp_path):
     output, _ = made
     text = output.read_text()
@@ -148,7 +242,7 @@ def test_refused_profiles(refused, made, model, tmp_path):
     refused(*ask, tmp_path / "missing.json", words=["missing.json"])
     (tmp_path / "cut.json").write_text(text[:len(text) // 2])
     refused(*ask, tmp_path / "cut.json", words=["cut.json", "not a whole JSON object"])
-    refused(*ask, lie(lambda p: p.update(claa_profile=2)), words=["its version is 2"])
+    refused(*ask, lie(lambda p: p.update(claa_profile=3)), words=["its version is 3"])
     refused(*ask, lie(lambda p: p["heads"][0].update(head=9)), words=["'head' must be an integer from 0 to 8, not 9"])
     refused(*ask, lie(lambda p: p["heads"][0].update(weight=-1)), words=["weight must be a positive number"])
     refused(*ask, lie(lambda p: p["heads"][0].update(weight=float("nan"))), words=["not a whole JSON object"])
@@ -178,4 +272,4 @@ def test_refused_calibrations(refused, model, prompts, made, tmp_path):
     refused("calibrate", "-m", NEXT, "--prompts", prompts, *out, "--heads", 0, words=["--heads"])
     refused("calibrate", "-m", model, "--prompts", prompts, *out, "--layer", 29, words=["layer 29", "0..28"])
     other_window = ["17" if word == "16" else word for word in SHORT]
-    refused("calibrate", "-m", model, "--prompts", prompts, "-o", output, *other_window, words=["window was 16, is 17"])
+    refused("calibrate", "-m", model, "--prompts", prompts, "-o", output, *other_window, words=["windows was [16], is [17]"])

@@ -8,6 +8,7 @@
 #include "eval/calibrate.h"
 #include "eval/eval_support.h"
 #include "eval/head_scores.h"
+#include "eval/pooled_scores.h"
 #include "gguf/half.h"
 
 namespace claa::eval {
@@ -29,6 +30,14 @@ class MadeUpScores : public HeadScores {
   void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const override {
     for (size_t t = 0; t < kTokens; ++t)
       to[t] = base[t] + values[static_cast<size_t>(layer * kHeads + head) * kTokens + t];
+  }
+  // Made up: one "KV head" a layer, which has the largest of its heads' scores.
+  void published_rule(int layer, int last_layers, std::span<float> to) const override {
+    for (size_t t = 0; t < kTokens; ++t) {
+      to[t] = 0;
+      for (int row = std::max(0, layer - last_layers + 1) * kHeads; row < (layer + 1) * kHeads; ++row)
+        to[t] = std::max(to[t], values[static_cast<size_t>(row) * kTokens + t]);
+    }
   }
   std::vector<float> values;
 };
@@ -147,15 +156,17 @@ TEST(HeadSelection, ReportsWhatWasLeftOut) {
   options.layers = {0, 2};
   options.most_heads = 4;
   options.folds = 3;
+  options.rules = {};
   std::vector<size_t> seen;
   options.on_selection = [&](size_t done, size_t total) {
     seen.push_back(done);
     EXPECT_EQ(total, 14u);
   };
-  const SelectionResult result = choose_heads(prompts, options);
+  const std::vector<Candidate> candidates = validate_heads(prompts, options);
   EXPECT_EQ(seen.size(), 14u);
-  ASSERT_EQ(result.candidates.size(), 8u);
-  for (const Candidate& candidate : result.candidates) {
+  ASSERT_EQ(candidates.size(), 8u);
+  const std::vector<size_t> all = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  for (const Candidate& candidate : candidates) {
     for (const bool by_group : {false, true}) {
       double sum = 0;
       for (const std::vector<size_t>& part : by_group ? group_folds(prompts) : prompt_folds(prompts, 3)) {
@@ -170,12 +181,69 @@ TEST(HeadSelection, ReportsWhatWasLeftOut) {
       EXPECT_EQ(reported.n, 9);
       EXPECT_NEAR(reported.mean, sum / 9, 1e-12) << candidate.layer << " " << candidate.heads;
     }
+    EXPECT_NEAR(moments(candidate.judged_by).mean,
+                (candidate.prompts_left_out.mean + candidate.groups_left_out.mean) / 2, 1e-12);
+    // The heads are those of a selection on all prompts.
+    const HeadSteps steps = select_heads(prompts, all, {}, candidate.layer, candidate.heads, nullptr);
+    EXPECT_EQ(candidate.chosen, steps.first(static_cast<size_t>(candidate.heads)));
   }
-  // Nothing earlier or smaller is as good as the best; the heads are those of a selection on all prompts.
-  const Candidate& chosen = result.candidates[result.chosen];
-  std::vector<size_t> all = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-  const HeadSteps steps = select_heads(prompts, all, {}, chosen.layer, chosen.heads, nullptr);
-  EXPECT_EQ(result.heads, steps.first(static_cast<size_t>(chosen.heads)));
+}
+
+// The published rule stands beside the heads of every layer, with the recall of every prompt.
+TEST(HeadSelection, ReportsThePublishedRule) {
+  const std::vector<SelectionPrompt> prompts = made_up_prompts(6);
+  SelectionOptions options;
+  options.layers = {0, 2};
+  options.most_heads = 1;
+  const std::vector<Candidate> candidates = validate_heads(prompts, options);
+  std::vector<std::pair<int, int>> rules;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.heads > 0) continue;
+    rules.emplace_back(candidate.layer, candidate.last_layers);
+    EXPECT_TRUE(candidate.chosen.empty());
+    double sum = 0;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      std::vector<float> scores(kTokens);
+      prompts[i].scores->published_rule(candidate.layer, candidate.last_layers, scores);
+      const double recall = naive_recall(scores, prompts[i].wanted, prompts[i].budget);
+      EXPECT_DOUBLE_EQ(candidate.judged_by[i], recall);
+      sum += recall;
+    }
+    EXPECT_NEAR(candidate.prompts_left_out.mean, sum / 6, 1e-12);
+    EXPECT_EQ(candidate.prompts_left_out.n, 6);
+    EXPECT_EQ(candidate.groups_left_out.mean, candidate.prompts_left_out.mean);
+  }
+  // More layers than there are would be the same candidate again.
+  EXPECT_EQ(rules, (std::vector<std::pair<int, int>>{{0, 1}, {2, 1}, {2, 2}}));
+}
+
+Candidate judged(int layer, int heads, std::vector<double> recalls) {
+  Candidate candidate;
+  candidate.layer = layer;
+  candidate.heads = heads;
+  candidate.last_layers = heads == 0 ? 1 : 0;
+  candidate.judged_by = std::move(recalls);
+  return candidate;
+}
+
+// One standard error of the paired difference decides, not of the recalls.
+TEST(HeadSelection, ChoosesTheSimplestThatIsAsGood) {
+  const std::vector<Candidate> candidates = {
+      judged(18, 2, {.5, .7, .9}),   // the best
+      judged(18, 1, {.4, .6, .8}),   // worse on every prompt alike
+      judged(10, 9, {.7, .6, .7}),   // as good, earlier
+      judged(10, 3, {.65, .6, .7}),  // as good, fewer heads
+      judged(10, 3, {.7, .6, .7}),   // other scores of the same cost, better
+      judged(10, 0, {.6, .6, .7}),   // the rule
+      judged(4, 1, {.1, .2, .1}),
+  };
+  EXPECT_EQ(choose_candidate(candidates, false), 4u);
+  EXPECT_EQ(choose_candidate(candidates, true), 5u);
+  EXPECT_EQ(choose_candidate(std::span(candidates).first(2), true), 0u);
+  // A rule that is best does not make heads win that are not.
+  const std::vector<Candidate> rule_wins = {judged(9, 0, {.9, .9}), judged(9, 1, {.5, .6})};
+  EXPECT_EQ(choose_candidate(rule_wins, true), 0u);
+  EXPECT_EQ(choose_candidate(rule_wins, false), 1u);
 }
 
 // One head that finds everything, in the first layer: more heads and later layers gain nothing.
@@ -190,10 +258,11 @@ TEST(HeadSelection, PrefersTheEarliestAndFewest) {
   SelectionOptions options;
   options.layers = {0, 1, 2};
   options.most_heads = 3;
-  const SelectionResult result = choose_heads(prompts, options);
-  EXPECT_EQ(result.chosen, 0u);
-  EXPECT_EQ(result.heads, (std::vector<LayerHead>{{0, 1, 1}}));
-  EXPECT_DOUBLE_EQ(result.candidates[0].groups_left_out.mean, 1);
+  const std::vector<Candidate> candidates = validate_heads(prompts, options);
+  const Candidate& chosen = candidates[choose_candidate(candidates, false)];
+  EXPECT_EQ(chosen.layer, 0);
+  EXPECT_EQ(chosen.chosen, (std::vector<LayerHead>{{0, 1, 1}}));
+  EXPECT_DOUBLE_EQ(chosen.groups_left_out.mean, 1);
 }
 
 TEST(HeadSelection, OneGroupCannotBeLeftOut) {
@@ -202,7 +271,8 @@ TEST(HeadSelection, OneGroupCannotBeLeftOut) {
   SelectionOptions options;
   options.layers = {1};
   options.most_heads = 1;
-  EXPECT_EQ(choose_heads(prompts, options).candidates[0].groups_left_out.n, 0);
+  for (const Candidate& candidate : validate_heads(prompts, options))
+    EXPECT_EQ(candidate.groups_left_out.n, 0);
 }
 
 TEST(HeadSelection, StopsAndRefuses) {
@@ -210,10 +280,10 @@ TEST(HeadSelection, StopsAndRefuses) {
   SelectionOptions options;
   options.layers = {1};
   expect_error(ErrorCode::kInvalidArgument, "at least 2 prompts, there are 1",
-               [&] { choose_heads(std::span(prompts).first(1), options); });
+               [&] { validate_heads(std::span(prompts).first(1), options); });
   const std::atomic<bool> cancelled{true};
   options.cancel = &cancelled;
-  expect_error(ErrorCode::kCancelled, "", [&] { choose_heads(prompts, options); });
+  expect_error(ErrorCode::kCancelled, "", [&] { validate_heads(prompts, options); });
 }
 
 TEST(HeadScores, HalvesAreTheNearest) {
@@ -236,27 +306,41 @@ TEST(HeadScores, HalvesAreTheNearest) {
 TEST(HeadScores, SurviveTheirFile) {
   const ScratchFolder folder;
   const std::string path = (folder.path() / "s.bin").string();
-  HeadScoresWriter writer(2, 4);
-  const std::vector<float> layers[] = {{.25f, .25f, .5f, 0, 1, 0, 0, 0},
-                                       {0, 0, 0, 1, .125f, .125f, .25f, .5f}};
-  for (const auto& layer : layers) writer.add_layer(layer);
+  HeadScoresWriter writer(2, 1, 5, {1, 3});
+  const std::vector<float> wide[] = {{.25f, .5f, 3, 0}, {0, 1, 0, 0}};  // window 3: two tokens a head
+  const std::vector<float> narrow[] = {{.25f, .25f, .5f, 0, 1, 0, 0, 0},
+                                       {0, 0, 0, 1e-7f, .125f, .125f, .25f, 1e-4f}};
+  for (int layer = 0; layer < 2; ++layer) {
+    writer.add_layer(0, narrow[layer]);
+    writer.add_layer(1, wide[layer]);
+  }
   writer.write(path);
   const HeadScoresFile file(path);
   EXPECT_EQ(file.layers(), 2);
   EXPECT_EQ(file.heads(), 2);
-  EXPECT_EQ(file.tokens(), 4);
-  std::vector<float> sum(4, 1.0f);
-  file.add_to(1, 1, sum, sum);
-  EXPECT_EQ(sum, (std::vector<float>{1.5f, 1.5f, 2, 3}));
-  file.add_to(0, 0, sum, sum);
-  EXPECT_EQ(sum, (std::vector<float>{2.5f, 2.5f, 4, 3}));
+  EXPECT_EQ(file.kv_heads(), 1);
+  EXPECT_EQ(file.tokens(), 5);
+  EXPECT_EQ(file.windows(), (std::vector<int64_t>{1, 3}));
+  for (int layer = 0; layer < 2; ++layer) {
+    for (int head = 0; head < 2; ++head) {
+      for (const size_t window : {0u, 1u}) {
+        std::vector<float> row(window == 0 ? 4 : 2);
+        file.read(window, layer, head, row);
+        for (size_t t = 0; t < row.size(); ++t) {
+          const float expected =
+              (window == 0 ? narrow : wide)[layer][static_cast<size_t>(head) * row.size() + t];
+          EXPECT_NEAR(row[t], expected, expected / 2048) << window << " " << layer << " " << head << " " << t;
+        }
+      }
+    }
+  }
 }
 
 TEST(HeadScores, AreRefusedWhenDamaged) {
   const ScratchFolder folder;
   const std::string path = (folder.path() / "s.bin").string();
-  HeadScoresWriter writer(1, 5);
-  writer.add_layer(std::vector<float>{.2f, .2f, .2f, .2f, .2f});
+  HeadScoresWriter writer(1, 1, 7, {2});
+  writer.add_layer(0, std::vector<float>{.2f, .2f, .2f, .2f, .2f});
   writer.write(path);
   const std::string whole = content_of(path);
   const auto damaged = [&](const std::string& bytes, const std::string& complaint) {
@@ -266,11 +350,71 @@ TEST(HeadScores, AreRefusedWhenDamaged) {
   for (size_t length = 0; length < whole.size(); ++length)
     damaged(whole.substr(0, length), "no usable head scores");
   damaged(whole + "x", "announces");
-  for (const auto& [at, complaint] : std::vector<std::pair<size_t, std::string>>{
-           {0, "CLAAHEAD"}, {8, "version"}, {14, "announces"}, {whole.size() - 1, "checksum"}}) {
+  // Magic, version, layers, KV heads, windows, tokens, a window's size, the last score.
+  for (const auto& [at, complaint] :
+       std::vector<std::pair<size_t, std::string>>{{0, "CLAAHEAD"},
+                                                   {8, "its version is 3"},
+                                                   {14, "announces"},
+                                                   {20, "announces"},
+                                                   {24, "announces"},
+                                                   {32, "announces"},
+                                                   {48, "announces"},
+                                                   {whole.size() - 1, "checksum"}}) {
     std::string changed = whole;
     changed[at] = static_cast<char>(changed[at] + 1);
     damaged(changed, complaint);
+  }
+  std::string old = whole;
+  old[8] = 1;
+  damaged(old, "its version is 1, this program reads 2; collect them again in another folder");
+}
+
+// Shares and the published rule by their definitions (methods.md 2.2), from scores with known sums.
+TEST(PooledScores, AreWhatTheMethodsCompute) {
+  const ScratchFolder folder;
+  const std::string path = (folder.path() / "s.bin").string();
+  constexpr int kAll = 4, kKv = 2;
+  constexpr int64_t kPrompt = 14, kWindow = 4, kBefore = kPrompt - kWindow, kRanked = 8, kKernel = 3;
+  std::mt19937_64 random(3);
+  std::vector<std::vector<float>> layers(3, std::vector<float>(kAll * kBefore));
+  for (std::vector<float>& layer : layers) {
+    for (float& score : layer) score = static_cast<float>(random() % 1000) / 1000;
+  }
+  HeadScoresWriter writer(kAll, kKv, kPrompt, {2, kWindow});
+  for (const std::vector<float>& layer : layers) {
+    writer.add_layer(0, std::vector<float>(kAll * (kPrompt - 2), 9));
+    writer.add_layer(1, layer);
+  }
+  writer.write(path);
+  const PooledScores scores(HeadScoresFile(path), 1, kKernel, kRanked);
+  EXPECT_EQ(scores.layers(), 3);
+  EXPECT_EQ(scores.heads(), kAll);
+  EXPECT_EQ(scores.tokens(), kRanked);
+  const auto pooled = [&](int layer, int head, int64_t t) {
+    double sum = 0;
+    for (int64_t i = std::max<int64_t>(0, t - 1); i <= std::min(kBefore - 1, t + 1); ++i)
+      sum += layers[static_cast<size_t>(layer)][static_cast<size_t>(head * kBefore + i)];
+    return sum / kKernel;
+  };
+  for (int layer = 0; layer < 3; ++layer) {
+    for (int head = 0; head < kAll; ++head) {
+      double total = 0;
+      for (int64_t t = 0; t < kBefore; ++t) total += pooled(layer, head, t);
+      std::vector<float> base(kRanked, 1), sum(kRanked);
+      scores.add_to(layer, head, base, sum);
+      for (int64_t t = 0; t < kRanked; ++t)
+        EXPECT_NEAR(sum[static_cast<size_t>(t)], 1 + pooled(layer, head, t) / total * kBefore, 4e-3);
+    }
+    for (const int last_layers : {1, 2, 7}) {
+      std::vector<float> rule(kRanked);
+      scores.published_rule(layer, last_layers, rule);
+      for (int64_t t = 0; t < kRanked; ++t) {
+        double largest = 0;
+        for (int l = std::max(0, layer - last_layers + 1); l <= layer; ++l)
+          largest = std::max({largest, pooled(l, 0, t) + pooled(l, 1, t), pooled(l, 2, t) + pooled(l, 3, t)});
+        EXPECT_NEAR(rule[static_cast<size_t>(t)], largest, 1e-3) << layer << " " << last_layers;
+      }
+    }
   }
 }
 
@@ -279,7 +423,7 @@ TEST(CollectedPrompt, SurvivesItsJson) {
   prompt.id = "a", prompt.group = "g", prompt.answer = "cut \xC3", prompt.file = "scores_0.bin";
   prompt.tokens = 2000, prompt.answer_tokens = 7;
   prompt.wanted = {1, 5, 9};
-  prompt.head_recall = {{0, .5}, {1, .25}};
+  prompt.head_recall = {{{0, .5}, {1, .25}}, {{.5, 0}, {0, 1}}};
   const CollectedPrompt actual =
       collected_from_json(boost::json::parse(boost::json::serialize(to_json(prompt))).as_object());
   EXPECT_EQ(actual.id, "a");
@@ -310,21 +454,24 @@ TEST(CollectedPrompt, HasAFileOfItsContent) {
   EXPECT_EQ(names.size(), 4u);
 }
 
-TEST(CalibrateOptions, FillsInAndChecksTheLayers) {
+TEST(CalibrateOptions, FillsInAndChecksTheCandidates) {
   ModelSummary model;
   model.layers = 30;
   CalibrateOptions options;
-  set_layers(options, model);
+  set_candidates(options, model);
   EXPECT_EQ(options.layers, (std::vector<int>{14, 18}));
   options.layers = {18, 3, 18};
-  set_layers(options, model);
+  options.windows = {64, 8, 64};
+  options.kernels = {21, 7};
+  set_candidates(options, model);
+  EXPECT_EQ(options.kinds(), (std::vector<ScoreKind>{{8, 7}, {8, 21}, {64, 7}, {64, 21}}));
   EXPECT_EQ(options.layers, (std::vector<int>{3, 18}));
   options.layers = {29};
   expect_error(ErrorCode::kInvalidArgument, "layer 29 cannot be a selection layer",
-               [&] { set_layers(options, model); });
+               [&] { set_candidates(options, model); });
   options.layers.clear();
   model.layers = 2;
-  set_layers(options, model);
+  set_candidates(options, model);
   EXPECT_EQ(options.layers, (std::vector<int>{0}));
 }
 

@@ -22,6 +22,16 @@ Profile example() {
   return profile;
 }
 
+// The published rule instead of heads.
+Profile rule_example() {
+  Profile profile = example();
+  profile.chosen.clear();
+  profile.early_heads.clear();
+  profile.early = {};
+  profile.last_layers = 4;
+  return profile;
+}
+
 TEST(Profile, SurvivesItsFile) {
   const ScratchFolder folder;
   const std::string path = (folder.path() / "m.profile.json").string();
@@ -63,6 +73,51 @@ TEST(Profile, BecomesParametersThatTheMethodTakes) {
       EXPECT_EQ(value, params.at(name)) << name;
     }
   }
+}
+
+TEST(Profile, HoldsThePublishedRule) {
+  const json::object object = to_json(rule_example());
+  EXPECT_EQ(object.at("claa_profile"), json::value(2));
+  EXPECT_EQ(to_json(example()).at("claa_profile"), json::value(1));  // as older programs read it
+  const Profile actual = parse_profile(json::serialize(object), "p");
+  EXPECT_TRUE(actual.chosen.empty());
+  EXPECT_EQ(actual.last_layers, 4);
+  EXPECT_EQ(actual.window, 32);
+  EXPECT_EQ(actual.kernel, 13);
+  EXPECT_EQ(actual.selection_layer, 18);
+  EXPECT_EQ(actual.first_layer, 19);
+  const ParamValues params = profile_params(actual);
+  EXPECT_EQ(params.at("last_layers"), "4");
+  EXPECT_EQ(params.count("heads") + params.count("early_heads"), 0u);
+  const auto method = builtin_methods().create("claa", params);
+  for (const auto& [name, value] : method->params()) {
+    if (params.count(name) != 0) {
+      EXPECT_EQ(value, params.at(name)) << name;
+    }
+  }
+  // Version 2 may have heads as well.
+  json::object heads = to_json(example());
+  heads["claa_profile"] = 2;
+  EXPECT_EQ(parse_profile(json::serialize(heads), "p").chosen, example().chosen);
+}
+
+TEST(Profile, RuleIsRefusedWhenDamaged) {
+  const json::object whole = to_json(rule_example());
+  const auto refused = [&](const char* field, const json::value& value, const std::string& complaint) {
+    json::object changed = whole;
+    changed[field] = value;
+    expect_error(ErrorCode::kCorruptFile, complaint, [&] { parse_profile(json::serialize(changed), "p"); });
+  };
+  refused("claa_profile", 1, "the field 'heads' is missing");
+  refused("last_layers", 0, "'last_layers' must be an integer from 1 to 19, not 0");
+  refused("last_layers", 20, "'last_layers' must be an integer from 1 to 19, not 20");
+  refused("last_layers", "4", "'last_layers' must be an integer");
+  refused("heads", to_json(example()).at("heads"), "both 'last_layers' and 'heads'");
+  refused("early", to_json(example()).at("early"), "both 'last_layers' and 'early'");
+  json::object neither = whole;
+  neither.erase("last_layers");
+  expect_error(ErrorCode::kCorruptFile, "the field 'heads' is missing",
+               [&] { parse_profile(json::serialize(neither), "p"); });
 }
 
 TEST(Profile, IsRefusedForAnotherModel) {
@@ -108,7 +163,7 @@ TEST_P(ProfileLies, AreRefused) {
 INSTANTIATE_TEST_SUITE_P(
     All, ProfileLies,
     testing::Values(
-        Lie{"claa_profile", "2", "its version is 2, this program reads 1"},
+        Lie{"claa_profile", "3", "its version is 3, this program reads 1 and 2"},
         Lie{"claa_profile", "\"1\"", "its version is \"1\""},
         Lie{"window", "0", "'window' must be an integer from 1"},
         Lie{"window", "1.5", "'window' must be an integer"},

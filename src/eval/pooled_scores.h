@@ -1,0 +1,35 @@
+// What the heads of one prompt say with one window and one pooling, as a selection of heads asks for it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "eval/head_scores.h"
+#include "eval/head_selection.h"
+
+namespace claa::eval {
+
+// Average pooling of a row as the methods do it, in `scratch`'s place. Both of one length.
+void pool_row(std::vector<float>& row, int64_t kernel, std::vector<float>& scratch);
+
+class PooledScores : public HeadScores {
+ public:
+  // The first `ranked` tokens of every row. Memory: two bytes a layer, head and ranked token, and four a
+  // layer and ranked token.
+  PooledScores(const HeadScoresFile& file, size_t window, int64_t kernel, int64_t ranked);
+  int layers() const override { return layers_; }
+  int heads() const override { return heads_; }
+  int64_t tokens() const override { return tokens_; }
+  // A head's score is its share of the prompt, times the tokens before its window.
+  void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const override;
+  void published_rule(int layer, int last_layers, std::span<float> to) const override;
+
+ private:
+  int layers_, heads_;
+  int64_t tokens_;
+  std::vector<uint16_t> shares_;  // [layers][heads][tokens]
+  std::vector<float> largest_;    // [layers][tokens]: maximum over the KV heads' sums
+};
+
+}  // namespace claa::eval
