@@ -31,8 +31,8 @@ later() {
 # What the queue holds, PROCESSES at a time; the first failure ends it.
 work() {
   printf '%d commands, their output in %s\n' "$(wc -l <"$QUEUE")" "$RESULTS/logs"
-  GPUS=${GPUS:-1} xargs -d '\n' -P "${PROCESSES:-1}" --process-slot-var=SLOT -I{} \
-    bash -c 'export CUDA_VISIBLE_DEVICES=$((SLOT % GPUS)); {}' <"$QUEUE"
+  xargs -d '\n' -P "${PROCESSES:-1}" --process-slot-var=SLOT -I{} \
+    bash -c 'if [ -n "${GPUS:-}" ]; then export CUDA_VISIBLE_DEVICES=$((SLOT % GPUS)); fi; {}' <"$QUEUE"
 }
 
 # calibrate NAME PROMPTS OPTION...

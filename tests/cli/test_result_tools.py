@@ -103,3 +103,49 @@ def test_two_generators_by_task_and_together(tmp_path):
     assert first[0] == "first" and first[1] == "8" and first[3].startswith("50.0 [") and first[4] == "4"
     assert first[2] == "1,004" and first[6] == "100.0 [100.0, 100.0]" and first[7].startswith("+50.0 [+")
     assert together[0] == "all" and together[1:] == first[1:], "a task that one of them lacks counts for none"
+
+
+def test_two_runs_are_compared_example_by_example(tmp_path):
+    def run(name, label, scores, prompt="same"):
+        path = write_results(tmp_path / name, [(label, "full", task, n, s) for task in TASKS for n, s in enumerate(scores)])
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines[1:]:
+            line |= {"prompt_hash": prompt, "prediction": str(line.get("score"))}
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return path
+
+    ours, theirs = run("ours.jsonl", "full", [1, 1, 0, 0]), run("theirs.jsonl", "other", [1, 0, 1, 1])
+    done = tool("paired_difference.py", ours, "full", theirs, "other")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("ours: 50.0 [") and done.stdout.splitlines()[1].startswith("theirs: 75.0 [")
+    assert "difference: -25.0 [" in done.stdout and "n = 8, the same text in 2" in done.stdout
+    assert "no answers of 'nobody'" in tool("paired_difference.py", ours, "nobody", theirs, "other").stderr
+    another = run("another.jsonl", "full", [1, 1, 0, 0], prompt="another")
+    assert "did not ask the same prompts" in tool("paired_difference.py", ours, "full", another, "full").stderr
+
+
+def test_tables_of_a_whole_run(tmp_path):
+    def score(mean, **more):
+        return {"score": {"mean": mean, "low": mean - 1, "high": mean + 1, "n": 4}, "kept_share": 0.2, "metrics": {}, "differences": {}, **more}
+
+    full = {"configuration": "full", **score(40, kept_share=1.0)}
+    profile = {"configuration": "profile 0.2", **score(44, differences={"full": {"mean": 4, "low": -1, "high": 9}})}
+    metrics = {"kl": {"mean": 0.125}, "top1": {"mean": 0.9}, "top5": {"mean": 0.99}, "perplexity": {"mean": 17, "low": 16, "high": 18}}
+    left_out = [{"configuration": f"{name} {rate}", **score(30)} for name, rate in
+                [("profile", "0.1"), *((kind, f"keep={r}") for kind in ("without needles", "needles only") for r in ("0.1", "0.2"))]]
+    for task in ("ruler", "babilong", "longbench", "niah", "agreement"):
+        quality = {"configuration": "claa, profile 0.2", **score(30, metrics=metrics)}
+        cells = [full, quality] if task in ("niah", "agreement") else [full, profile, *left_out]
+        rows = [{"name": "agreement" if task == "agreement" else "overall", "cells": cells}]
+        rows += [{"name": name, "cells": cells} for name in ("niah_single_1", "vt")]
+        (tmp_path / task).mkdir()
+        (tmp_path / task / "summary.json").write_text(json.dumps({"rows": rows}))
+    bench = tmp_path / "bench.json"
+    bench.write_text(json.dumps([{"method": "full", "keep": 1, "ttft_ms": {"median": 200}},
+                                 *({"method": "claa", "keep": k, "ttft_ms": {"median": 400 * k}} for k in (0.1, 0.2, 0.4))]))
+    done = tool("accuracy_tables.py", tmp_path, "--bench", bench)
+    assert done.returncode == 0, done.stderr
+    assert "| claa, profile (layer 18) | 30.0 [29.0, 31.0] | 44.0 [43.0, 45.0] |  |" in done.stdout
+    assert "| the profile | 0.2 | 44.0 | +4.0 [−1.0, +9.0] | 110 % | 0.67 |" in done.stdout
+    assert "| claa | 0.20 | 0.40 | 0.80 |" in done.stdout
+    assert "| claa, profile (layer 18) | 0.2 | 0.125 | 90.0 | 99.0 | 17.00 [16.00, 18.00] |" in done.stdout

@@ -128,11 +128,9 @@ void check_needs(const ClaaParams& params) {
                             : params.look_ahead > 0     ? "look_ahead"
                                                         : "";
   if (params.heads.empty() && *needs_heads != 0) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        fmt::format(
-            "claa: {} needs heads, whose ranking it measures; use a profile with heads or leave it out",
-            needs_heads));
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("claa: {} needs heads that are chosen; use a profile with heads or leave it out",
+                            needs_heads));
   }
   if (params.look_ahead > 0 && !params.early_drops.empty()) {
     throw Error(
