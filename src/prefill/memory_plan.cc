@@ -31,7 +31,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, bool
 
 void check_memory(const MemoryPlan& plan, bool whole_cache, int64_t tokens, size_t free) {
   constexpr double kGb = 1e9;
-  const size_t needed = plan.prompt() - (whole_cache ? 0 : plan.cache);
+  const size_t needed = plan.from_start(whole_cache);
   if (needed <= free) return;
   const auto gb = [](size_t bytes) { return static_cast<double>(bytes) / kGb; };
   fail(

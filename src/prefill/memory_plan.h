@@ -13,6 +13,8 @@ struct MemoryPlan {
   size_t workspace = 0;  // of a chunk of rows
   size_t cache = 0;      // of all layers when nothing is dropped
   size_t prompt() const { return hidden + layer_kv + workspace + cache; }
+  // What is there from the first layer on: the cache counts where nothing of it is dropped.
+  size_t from_start(bool whole_cache) const { return prompt() - (whole_cache ? 0 : cache); }
   size_t total() const { return weights + prompt(); }
 };
 

@@ -341,8 +341,10 @@ PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::
   if (!entry.tokens.empty()) result.selected = entry.tokens;
   if (const size_t free = model.backend().free_bytes(); free > 0) {
     const int64_t live = static_cast<int64_t>(entering.size());
-    check_memory(plan_memory(model.config(), device_rows(model.backend()), false, live, options.reserve),
-                 run->keeps_all(), live, free);
+    const MemoryPlan plan =
+        plan_memory(model.config(), device_rows(model.backend()), false, live, options.reserve);
+    check_memory(plan, run->keeps_all(), live, free);
+    model.backend().reserve(plan.from_start(run->keeps_all()));
   }
   result.cache = std::make_unique<KvCache>(model.config(), model.backend());
   Pass pass(model, rope, options, info, std::move(entering), std::move(positions));

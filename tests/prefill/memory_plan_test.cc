@@ -34,6 +34,21 @@ TEST_P(MemoryPlanTest, CountsTheCache) {
   EXPECT_EQ(plan.hidden, size_t{61} * 64 * 4);
 }
 
+// What is not there is refused before the first layer, and costs nothing: the device goes on.
+TEST_P(MemoryPlanTest, ReservesOrRefuses) {
+  Backend& backend = *tiny.backend;
+  EXPECT_NO_THROW(backend.reserve(size_t{1} << 20));
+  if (const size_t free = backend.free_bytes(); free > 0) {
+    try {
+      backend.reserve(2 * free);
+      FAIL() << "twice of what is free was reserved";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
+    }
+  }
+  EXPECT_EQ(run(*registry.create("full", {}), prompt_of(61), {}).kept_tokens, 61);
+}
+
 CLAA_EVERY_PREFILL_DEVICE(MemoryPlanTest);
 
 // By hand, for Llama 3.1 8B in bf16 on a GPU with 131,072 tokens.
@@ -57,6 +72,8 @@ TEST(MemoryPlan, RefusesWithNumbers) {
   MemoryPlan plan;
   plan.weights = 100 * kGb;  // are there already
   plan.hidden = 2 * kGb, plan.layer_kv = kGb, plan.workspace = 3 * kGb, plan.cache = 20 * kGb;
+  EXPECT_EQ(plan.from_start(true), 26 * kGb);
+  EXPECT_EQ(plan.from_start(false), 6 * kGb);
   EXPECT_NO_THROW(check_memory(plan, true, 1000, 26 * kGb));
   EXPECT_NO_THROW(check_memory(plan, false, 1000, 6 * kGb));
   const auto refusal = [&](bool whole, size_t free) -> std::string {

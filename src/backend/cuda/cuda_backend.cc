@@ -20,6 +20,16 @@ constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads 
 // What a repeated series knows its operations by.
 enum Operation { kEmbed, kLinear, kNorm, kBias, kRope, kRopeStore, kSwiglu, kAttention };
 
+// What this process holds of the device and nobody uses.
+size_t unused_bytes() {
+  cudaMemPool_t pool = nullptr;
+  uint64_t reserved = 0, used = 0;
+  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "memory pool");
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used), "memory pool");
+  return reserved - used;
+}
+
 bool consecutive(std::span<const int32_t> values) {
   for (size_t i = 1; i < values.size(); ++i) {
     if (values[i] != values[0] + static_cast<int32_t>(i)) return false;
@@ -139,12 +149,12 @@ size_t CudaBackend::peak_bytes() {
 size_t CudaBackend::free_bytes() {
   size_t free = 0, all = 0;
   check(cudaMemGetInfo(&free, &all), "device cuda");
-  cudaMemPool_t pool = nullptr;
-  uint64_t reserved = 0, used = 0;  // what the pool holds and nobody uses is free to us
-  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
-  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "memory pool");
-  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used), "memory pool");
-  return free + (reserved - used);
+  return free + unused_bytes();
+}
+
+void CudaBackend::reserve(size_t bytes) {
+  if (bytes > free_bytes()) out_of_memory(bytes);
+  if (bytes > unused_bytes()) allocate(bytes);  // and given back at once: it stays with the process
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {

@@ -46,6 +46,7 @@ class CudaBackend : public Backend {
   void clear(void* device, size_t bytes) override;
   size_t peak_bytes() override;
   size_t free_bytes() override;
+  void reserve(size_t bytes) override;
   void synchronize() override;
   void repeat(const std::function<void()>& work) override;
   Moment mark() override;

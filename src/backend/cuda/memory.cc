@@ -5,6 +5,18 @@
 
 namespace claa::cuda {
 
+namespace {
+
+// Pieces that are each too small for what is wanted become the device's again, which can join them.
+void give_back_unused(cudaStream_t stream) {
+  cudaGetLastError();
+  cudaMemPool_t pool = nullptr;
+  if (cudaStreamSynchronize(stream) == cudaSuccess && cudaDeviceGetDefaultMemPool(&pool, 0) == cudaSuccess)
+    cudaMemPoolTrimTo(pool, 0);
+}
+
+}  // namespace
+
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   const char* text = cudaGetErrorString(status);
@@ -28,17 +40,25 @@ void check(cublasStatus_t status, const char* what) {
        cublasLtGetStatusString(status));
 }
 
+void out_of_memory(size_t bytes) {
+  size_t free_bytes = 0, all = 0;
+  cudaMemGetInfo(&free_bytes, &all);
+  fail(
+      ErrorCode::kOutOfMemory,
+      "cannot allocate {} bytes on the GPU, which has {} of {} free; use a shorter prompt or a smaller model",
+      bytes, free_bytes, all);
+}
+
 Buffer allocate_async(size_t bytes, cudaStream_t stream) {
   void* data = nullptr;
-  const cudaError_t status = cudaMallocAsync(&data, std::max<size_t>(bytes, 16), stream);
+  cudaError_t status = cudaMallocAsync(&data, std::max<size_t>(bytes, 16), stream);
+  if (status != cudaSuccess) {
+    give_back_unused(stream);
+    status = cudaMallocAsync(&data, std::max<size_t>(bytes, 16), stream);
+  }
   if (status != cudaSuccess) {
     cudaGetLastError();  // the failure is reported here, not at the next launch
-    size_t free_bytes = 0, all = 0;
-    cudaMemGetInfo(&free_bytes, &all);
-    fail(ErrorCode::kOutOfMemory,
-         "cannot allocate {} bytes on the GPU, which has {} of {} free; use a shorter prompt or a smaller "
-         "model",
-         bytes, free_bytes, all);
+    out_of_memory(bytes);
   }
   return Buffer(data, bytes, [stream](void* p) { cudaFreeAsync(p, stream); });
 }

@@ -11,6 +11,8 @@
 namespace claa::cuda {
 
 // Throws kOutOfMemory with the size asked for and what the device has.
+[[noreturn]] void out_of_memory(size_t bytes);
+// Throws it too.
 Buffer allocate_async(size_t bytes, cudaStream_t stream);
 
 // Memory that operations use one after another: it grows and never shrinks.
