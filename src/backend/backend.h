@@ -88,6 +88,9 @@ class Backend {
   // Type that rms_norm() and swiglu() had best write for linear layers alone to read: kF8 where these round
   // their input anyway. The vocabulary's product reads the activation type.
   virtual DType linear_dtype() const { return dtype(); }
+  // Whether linear() rounds its inputs so coarsely, many channels to a scale, that channels of a norm should
+  // be of one size (model/equalizer.h).
+  virtual bool wants_even_channels() const { return false; }
   // Rows of memory that attention() of `rows` packed rows needs in q, out, K and V: a kernel made for a range
   // of lengths touches what lies behind the last row. K and V hold finite values there.
   virtual int64_t padded(int64_t rows) const { return rows; }

@@ -107,12 +107,21 @@ void LlamaModel::project_q_normed(int64_t layer, int64_t first, std::span<const 
 
 void LlamaModel::finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
                         std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const {
+  attend(layer, q, kv, packed, visible, hidden, work);
+  feed_forward(layer, hidden, work);
+}
+
+void LlamaModel::attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
+                        std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-  const int64_t rows = hidden.rows();
-  const Tensor attention = head(work.attention, rows, q.columns());
+  const Tensor attention = head(work.attention, hidden.rows(), q.columns());
   backend_.attention(q, kv, packed, visible, attention);
   backend_.linear(attention, *w.output, hidden, true);
+}
 
+void LlamaModel::feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const int64_t rows = hidden.rows();
   const Tensor normed = head(work.normed, rows, config_.hidden);
   const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
   const Tensor gated = head(work.gated, rows, config_.ffn);

@@ -39,6 +39,7 @@ class LlamaModel {
 
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
+  ModelWeights& weights() { return weights_; }  // which load_weights() adds to, layer by layer
   Backend& backend() const { return backend_; }
 
   // hidden [rows, hidden] f32 = embeddings of ids. Ids must be inside the vocabulary.
@@ -58,6 +59,10 @@ class LlamaModel {
   // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
   void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
               std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;
+  // The parts of the second half: attention with the output projection, and the feed-forward.
+  void attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
+              std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;
+  void feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // logits [1, vocabulary] f32 of one row.
   void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
 

@@ -2,7 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <optional>
+
 #include "gguf/quants.h"
+#include "model/equalizer.h"
 
 namespace claa {
 namespace {
@@ -12,27 +15,28 @@ class Loader {
   Loader(const gguf::File& file, const ModelConfig& config, Backend& backend)
       : file_(file), config_(config), backend_(backend) {}
 
-  Vector vector(const std::string& name, int64_t size) const {
-    const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(size)});
-    std::vector<float> values(static_cast<size_t>(size));
-    gguf::dequantize(info.type, info.data, values);
-    return upload(values);
+  Vector vector(const std::string& name, int64_t size) const { return upload(values(name, size)); }
+
+  // A norm's weight; with an equalizer divided by factors, which the columns of what reads the norm need.
+  Vector norm(const std::string& name, const Equalizer* equalizer, std::vector<float>& factors) const {
+    std::vector<float> weight = values(name, config_.hidden);
+    if (equalizer == nullptr) return upload(weight);
+    factors = equalizer->factors(weight);
+    for (size_t i = 0; i < weight.size(); ++i) weight[i] /= factors[i];
+    return upload(weight);
   }
 
   Vector joined_vector(const std::string& first, const std::string& second, int64_t size) const {
-    std::vector<float> values(static_cast<size_t>(2 * size));
-    for (int part = 0; part < 2; ++part) {
-      const gguf::TensorInfo& info = find(part == 0 ? first : second, {static_cast<uint64_t>(size)});
-      gguf::dequantize(
-          info.type, info.data,
-          std::span(values).subspan(static_cast<size_t>(part * size), static_cast<size_t>(size)));
-    }
-    return upload(values);
+    std::vector<float> joined = values(first, size);
+    const std::vector<float> rest = values(second, size);
+    joined.insert(joined.end(), rest.begin(), rest.end());
+    return upload(joined);
   }
 
-  // One matrix from the rows of one or two tensors of `outputs` rows each.
-  std::unique_ptr<PackedWeight> matrix(std::vector<std::string> names, int64_t outputs, int64_t inputs,
-                                       bool table = false) {
+  // One matrix from the rows of one or two tensors of `outputs` rows each. `factors` of its columns may be
+  // empty: all 1.
+  std::unique_ptr<PackedWeight> matrix(const std::vector<std::string>& names, int64_t outputs, int64_t inputs,
+                                       std::span<const float> factors = {}, bool table = false) {
     std::vector<const gguf::TensorInfo*> parts;
     for (const std::string& name : names) {
       parts.push_back(&find(name, {static_cast<uint64_t>(inputs), static_cast<uint64_t>(outputs)}));
@@ -41,7 +45,7 @@ class Loader {
     source.outputs = outputs * static_cast<int64_t>(parts.size());
     source.inputs = inputs;
     source.table = table;
-    source.fill = [&parts, outputs, inputs](int64_t first, int64_t count, float* rows) {
+    source.fill = [&parts, outputs, inputs, factors](int64_t first, int64_t count, float* rows) {
       for (int64_t r = 0; r < count; ++r) {
         const gguf::TensorInfo& part = *parts[static_cast<size_t>((first + r) / outputs)];
         const size_t row_bytes =
@@ -49,6 +53,7 @@ class Loader {
         const size_t row = static_cast<size_t>((first + r) % outputs);
         gguf::dequantize(part.type, part.data.subspan(row * row_bytes, row_bytes),
                          std::span(rows + r * inputs, static_cast<size_t>(inputs)));
+        for (size_t i = 0; i < factors.size(); ++i) rows[r * inputs + static_cast<int64_t>(i)] *= factors[i];
       }
     };
     auto weight = backend_.prepare(source);
@@ -56,22 +61,27 @@ class Loader {
     return weight;
   }
 
-  LayerWeights layer(int64_t index) {
+  void attention_half(int64_t index, const Equalizer* equalizer, LayerWeights& w) {
     const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
     const int64_t q_size = config_.heads * config_.head_size, kv_size = config_.kv_heads * config_.head_size;
-    LayerWeights w;
-    w.attention_norm = vector(name("attn_norm.weight"), config_.hidden);
-    w.ffn_norm = vector(name("ffn_norm.weight"), config_.hidden);
-    w.q = matrix({name("attn_q.weight")}, q_size, config_.hidden);
-    w.kv = matrix({name("attn_k.weight"), name("attn_v.weight")}, kv_size, config_.hidden);
+    std::vector<float> factors;
+    w.attention_norm = norm(name("attn_norm.weight"), equalizer, factors);
+    w.q = matrix({name("attn_q.weight")}, q_size, config_.hidden, factors);
+    w.kv = matrix({name("attn_k.weight"), name("attn_v.weight")}, kv_size, config_.hidden, factors);
     w.output = matrix({name("attn_output.weight")}, config_.hidden, q_size);
-    w.gate_up = matrix({name("ffn_gate.weight"), name("ffn_up.weight")}, config_.ffn, config_.hidden);
-    w.down = matrix({name("ffn_down.weight")}, config_.hidden, config_.ffn);
     if (config_.qkv_bias) {
       w.q_bias = vector(name("attn_q.bias"), q_size);
       w.kv_bias = joined_vector(name("attn_k.bias"), name("attn_v.bias"), kv_size);
     }
-    return w;
+  }
+
+  void feed_forward_half(int64_t index, const Equalizer* equalizer, LayerWeights& w) {
+    const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
+    std::vector<float> factors;
+    w.ffn_norm = norm(name("ffn_norm.weight"), equalizer, factors);
+    w.gate_up =
+        matrix({name("ffn_gate.weight"), name("ffn_up.weight")}, config_.ffn, config_.hidden, factors);
+    w.down = matrix({name("ffn_down.weight")}, config_.hidden, config_.ffn);
   }
 
   size_t bytes() const { return bytes_; }
@@ -85,6 +95,12 @@ class Loader {
            file_.name(), name, fmt::join(info->shape, ", "), fmt::join(shape, ", "));
     }
     return *info;
+  }
+  std::vector<float> values(const std::string& name, int64_t size) const {
+    const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(size)});
+    std::vector<float> result(static_cast<size_t>(size));
+    gguf::dequantize(info.type, info.data, result);
+    return result;
   }
   Vector upload(const std::vector<float>& values) const {
     Vector result;
@@ -106,18 +122,26 @@ ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Bac
                           const LoadProgress& progress) {
   Loader loader(file, config, backend);
   ModelWeights weights;
-  weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, true);
+  weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, {}, true);
   weights.output = config.tied_output
                        ? weights.embedding
-                       : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, true);
+                       : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, {}, true);
   weights.final_norm = loader.vector("output_norm.weight", config.hidden);
   weights.layers.reserve(static_cast<size_t>(config.layers));
+  LlamaModel model(config, std::move(weights), backend);  // as far as it is loaded
+  std::optional<Equalizer> equalizer;
+  if (backend.wants_even_channels()) equalizer.emplace(model);
+  const Equalizer* even = equalizer ? &*equalizer : nullptr;
   for (int64_t i = 0; i < config.layers; ++i) {
-    weights.layers.push_back(loader.layer(i));
+    LayerWeights& layer = model.weights().layers.emplace_back();
+    loader.attention_half(i, even, layer);
+    if (equalizer) equalizer->attend(i);
+    loader.feed_forward_half(i, even, layer);
+    if (equalizer && i + 1 < config.layers) equalizer->feed_forward(i);
     if (progress) progress(i + 1, config.layers);
   }
-  weights.bytes = loader.bytes();
-  return weights;
+  model.weights().bytes = loader.bytes();
+  return std::move(model.weights());
 }
 
 }  // namespace claa

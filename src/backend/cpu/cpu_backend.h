@@ -55,6 +55,7 @@ class CpuBackend : public HostBackend {
   std::string description() const override;
   DType dtype() const override { return dtype_; }
   int64_t chunk_rows() const override { return kChunkRows; }
+  bool wants_even_channels() const override { return int_linear_ != nullptr; }
 
   void start_profile() override { clock_.start(); }
   std::vector<StageTime> stop_profile() override { return clock_.stop(); }

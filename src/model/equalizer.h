@@ -1,0 +1,39 @@
+// Channels of one size for linear layers that round their inputs. Rounding to integers of one scale per group
+// of channels costs most where a few channels are far larger than the rest, as those of a norm's output are.
+// Dividing the norm's weight by a factor a channel, and multiplying the columns of the matrices that read it
+// by the same, changes no product but evens out the channels (SmoothQuant, arXiv 2211.10438).
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "model/llama.h"
+#include "model/rope.h"
+
+namespace claa {
+
+// Learns the sizes of channels from a short prompt, tokens of all the vocabulary, that goes through the
+// layers while they are loaded: sizes are a matter of the model, much more than of the text.
+class Equalizer {
+ public:
+  // The sample is embedded; `model` gets its layers later and must outlive this.
+  explicit Equalizer(const LlamaModel& model);
+
+  // The factor of every channel of the norm that comes next, whose weight is `norm` [hidden]: the root of its
+  // size in the sample, with the quadratic mean of all sizes as 1. All are 1 where sizes are not finite.
+  std::vector<float> factors(std::span<const float> norm) const;
+  // The sample goes through the first and the second half of a layer.
+  void attend(int64_t layer);
+  void feed_forward(int64_t layer);
+
+ private:
+  const LlamaModel& model_;
+  RopeTables rope_;
+  Workspace work_;
+  std::vector<int32_t> positions_, visible_;
+  Buffer hidden_memory_, k_memory_, v_memory_;
+  Tensor hidden_;  // [sample, hidden]
+  KvView kv_;      // [kv_heads, sample, head_size]
+};
+
+}  // namespace claa
