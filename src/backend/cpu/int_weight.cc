@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "backend/cpu/panels.h"
 
@@ -30,17 +31,18 @@ void IntLinear::pack_panel(const float* rows, int64_t panel, int64_t count, IntW
   std::vector<float> row_scales(static_cast<size_t>(groups));
   for (int64_t column = 0; column < count; ++column) {
     kernels_.quantize(rows + column * inputs, false, inputs, weight.group(), row.data(), row_scales.data());
-    for (int64_t g = 0; g < groups; ++g) scales[g * width + column] = row_scales[static_cast<size_t>(g)];
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t first = g * weight.group(), end = std::min(first + weight.group(), 4 * units);
+      const auto begin = row.begin();
+      const int sum = std::accumulate(begin + first, begin + end, 0);  // of values plus 128
+      offsets[g * width + column] = -128 * (sum - 128 * static_cast<int>(end - first));
+      scales[g * width + column] = row_scales[static_cast<size_t>(g)];
+    }
     for (int64_t u = 0; u < units; ++u) {
-      int8_t unit[4];
-      int sum = 0;
-      for (int64_t i = 0; i < 4; ++i) {
-        const int value = row[static_cast<size_t>(4 * u + i)] - 128;
-        unit[i] = static_cast<int8_t>(value);
-        sum += value;
-      }
-      std::memcpy(to + (u * width + column) * 4, unit, 4);
-      offsets[4 * u / weight.group() * width + column] -= 128 * sum;
+      uint32_t unit = 0;
+      std::memcpy(&unit, row.data() + 4 * u, 4);
+      unit ^= 0x80808080u;  // less 128, four at once
+      std::memcpy(to + (u * width + column) * 4, &unit, 4);
     }
   }
 }
