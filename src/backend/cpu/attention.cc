@@ -1,6 +1,7 @@
 #include "backend/cpu/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -15,14 +16,12 @@ namespace {
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 struct Tile : TileSums {
-  Tile(int64_t m, int64_t depth, int64_t padded_head, bool pairs, int lanes)
-      : TileSums(m, padded_head, lanes),
-        q(static_cast<size_t>(m * depth)),
-        s(static_cast<size_t>(m * kKeyBlock)),
-        p(pairs ? static_cast<size_t>(m * kKeyBlock / 2) : 0) {}
+  Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
+      : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)) {}
   std::vector<uint32_t> q;  // [M, depth] units
-  std::vector<float> s;     // [M, keys of the block] raw products
-  std::vector<uint32_t> p;  // [M, pairs of keys] probabilities in bf16; f32 ones overwrite s
+  // Of one step:
+  std::array<float, kStepVectors * kKeyBlock> s;         // [vectors, keys] raw products
+  std::array<uint32_t, kStepVectors * kKeyBlock / 2> p;  // [vectors, pairs of keys] bf16; f32 overwrites s
 };
 
 // Copies query vectors [head_size] of the activation type into kernel units.
@@ -42,24 +41,22 @@ struct Job : TileJob {
   Job(const Kernels& k, const Tensor& queries, const KvView& kv, const CpuPackedKv& packed_kv,
       std::span<const int32_t> seen, const Tensor& result)
       : TileJob(queries, kv, packed_kv.padded_head, seen, result), kernels(k), packed(packed_kv) {}
-  Tile make_tile() const {
-    return {tile_rows * group, packed.depth, padded_head, packed.pairs, kernels.panel / 2};
-  }
+  Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
     load_units(kernels, q, row, column, head_size, packed.pairs, tile.q.data() + i * packed.depth);
   }
-  void block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const;
+  void step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t keys) const;
 
   const Kernels& kernels;
   const CpuPackedKv& packed;
 };
 
-void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const {
+void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t keys) const {
   const int panel = kernels.panel;
-  const int m = static_cast<int>(at.rows * group);
-  const int n = static_cast<int>(round_up(std::min<int64_t>(kKeyBlock, limit - first_key), panel));
+  const int m = static_cast<int>(at.count);
+  const int n = static_cast<int>(round_up(keys, panel));
   const int64_t depth = packed.depth;
-  kernels.gemm(m, n, static_cast<int>(depth), tile.q.data(), depth,
+  kernels.gemm(m, n, static_cast<int>(depth), tile.q.data() + at.first * depth, depth,
                packed.k(at.head) + first_key / panel * depth * panel, depth * panel, panel, tile.s.data(),
                kKeyBlock, false);
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
@@ -67,17 +64,17 @@ void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit
   uint32_t* p = packed.pairs ? tile.p.data() : reinterpret_cast<uint32_t*>(tile.s.data());
   const int64_t p_stride = packed.pairs ? kKeyBlock / 2 : kKeyBlock;
   const int units = packed.pairs ? n / 2 : n;
-  for (int i = 0; i < m; ++i) {
+  float* o = tile.o.data() + at.first * padded_head;
+  for (int64_t i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
-    const int64_t seen = visible[static_cast<size_t>(at.first_row + i / group)] - first_key;
-    if (seen < n) std::fill(s + std::max<int64_t>(seen, 0), s + n, kUnseen);
-    kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(i)], tile.sum_of(i), p + i * p_stride,
-                         tile.o.data() + i * padded_head, static_cast<int>(padded_head));
+    const int64_t count = seen(at.first_row, at.first + i, first_key);
+    if (count < n) std::fill(s + std::max<int64_t>(count, 0), s + n, kUnseen);
+    kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(at.first + i)], tile.sum_of(at.first + i),
+                         p + i * p_stride, o + i * padded_head, static_cast<int>(padded_head));
   }
   const int64_t first_unit = packed.pairs ? first_key / 2 : first_key;
   kernels.gemm(m, static_cast<int>(padded_head), units, p, p_stride,
-               packed.v(at.head) + first_unit * padded_head, panel, padded_head, tile.o.data(), padded_head,
-               true);
+               packed.v(at.head) + first_unit * padded_head, panel, padded_head, o, padded_head, true);
 }
 
 }  // namespace

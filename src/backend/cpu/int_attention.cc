@@ -15,19 +15,14 @@ constexpr uint32_t kLess128 = 0x80808080;  // four unsigned bytes xor this: each
 
 struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
-      : TileSums(m, padded_head, lanes),
-        q(static_cast<size_t>(m * depth)),
-        t(static_cast<size_t>(m * kKeyBlock)),
-        p(static_cast<size_t>(m * kKeyBlock / 4)),
-        factor(static_cast<size_t>(m)),
-        seen(static_cast<size_t>(m)),
-        weight(static_cast<size_t>(m)) {}
+      : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)), factor(static_cast<size_t>(m)) {}
   std::vector<uint32_t> q;    // [M, depth] fours
-  std::vector<float> t;       // [M, keys of the block] logarithms
-  std::vector<uint32_t> p;    // [M, fours of keys] probabilities
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
-  std::vector<int32_t> seen;  // [M] keys of the block; negative where they end before it
-  std::vector<float> weight;  // [M] of the block's products with values
+  // Of one step:
+  std::array<float, kStepVectors * kKeyBlock> t;         // [vectors, keys] logarithms
+  std::array<uint32_t, kStepVectors * kKeyBlock / 4> p;  // [vectors, fours of keys] probabilities
+  std::array<int32_t, kStepVectors> seen;  // keys of the block; negative where they end before it
+  std::array<float, kStepVectors> weight;  // of the block's products with values
 };
 
 struct Job : TileJob {
@@ -40,7 +35,7 @@ struct Job : TileJob {
         to_logarithm(std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(head_size))) {}
   Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const;
-  void block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const;
+  void step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t keys) const;
 
   const IntKernels& kernels;
   const IntPackedKv& packed;
@@ -54,24 +49,25 @@ void Job::load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
   factor *= to_logarithm;
 }
 
-void Job::block(Tile& tile, const TileRows& at, int64_t first_key, int64_t limit) const {
+void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t keys) const {
   const int panel = kernels.panel;
-  const int m = static_cast<int>(at.rows * group);
-  const int n = static_cast<int>(round_up(std::min<int64_t>(kKeyBlock, limit - first_key), panel));
+  const int m = static_cast<int>(at.count);
+  const int n = static_cast<int>(round_up(keys, panel));
   const int64_t depth = packed.depth;
-  kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data(), packed.k(at.head) + first_key * depth,
-                     tile.factor.data(), packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
-  for (int64_t row = 0; row < at.rows; ++row) {
-    const auto seen = static_cast<int32_t>(visible[static_cast<size_t>(at.first_row + row)] - first_key);
-    std::fill_n(tile.seen.data() + row * group, group, seen);
+  kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data() + at.first * depth,
+                     packed.k(at.head) + first_key * depth, tile.factor.data() + at.first,
+                     packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
+  for (int64_t i = 0; i < m; ++i) {
+    tile.seen[static_cast<size_t>(i)] = static_cast<int32_t>(seen(at.first_row, at.first + i, first_key));
   }
-  const IntSums sums{tile.max.data(), tile.sum.data(), tile.o.data(), padded_head, tile.weight.data()};
+  float* o = tile.o.data() + at.first * padded_head;
+  const IntSums sums{tile.max.data() + at.first, tile.sum_of(at.first), o, padded_head, tile.weight.data()};
   kernels.softmax_step(m, tile.t.data(), kKeyBlock, n, tile.seen.data(),
                        packed.inverse_value(at.head, first_key), sums,
                        reinterpret_cast<uint8_t*>(tile.p.data()), kKeyBlock);
   kernels.add_products(m, static_cast<int>(padded_head), n / 4, tile.p.data(), kKeyBlock / 4,
                        packed.v(at.head) + first_key / 4 * padded_head, panel, padded_head,
-                       tile.weight.data(), tile.o.data(), padded_head);
+                       tile.weight.data(), o, padded_head);
 }
 
 }  // namespace

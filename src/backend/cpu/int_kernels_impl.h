@@ -102,23 +102,33 @@ void quantize(const void* x, bool bf16, int64_t n, int64_t group, uint8_t* out, 
   for (int64_t i = n; i % 4 != 0; ++i) out[i] = 128;
 }
 
-// acc[kM][2] += a[kM, k] b[k, panel], a and b in units of 32 bits.
-template <int kM>
+// Panels of a tile where sums of several stay in registers: fewer rows then need fewer loads.
+#if defined(__AVX512F__)
+constexpr int kWide = 2;
+#else
+constexpr int kWide = 1;
+#endif
+
+// acc[kM][2 * kPanels] += a[kM, k] b[k, panels], a and b in units of 32 bits; panels lie panel_stride apart.
+template <int kM, int kPanels>
 inline void multiply(int64_t k, const int32_t* a, int64_t lda, const int32_t* b, int64_t row_stride,
-                     IVec (&acc)[kM][2]) {
+                     int64_t panel_stride, IVec (&acc)[kM][2 * kPanels]) {
   for (int64_t kk = 0; kk < k; ++kk) {
-    const IVec b0 = iload(b + kk * row_stride);
-    const IVec b1 = iload(b + kk * row_stride + kLanes);
+    IVec units[2 * kPanels];
+#pragma GCC unroll 4
+    for (int j = 0; j < 2 * kPanels; ++j) {
+      units[j] = iload(b + kk * row_stride + j / 2 * panel_stride + j % 2 * kLanes);
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) {
       const IVec ai = iset1(a[i * lda + kk]);
-      acc[i][0] = mad8(acc[i][0], ai, b0);
-      acc[i][1] = mad8(acc[i][1], ai, b1);
+#pragma GCC unroll 4
+      for (int j = 0; j < 2 * kPanels; ++j) acc[i][j] = mad8(acc[i][j], ai, units[j]);
     }
   }
 }
 
-// Calls tile.run<rows>(first row) for m rows, as many at once as fit in registers.
+// Calls tile.run<rows>(first row) for m rows, kMost at once.
 template <int kM, class Tile>
 inline void last_rows(int row, int rest, const Tile& tile) {
   if (rest == kM) {
@@ -127,11 +137,11 @@ inline void last_rows(int row, int rest, const Tile& tile) {
     last_rows<kM - 1>(row, rest, tile);
   }
 }
-template <class Tile>
+template <int kMost, class Tile>
 inline void by_rows(int m, const Tile& tile) {
   int row = 0;
-  for (; row + kRows <= m; row += kRows) tile.template run<kRows>(row);
-  if (row < m) last_rows<kRows - 1>(row, m - row, tile);
+  for (; row + kMost <= m; row += kMost) tile.template run<kMost>(row);
+  if (row < m) last_rows<kMost - 1>(row, m - row, tile);
 }
 
 struct LinearTile {
@@ -159,7 +169,7 @@ struct LinearTile {
         acc[i][0] = iload(weight.offsets + g * kPanel);
         acc[i][1] = iload(weight.offsets + g * kPanel + kLanes);
       }
-      multiply<kM>(count, a + row * units + first, units, b + first * kPanel, kPanel, acc);
+      multiply<kM, 1>(count, a + row * units + first, units, b + first * kPanel, kPanel, 0, acc);
       const bool last = g + 1 == groups;
       const Vec w0 = load(weight.scales + g * kPanel), w1 = load(weight.scales + g * kPanel + kLanes);
 #pragma GCC unroll 12
@@ -180,8 +190,8 @@ struct LinearTile {
 void linear(int m, int64_t units, const uint8_t* a, const float* a_scales, const IntPanel& weight, float* c,
             int64_t ldc, bool accumulate) {
   const int64_t groups = (4 * units + weight.group - 1) / weight.group;
-  by_rows(m, LinearTile{units, groups, reinterpret_cast<const int32_t*>(a), a_scales, weight, c, ldc,
-                        accumulate});
+  by_rows<kRows>(m, LinearTile{units, groups, reinterpret_cast<const int32_t*>(a), a_scales, weight, c, ldc,
+                               accumulate});
 }
 
 struct LogarithmTile {
@@ -198,7 +208,7 @@ struct LogarithmTile {
     IVec acc[kM][2];
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) acc[i][0] = iload(keys.offset), acc[i][1] = iload(keys.offset + kLanes);
-    multiply<kM>(k, a + row * k, k, b, kPanel, acc);
+    multiply<kM, 1>(k, a + row * k, k, b, kPanel, 0, acc);
     const Vec s0 = load(keys.scale), s1 = load(keys.scale + kLanes);
     const Vec v0 = load(keys.log_value), v1 = load(keys.log_value + kLanes);
 #pragma GCC unroll 12
@@ -214,48 +224,63 @@ struct LogarithmTile {
 void logarithms(int m, int n, int k, const uint32_t* a, const uint32_t* b, const float* factors,
                 const IntKeys& keys, float* t, int64_t ldt) {
   for (int column = 0; column < n; column += kPanel) {
-    by_rows(m, LogarithmTile{k,
-                             reinterpret_cast<const int32_t*>(a),
-                             reinterpret_cast<const int32_t*>(b + column * k),
-                             factors,
-                             {keys.offset + column, keys.scale + column, keys.log_value + column},
-                             t + column,
-                             ldt});
+    by_rows<kRows>(m, LogarithmTile{k,
+                                    reinterpret_cast<const int32_t*>(a),
+                                    reinterpret_cast<const int32_t*>(b + column * k),
+                                    factors,
+                                    {keys.offset + column, keys.scale + column, keys.log_value + column},
+                                    t + column,
+                                    ldt});
   }
 }
 
+template <int kPanels>
 struct ProductTile {
   int k;
   const int32_t* a;
   int64_t lda;
   const int32_t* b;
-  int64_t row_stride;
+  int64_t panel_stride, row_stride;
   const float* weight;
   float* c;
   int64_t ldc;
 
   template <int kM>
   void run(int row) const {
-    IVec acc[kM][2];
-#pragma GCC unroll 12
-    for (int i = 0; i < kM; ++i) acc[i][0] = acc[i][1] = iset1(0);
-    multiply<kM>(k, a + row * lda, lda, b, row_stride, acc);
+    constexpr int kVectors = 2 * kPanels;
+    IVec acc[kM][kVectors];
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) {
-      float* to = c + (row + i) * ldc;
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = iset1(0);
+    }
+    multiply<kM, kPanels>(k, a + row * lda, lda, b, row_stride, panel_stride, acc);
+#pragma GCC unroll 12
+    for (int i = 0; i < kM; ++i) {
       const Vec w = set1(weight[row + i]);
-      store(to, fma(to_float(acc[i][0]), w, load(to)));
-      store(to + kLanes, fma(to_float(acc[i][1]), w, load(to + kLanes)));
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) {
+        float* to = c + (row + i) * ldc + j * kLanes;
+        store(to, fma(to_float(acc[i][j]), w, load(to)));
+      }
     }
   }
 };
 
 void add_products(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b,
                   int64_t panel_stride, int64_t row_stride, const float* weight, float* c, int64_t ldc) {
-  for (int column = 0; column < n; column += kPanel) {
-    const uint32_t* panel = b + column / kPanel * panel_stride;
-    by_rows(m, ProductTile{k, reinterpret_cast<const int32_t*>(a), lda,
-                           reinterpret_cast<const int32_t*>(panel), row_stride, weight, c + column, ldc});
+  const auto* units = reinterpret_cast<const int32_t*>(a);
+  const auto panel = [&](int column) {
+    return reinterpret_cast<const int32_t*>(b + column / kPanel * panel_stride);
+  };
+  int column = 0;
+  for (; column + kWide * kPanel <= n; column += kWide * kPanel) {
+    by_rows<kRows / kWide>(m, ProductTile<kWide>{k, units, lda, panel(column), panel_stride, row_stride,
+                                                 weight, c + column, ldc});
+  }
+  if (column < n) {
+    by_rows<kRows>(
+        m, ProductTile<1>{k, units, lda, panel(column), panel_stride, row_stride, weight, c + column, ldc});
   }
 }
 

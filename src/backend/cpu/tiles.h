@@ -12,6 +12,7 @@
 namespace claa::cpu {
 
 constexpr int kKeyBlock = 128;  // keys of one online-softmax step: K and V blocks of a head stay in L1 and L2
+constexpr int kStepVectors = 24;  // query vectors of one step: their logits stay in L1 beside the block
 
 inline int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -36,16 +37,17 @@ struct TileSums {
   std::vector<float> sum;  // [M, lanes]: added up at the end
 };
 
-// The query rows [first_row, first_row + rows) and the heads of one KV head.
-struct TileRows {
-  int64_t head, first_row, rows;
+// Of a tile from query row first_row on, with the heads of one KV head: the query vectors [first, first +
+// count).
+struct StepVectors {
+  int64_t head, first_row, first, count;
 };
 
 // Everything that the tiles of one call share. A kind of attention adds
 //   using Tile = ...;                                         derived from TileSums
 //   Tile make_tile() const;
 //   void load(Tile&, int64_t i, int64_t row, int64_t column) const;   query vector i of the tile
-//   void block(Tile&, const TileRows&, int64_t first_key, int64_t limit) const;   kKeyBlock keys, below limit
+//   void step(Tile&, const StepVectors&, int64_t first_key, int64_t keys) const;   `keys` of a block
 struct TileJob {
   TileJob(const Tensor& queries, const KvView& kv, int64_t padded, std::span<const int32_t> seen,
           const Tensor& result)
@@ -64,19 +66,30 @@ struct TileJob {
   int64_t head_size, kv_heads;
   int64_t group;  // query heads of a KV head
   int64_t tile_rows, padded_head;
+
+  // How many of the keys from first_key on a query vector of the tile sees; not positive where they end
+  // before.
+  int64_t seen(int64_t first_row, int64_t vector, int64_t first_key) const {
+    return visible[static_cast<size_t>(first_row + vector / group)] - first_key;
+  }
 };
 
 template <class Job>
 void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, int64_t head, int64_t index) {
   const int64_t first_row = index * job.tile_rows;
-  const TileRows at{head, first_row, std::min(job.tile_rows, job.q.rows() - first_row)};
+  const int64_t rows = std::min(job.tile_rows, job.q.rows() - first_row), vectors = rows * job.group;
   const auto column = [&](int64_t i) { return (head * job.group + i % job.group) * job.head_size; };
   tile.reset();
-  for (int64_t i = 0; i < at.rows * job.group; ++i) job.load(tile, i, first_row + i / job.group, column(i));
-  // Causal skipping: nothing beyond what the last row sees.
-  const int64_t limit = job.visible[static_cast<size_t>(first_row + at.rows - 1)];
-  for (int64_t key = 0; key < limit; key += kKeyBlock) job.block(tile, at, key, limit);
-  for (int64_t i = 0; i < at.rows * job.group; ++i) {
+  for (int64_t i = 0; i < vectors; ++i) job.load(tile, i, first_row + i / job.group, column(i));
+  for (int64_t key = 0; job.seen(first_row, vectors - 1, key) > 0; key += kKeyBlock) {
+    for (int64_t i = 0; i < vectors; i += kStepVectors) {
+      const int64_t count = std::min<int64_t>(kStepVectors, vectors - i);
+      // Causal skipping: nothing beyond what the last vector sees.
+      const int64_t keys = std::min<int64_t>(kKeyBlock, job.seen(first_row, i + count - 1, key));
+      if (keys > 0) job.step(tile, {head, first_row, i, count}, key, keys);
+    }
+  }
+  for (int64_t i = 0; i < vectors; ++i) {
     const float* sums = tile.sum_of(i);
     store_row(kernels, tile.o.data() + i * job.padded_head, std::accumulate(sums, sums + tile.lanes, 0.0f),
               job.head_size, job.out, first_row + i / job.group, column(i));
@@ -92,7 +105,7 @@ void run_tiles(const Kernels& kernels, const Job& job, int threads) {
     // The last tiles see the most keys: they go first, so that no thread ends with a long one.
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < tiles * job.kv_heads; ++item) {
-      run_tile(kernels, job, tile, item % job.kv_heads, tiles - 1 - item / job.kv_heads);
+      run_tile(kernels, job, tile, item / tiles, tiles - 1 - item % tiles);
     }
   }
 }
