@@ -28,8 +28,8 @@ struct Tile : TileSums {
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const IntKernels& k, const Tensor& queries, const KvView& kv, const IntPackedKv& packed_kv,
-      std::span<const int32_t> seen, const Tensor& result)
-      : TileJob(queries, kv, packed_kv.padded_head, seen, result),
+      std::span<const int32_t> seen, const Tensor& result, int threads)
+      : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads),
         kernels(k),
         packed(packed_kv),
         to_logarithm(std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(head_size))) {}
@@ -57,8 +57,8 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
   kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data() + at.first * depth,
                      packed.k(at.head) + first_key * depth, tile.factor.data() + at.first,
                      packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
-  for (int64_t i = 0; i < m; ++i) {
-    tile.seen[static_cast<size_t>(i)] = static_cast<int32_t>(seen(at.first_row, at.first + i, first_key));
+  for (size_t i = 0; i < static_cast<size_t>(m); ++i) {
+    tile.seen[i] = tile.visible[static_cast<size_t>(at.first) + i] - static_cast<int32_t>(first_key);
   }
   float* o = tile.o.data() + at.first * padded_head;
   const IntSums sums{tile.max.data() + at.first, tile.sum_of(at.first), o, padded_head, tile.weight.data()};
@@ -150,7 +150,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads)
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
                    const IntPackedKv& packed, std::span<const int32_t> visible, const Tensor& out,
                    int threads) {
-  run_tiles(floats, Job(kernels, q, kv, packed, visible, out), threads);
+  run_tiles(floats, Job(kernels, q, kv, packed, visible, out, threads));
 }
 
 }  // namespace claa::cpu

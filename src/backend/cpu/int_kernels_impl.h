@@ -102,13 +102,6 @@ void quantize(const void* x, bool bf16, int64_t n, int64_t group, uint8_t* out, 
   for (int64_t i = n; i % 4 != 0; ++i) out[i] = 128;
 }
 
-// Panels of a tile where sums of several stay in registers: fewer rows then need fewer loads.
-#if defined(__AVX512F__)
-constexpr int kWide = 2;
-#else
-constexpr int kWide = 1;
-#endif
-
 // acc[kM][2 * kPanels] += a[kM, k] b[k, panels], a and b in units of 32 bits; panels lie panel_stride apart.
 template <int kM, int kPanels>
 inline void multiply(int64_t k, const int32_t* a, int64_t lda, const int32_t* b, int64_t row_stride,

@@ -21,57 +21,78 @@ inline Vec mad(Vec acc, Vec a, Vec b) {
 #endif
 }
 
-template <int kM>
-inline void gemm_tile(int k, const uint32_t* a_units, int64_t lda, const uint32_t* b_units,
-                      int64_t row_stride, float* c, int64_t ldc, bool accumulate) {
-  const float* a = reinterpret_cast<const float*>(a_units);
-  const float* b = reinterpret_cast<const float*>(b_units);
-  Vec acc[kM][2];
+// The second operand and the sums' place of one tile: kPanels panels.
+struct GemmTile {
+  int k;
+  const uint32_t* a;
+  int64_t lda;
+  const uint32_t* b;
+  int64_t panel_stride, row_stride;
+  float* c;
+  int64_t ldc;
+  bool accumulate;
+};
+
+template <int kM, int kPanels>
+inline void gemm_tile(const GemmTile& tile, int row) {
+  constexpr int kVectors = 2 * kPanels;
+  const float* a = reinterpret_cast<const float*>(tile.a) + row * tile.lda;
+  const float* b = reinterpret_cast<const float*>(tile.b);
+  float* c = tile.c + row * tile.ldc;
+  Vec acc[kM][kVectors];
 #pragma GCC unroll 12
   for (int i = 0; i < kM; ++i) {
-    acc[i][0] = accumulate ? load(c + i * ldc) : set1(0);
-    acc[i][1] = accumulate ? load(c + i * ldc + kLanes) : set1(0);
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      acc[i][j] = tile.accumulate ? load(c + i * tile.ldc + j * kLanes) : set1(0);
+    }
   }
-  for (int kk = 0; kk < k; ++kk) {
-    const Vec b0 = load(b + kk * row_stride);
-    const Vec b1 = load(b + kk * row_stride + kLanes);
+  for (int kk = 0; kk < tile.k; ++kk) {
+    Vec units[kVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      units[j] = load(b + kk * tile.row_stride + j / 2 * tile.panel_stride + j % 2 * kLanes);
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < kM; ++i) {
-      const Vec ai = set1(a[i * lda + kk]);
-      acc[i][0] = mad(acc[i][0], ai, b0);
-      acc[i][1] = mad(acc[i][1], ai, b1);
+      const Vec ai = set1(a[i * tile.lda + kk]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = mad(acc[i][j], ai, units[j]);
     }
   }
 #pragma GCC unroll 12
   for (int i = 0; i < kM; ++i) {
-    store(c + i * ldc, acc[i][0]);
-    store(c + i * ldc + kLanes, acc[i][1]);
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) store(c + i * tile.ldc + j * kLanes, acc[i][j]);
   }
 }
 
-template <int kM>
-inline void gemm_rows(int m, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t row_stride,
-                      float* c, int64_t ldc, bool accumulate) {
-  if (m == kM) {
-    gemm_tile<kM>(k, a, lda, b, row_stride, c, ldc, accumulate);
+template <int kM, int kPanels>
+inline void gemm_rows(const GemmTile& tile, int row, int rest) {
+  if (rest == kM) {
+    gemm_tile<kM, kPanels>(tile, row);
   } else if constexpr (kM > 1) {
-    gemm_rows<kM - 1>(m, k, a, lda, b, row_stride, c, ldc, accumulate);
+    gemm_rows<kM - 1, kPanels>(tile, row, rest);
   }
+}
+
+template <int kPanels>
+inline void gemm_panels(int m, const GemmTile& tile) {
+  constexpr int kMost = kRows / kPanels;
+  int row = 0;
+  for (; row + kMost <= m; row += kMost) gemm_tile<kMost, kPanels>(tile, row);
+  if (row < m) gemm_rows<kMost - 1, kPanels>(tile, row, m - row);
 }
 
 void gemm(int m, int n, int k, const uint32_t* a, int64_t lda, const uint32_t* b, int64_t panel_stride,
           int64_t row_stride, float* c, int64_t ldc, bool accumulate) {
-  for (int column = 0; column < n; column += kPanel) {
-    const uint32_t* panel = b + column / kPanel * panel_stride;
-    int row = 0;
-    for (; row + kRows <= m; row += kRows) {
-      gemm_tile<kRows>(k, a + row * lda, lda, panel, row_stride, c + row * ldc + column, ldc, accumulate);
-    }
-    if (row < m) {
-      gemm_rows<kRows - 1>(m - row, k, a + row * lda, lda, panel, row_stride, c + row * ldc + column, ldc,
-                           accumulate);
-    }
+  GemmTile tile{k, a, lda, b, panel_stride, row_stride, c, ldc, accumulate};
+  int column = 0;
+  for (; column + kWide * kPanel <= n; column += kWide * kPanel) {
+    gemm_panels<kWide>(m, tile);
+    tile.b += kWide * panel_stride, tile.c += kWide * kPanel;
   }
+  if (column < n) gemm_panels<1>(m, tile);
 }
 
 // Probabilities as the second product takes them, x = log2 of each.

@@ -24,7 +24,8 @@ struct TileSums {
       : lanes(vector_lanes),
         o(static_cast<size_t>(m * padded_head)),
         max(static_cast<size_t>(m)),
-        sum(static_cast<size_t>(m * lanes)) {}
+        sum(static_cast<size_t>(m * lanes)),
+        visible(static_cast<size_t>(m)) {}
   void reset() {
     std::fill(o.begin(), o.end(), 0.0f);
     std::fill(max.begin(), max.end(), -std::numeric_limits<float>::infinity());
@@ -32,15 +33,15 @@ struct TileSums {
   }
   float* sum_of(int64_t i) { return sum.data() + i * lanes; }
   int lanes;
-  std::vector<float> o;    // [M, padded head] sums so far
-  std::vector<float> max;  // [M]
-  std::vector<float> sum;  // [M, lanes]: added up at the end
+  std::vector<float> o;          // [M, padded head] sums so far
+  std::vector<float> max;        // [M]
+  std::vector<float> sum;        // [M, lanes]: added up at the end
+  std::vector<int32_t> visible;  // [M] keys that the vector sees
 };
 
-// Of a tile from query row first_row on, with the heads of one KV head: the query vectors [first, first +
-// count).
+// The query vectors [first, first + count) of a tile, which belong to one KV head.
 struct StepVectors {
-  int64_t head, first_row, first, count;
+  int64_t head, first, count;
 };
 
 // Everything that the tiles of one call share. A kind of attention adds
@@ -50,28 +51,29 @@ struct StepVectors {
 //   void step(Tile&, const StepVectors&, int64_t first_key, int64_t keys) const;   `keys` of a block
 struct TileJob {
   TileJob(const Tensor& queries, const KvView& kv, int64_t padded, std::span<const int32_t> seen,
-          const Tensor& result)
+          const Tensor& result, int thread_count)
       : q(queries),
         visible(seen),
         out(result),
         head_size(kv.k.columns()),
         kv_heads(kv.k.planes()),
         group(q.columns() / head_size / kv_heads),
-        tile_rows(std::max<int64_t>(1, kTileVectors / group)),
-        padded_head(padded) {}
-  static constexpr int64_t kTileVectors = 96;
+        tile_rows(rows_of_tile(q.rows(), group, kv_heads, thread_count)),
+        padded_head(padded),
+        threads(thread_count) {}
+  // Large tiles read keys and values less often; small ones share out better. No row depends on its tile.
+  static int64_t rows_of_tile(int64_t rows, int64_t group, int64_t kv_heads, int threads) {
+    constexpr int64_t kLarge = 192, kSmall = 96, kTilesOfThread = 8;
+    const bool many = rows * group * kv_heads >= kLarge * kTilesOfThread * threads;
+    return std::max<int64_t>(1, (many ? kLarge : kSmall) / group);
+  }
   const Tensor& q;
   std::span<const int32_t> visible;
   const Tensor& out;
   int64_t head_size, kv_heads;
   int64_t group;  // query heads of a KV head
   int64_t tile_rows, padded_head;
-
-  // How many of the keys from first_key on a query vector of the tile sees; not positive where they end
-  // before.
-  int64_t seen(int64_t first_row, int64_t vector, int64_t first_key) const {
-    return visible[static_cast<size_t>(first_row + vector / group)] - first_key;
-  }
+  int threads;
 };
 
 template <class Job>
@@ -80,13 +82,18 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
   const int64_t rows = std::min(job.tile_rows, job.q.rows() - first_row), vectors = rows * job.group;
   const auto column = [&](int64_t i) { return (head * job.group + i % job.group) * job.head_size; };
   tile.reset();
-  for (int64_t i = 0; i < vectors; ++i) job.load(tile, i, first_row + i / job.group, column(i));
-  for (int64_t key = 0; job.seen(first_row, vectors - 1, key) > 0; key += kKeyBlock) {
+  for (int64_t i = 0; i < vectors; ++i) {
+    const int64_t row = first_row + i / job.group;
+    tile.visible[static_cast<size_t>(i)] = job.visible[static_cast<size_t>(row)];
+    job.load(tile, i, row, column(i));
+  }
+  for (int64_t key = 0; key < tile.visible[static_cast<size_t>(vectors - 1)]; key += kKeyBlock) {
     for (int64_t i = 0; i < vectors; i += kStepVectors) {
       const int64_t count = std::min<int64_t>(kStepVectors, vectors - i);
       // Causal skipping: nothing beyond what the last vector sees.
-      const int64_t keys = std::min<int64_t>(kKeyBlock, job.seen(first_row, i + count - 1, key));
-      if (keys > 0) job.step(tile, {head, first_row, i, count}, key, keys);
+      const int64_t keys =
+          std::min<int64_t>(kKeyBlock, tile.visible[static_cast<size_t>(i + count - 1)] - key);
+      if (keys > 0) job.step(tile, {head, i, count}, key, keys);
     }
   }
   for (int64_t i = 0; i < vectors; ++i) {
@@ -97,9 +104,9 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
 }
 
 template <class Job>
-void run_tiles(const Kernels& kernels, const Job& job, int threads) {
+void run_tiles(const Kernels& kernels, const Job& job) {
   const int64_t tiles = (job.q.rows() + job.tile_rows - 1) / job.tile_rows;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(job.threads)
   {
     typename Job::Tile tile = job.make_tile();
     // The last tiles see the most keys: they go first, so that no thread ends with a long one.
