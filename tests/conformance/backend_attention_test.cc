@@ -140,6 +140,27 @@ TEST_P(Attention, ManyHeadsOfAGroup) {
   check_causal({1, 16, 16, 50, 0});
 }
 
+// Bit for bit: with many rows in a call tiles are large, with few they are small and start elsewhere.
+TEST_P(Attention, NoRowDependsOnTheOthersOfItsCall) {
+  if (std::string(backend->name()) == "cuda") GTEST_SKIP() << "its kernels are chosen by the number of rows";
+  constexpr int64_t kRows = 400;
+  const Shape shape{3, 3, 32, kRows, kRows};
+  Inputs in(shape, dtype, random);
+  std::vector<int32_t> visible(kRows);
+  std::iota(visible.begin(), visible.end(), 1);
+  Array whole(dtype, kRows, in.q.tensor.columns()), parts(dtype, kRows, in.q.tensor.columns());
+  std::unique_ptr<PackedKv> packed;
+  backend->pack_kv(in.view, packed);
+  backend->attention(in.q.tensor, in.view, packed.get(), visible, whole.tensor);
+  for (int64_t row = 0; row < kRows; row += 37) {
+    const int64_t rows = std::min<int64_t>(37, kRows - row);
+    backend->attention(in.q.tensor.slice_rows(row, rows), in.view, packed.get(),
+                       std::span(visible).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+                       parts.tensor.slice_rows(row, rows));
+  }
+  EXPECT_EQ(std::memcmp(whole.bytes(), parts.bytes(), whole.tensor.bytes()), 0);
+}
+
 // Large logits: the running maximum must keep the softmax finite.
 TEST_P(Attention, HugeLogitsStayFinite) {
   const Shape shape{1, 1, 64, 200, 8};

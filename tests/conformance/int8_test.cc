@@ -274,6 +274,26 @@ TEST_P(Int8, LaterTokensNeverChangeEarlierRows) {
   }
 }
 
+// Bit for bit: with many rows in a call tiles are large, with few they are small and start elsewhere.
+TEST_P(Int8, NoRowDependsOnTheOthersOfItsCall) {
+  constexpr int64_t kRows = 400;
+  Case in(3, 3, 64, kRows, kRows);
+  for (Array* array : {&in.q, &in.k, &in.v}) array->fill(random.source());
+  std::vector<int32_t> visible(kRows);
+  std::iota(visible.begin(), visible.end(), 1);
+  in.run(*backend, visible);
+  std::unique_ptr<PackedKv> packed;
+  backend->pack_kv(in.view, packed);
+  Array parts(DType::kBF16, kRows, in.q.tensor.columns());
+  for (int64_t row = 0; row < kRows; row += 37) {
+    const int64_t rows = std::min<int64_t>(37, kRows - row);
+    backend->attention(in.q.tensor.slice_rows(row, rows), in.view, packed.get(),
+                       std::span(visible).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+                       parts.tensor.slice_rows(row, rows));
+  }
+  EXPECT_EQ(std::memcmp(in.out.bytes(), parts.bytes(), parts.tensor.bytes()), 0);
+}
+
 // Scores choose tokens: they are those of bf16.
 TEST_P(Int8, WindowScoresAreThoseOfBf16) {
   Case in(2, 3, 64, 200, 8);
