@@ -47,6 +47,11 @@ FileMap::~FileMap() {
   if (data_ != nullptr) munmap(data_, size_);
 }
 
+void FileMap::let_go() const {
+  // A refusal would only leave the pages where they are.
+  if (data_ != nullptr) static_cast<void>(madvise(data_, size_, MADV_DONTNEED));
+}
+
 FileMap::FileMap(FileMap&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 

@@ -17,6 +17,8 @@ class FileMap {
   FileMap(const FileMap&) = delete;
   FileMap& operator=(const FileMap&) = delete;
 
+  // Lets the pages go from this process's memory; whoever reads them again gets them from the file.
+  void let_go() const;
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
 
  private:

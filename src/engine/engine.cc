@@ -37,6 +37,7 @@ Engine::Impl::Impl(const std::string& path, const EngineOptions& options)
              backend->description(),
              gguf::weights_fingerprint(file),
              options.draft};
+  file.let_go();
 }
 
 namespace {
@@ -65,7 +66,9 @@ gguf::File open_draft(const std::string& path, const std::vector<std::string>& t
 Drafter::Drafter(const std::string& path, const Tokenizer& tokenizer, Backend& backend)
     : file(open_draft(path, tokenizer.data().tokens)),
       config(read_config(file)),
-      model(config, load_weights(file, config, backend, {}), backend) {}
+      model(config, load_weights(file, config, backend, {}), backend) {
+  file.let_go();
+}
 
 std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   if (!request.ids.empty()) return request.ids;

@@ -128,6 +128,10 @@ File::File(File&&) noexcept = default;
 File& File::operator=(File&&) noexcept = default;
 File::~File() = default;
 
+void File::let_go() const {
+  if (impl_->map) impl_->map->let_go();
+}
+
 uint32_t File::version() const {
   return impl_->version;
 }

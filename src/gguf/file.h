@@ -91,6 +91,9 @@ class File {
       std::string_view key) const;  // items of any float or integer type
   std::optional<std::vector<bool>> get_bools(std::string_view key) const;
 
+  // When the tensors have been read: their bytes need not stay in memory, and come back when they are read.
+  void let_go() const;
+
   std::span<const TensorInfo> tensors() const;
   const TensorInfo* find_tensor(std::string_view name) const;  // nullptr when absent
 

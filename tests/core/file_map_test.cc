@@ -1,0 +1,39 @@
+#include "core/file_map.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+namespace claa {
+namespace {
+
+// Bytes of this process that are in memory and belong to files (those of a file system in memory are shared).
+int64_t resident_file_bytes() {
+  int64_t bytes = 0;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssFile:") || line.starts_with("RssShmem:"))
+      bytes += std::stoll(line.substr(line.find(':') + 1)) * 1024;
+  }
+  return bytes;
+}
+
+TEST(FileMap, LetsItsPagesGoAndGetsThemBack) {
+  constexpr int64_t kBytes = int64_t{16} << 20;
+  const std::string path = testing::TempDir() + "/claa_file_map_test";
+  std::ofstream(path, std::ios::binary) << std::string(static_cast<size_t>(kBytes), 'x');
+  const FileMap map(path);
+  const auto count = [&] { return std::ranges::count(map.bytes(), std::byte{'x'}); };
+  EXPECT_EQ(count(), kBytes);
+  const int64_t touched = resident_file_bytes();
+  ASSERT_GT(touched, kBytes);
+  map.let_go();
+  EXPECT_LT(resident_file_bytes(), touched - kBytes / 2);
+  EXPECT_EQ(count(), kBytes);
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace claa
