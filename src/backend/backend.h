@@ -103,8 +103,9 @@ class Backend {
   virtual size_t peak_bytes() { return 0; }
   // Device memory that allocate() can still give; 0 where that is the machine's own memory.
   virtual size_t free_bytes() { return 0; }
-  // Has `bytes` of device memory ready for the next allocate() calls, in one piece: no layer then waits for
-  // the driver, and memory that is not there is missed before the first one. Throws kOutOfMemory.
+  // Has `bytes` of device memory ready for the next allocate() calls: where what the process holds unused is
+  // less, it asks for them in one piece, so that no layer waits for the driver, and what is not there is
+  // missed before the first one. Throws kOutOfMemory.
   virtual void reserve(size_t /*bytes*/) {}
   // Waits for all work; where nothing is left running, it returns at once.
   virtual void synchronize() {}
