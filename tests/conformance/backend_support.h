@@ -161,6 +161,17 @@ class BackendTest : public testing::TestWithParam<Device> {
   Random random;
 };
 
+// attention() of all rows of q, `step` rows a call.
+inline void attention_in_parts(Backend& backend, const Tensor& q, const KvView& kv, const PackedKv& packed,
+                               std::span<const int32_t> visible, int64_t step, const Tensor& out) {
+  for (int64_t row = 0; row < q.rows(); row += step) {
+    const int64_t rows = std::min(step, q.rows() - row);
+    backend.attention(q.slice_rows(row, rows), kv, &packed,
+                      visible.subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+                      out.slice_rows(row, rows));
+  }
+}
+
 #define CLAA_EVERY_DEVICE(Suite)                                                   \
   INSTANTIATE_TEST_SUITE_P(Devices, Suite, testing::ValuesIn(test::all_devices()), \
                            [](const auto& info) { return test::device_name(info.param); })

@@ -285,12 +285,7 @@ TEST_P(Int8, NoRowDependsOnTheOthersOfItsCall) {
   std::unique_ptr<PackedKv> packed;
   backend->pack_kv(in.view, packed);
   Array parts(DType::kBF16, kRows, in.q.tensor.columns());
-  for (int64_t row = 0; row < kRows; row += 37) {
-    const int64_t rows = std::min<int64_t>(37, kRows - row);
-    backend->attention(in.q.tensor.slice_rows(row, rows), in.view, packed.get(),
-                       std::span(visible).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
-                       parts.tensor.slice_rows(row, rows));
-  }
+  test::attention_in_parts(*backend, in.q.tensor, in.view, *packed, visible, 37, parts.tensor);
   EXPECT_EQ(std::memcmp(in.out.bytes(), parts.bytes(), parts.tensor.bytes()), 0);
 }
 

@@ -6,8 +6,7 @@
 using Vec = __m512;
 constexpr int kLanes = 16;
 constexpr int kRows = 12;  // 12 x 2 accumulators + 2 operands of 32 registers
-constexpr int kWide =
-    2;  // panels at once where the other factor is read often: 6 x 4 accumulators, fewer loads
+constexpr int kWide = 2;   // panels at once where the other factor is in the first cache: 6 x 4 accumulators
 inline Vec load(const float* p) {
   return _mm512_loadu_ps(p);
 }
@@ -193,7 +192,7 @@ inline Vec exp2_vec(Vec x) {
   return mul(p, pow2i(n));
 }
 // 2^x for kUnseen <= x <= 100, relative error 1e-4, 5e-6 on average (degree 3, Chebyshev nodes of [-1/2,
-// 1/2]), for what is rounded to 8 bits; what lies below 2^-126 may be zero.
+// 1/2]), for what is rounded to 8 bits or to bf16; what lies below 2^-126 may be zero.
 inline Vec exp2_short(Vec x) {
 #if !defined(__AVX512F__)
   x = vmax(x, set1(-127.0f));  // scale_pow2's range

@@ -153,8 +153,9 @@ size_t CudaBackend::free_bytes() {
 }
 
 void CudaBackend::reserve(size_t bytes) {
+  if (bytes <= unused_bytes()) return;
   if (bytes > free_bytes()) out_of_memory(bytes);
-  if (bytes > unused_bytes()) allocate(bytes);  // and given back at once: it stays with the process
+  allocate(bytes);  // and given back at once: it stays with the process
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
