@@ -112,7 +112,8 @@ class Backend {
   // Does `work`, a series of operations that comes again and again with other ids, positions, slots, visible
   // counts and cache lengths but the same memory, as a decode step does; a device may record it once. `work`
   // may be called several times, so it changes nothing of the caller's, and calls nothing but embed(),
-  // linear(), rms_norm(), add_bias(), rope(), rope_store(), swiglu() and attention() without packed K and V.
+  // linear(), rms_norm(), add_bias(), rope(), rope_store(), swiglu(), linear_swiglu() and attention() without
+  // packed K and V.
   virtual void repeat(const std::function<void()>& work) { work(); }
   // What the device has been asked for until now; milliseconds of its work between two such points, for which
   // it must have come to the later one.
@@ -146,6 +147,13 @@ class Backend {
   // out = silu(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type or
   // linear_dtype().
   virtual void swiglu(const Tensor& gate_up, const Tensor& out) = 0;
+  // out = swiglu(x W^T) as by the two operations; `gate_up` is memory for what comes between, which a device
+  // may leave as it is.
+  virtual void linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
+                             const Tensor& out) {
+    linear(x, weight, gate_up, false);
+    swiglu(gate_up, out);
+  }
 
   // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
   virtual void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) = 0;

@@ -126,8 +126,7 @@ void LlamaModel::feed_forward(int64_t layer, const Tensor& hidden, Workspace& wo
   const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
   const Tensor gated = head(work.gated, rows, config_.ffn);
   backend_.rms_norm(hidden, w.ffn_norm.tensor, config_.norm_eps, normed);
-  backend_.linear(normed, *w.gate_up, gate_up, false);
-  backend_.swiglu(gate_up, gated);
+  backend_.linear_swiglu(normed, *w.gate_up, gate_up, gated);
   backend_.linear(gated, *w.down, hidden, true);
 }
 

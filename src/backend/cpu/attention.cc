@@ -20,8 +20,9 @@ struct Tile : TileSums {
       : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)) {}
   std::vector<uint32_t> q;  // [M, depth] units
   // Of one step:
-  std::array<float, kStepVectors * kKeyBlock> s;         // [vectors, keys] raw products
-  std::array<uint32_t, kStepVectors * kKeyBlock / 2> p;  // [vectors, pairs of keys] bf16; f32 overwrites s
+  alignas(kLine) std::array<float, kStepVectors * kKeyBlock> s;  // [vectors, keys] raw products
+  alignas(kLine) std::array<uint32_t, kStepVectors * kKeyBlock /
+                                          2> p;  // [vectors, pairs of keys] bf16; f32 overwrites s
 };
 
 // Copies query vectors [head_size] of the activation type into kernel units.

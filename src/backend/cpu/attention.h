@@ -4,6 +4,7 @@
 #include <span>
 
 #include "backend/backend.h"
+#include "backend/cpu/aligned.h"
 #include "backend/cpu/kernels.h"
 
 namespace claa::cpu {
@@ -26,7 +27,7 @@ class CpuPackedKv : public PackedKv {
  private:
   void pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel);
   void pack_values(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel);
-  std::vector<uint32_t> k_, v_;
+  AlignedVector<uint32_t> k_, v_;
   int64_t k_stride_ = 0, v_stride_ = 0;
 };
 

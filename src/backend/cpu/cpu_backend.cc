@@ -26,11 +26,18 @@ const Kernels& select_kernels(const std::string& cap, DType dtype) {
   return bf16 ? kKernelsAvx512Bf16 : kKernelsAvx512;
 }
 
+namespace {
+
+bool has_amx() {
+  constexpr auto kAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAmx) == kAmx;
+}
+
+}  // namespace
+
 bool bf16_pays(const std::string& cap) {
   if (!select_kernels(cap, DType::kBF16).bf16_dot) return false;
-  constexpr auto kAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
-  const bool amx = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAmx) == kAmx;
-  return amx || __builtin_cpu_is("amd");
+  return has_amx() || __builtin_cpu_is("amd");
 }
 
 const IntKernels& select_int_kernels(const std::string& cap) {
@@ -46,6 +53,7 @@ CpuBackend::CpuBackend(const BackendOptions& options)
       kernels_(select_kernels(options.isa, options.dtype)),
       linear_(kernels_, options.dtype, threads_, options.isa) {
   omp_set_num_threads(threads_);  // oneDNN takes its thread count from here
+  if (linear_.native_bf16() && !has_amx()) bf16_linear_ = std::make_unique<Bf16Linear>(kernels_, threads_);
   if (options.int8) {
     int_kernels_ = &select_int_kernels(options.isa);
     int_linear_ = std::make_unique<IntLinear>(*int_kernels_, threads_);
@@ -63,6 +71,7 @@ std::string CpuBackend::description() const {
 
 std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) {
   if (int_linear_ != nullptr && !source.table) return int_linear_->prepare(source);
+  if (bf16_linear_ != nullptr && Bf16Linear::takes(source)) return bf16_linear_->prepare(source);
   return linear_.prepare(source);
 }
 
@@ -87,6 +96,8 @@ void CpuBackend::linear(const Tensor& x, const PackedWeight& weight, const Tenso
                                 2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));
   if (const auto* integers = dynamic_cast<const IntWeight*>(&weight)) {
     int_linear_->run(x, *integers, out, accumulate);
+  } else if (const auto* panels = dynamic_cast<const Bf16Weight*>(&weight)) {
+    bf16_linear_->run(x, *panels, out, accumulate);
   } else {
     linear_.run(x, static_cast<const CpuWeight&>(weight), out, accumulate);
   }
@@ -156,8 +167,18 @@ void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
 #pragma omp parallel for schedule(static) num_threads(threads_)
   for (int64_t r = 0; r < out.rows(); ++r) {
     const float* gate = gate_up.ptr<float>(0, r);
-    kernels_.swiglu(gate, gate + n, n, out.address(0, r), out.dtype == DType::kBF16);
+    kernels_.swiglu(1, gate, gate + n, 2 * n, n, out.address(0, r), n, out.dtype == DType::kBF16);
   }
+}
+
+void CpuBackend::linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
+                               const Tensor& out) {
+  const auto* panels = dynamic_cast<const Bf16Weight*>(&weight);
+  if (panels == nullptr || !bf16_linear_->gates(*panels))
+    return Backend::linear_swiglu(x, weight, gate_up, out);
+  const StageClock::Scope scope(clock_, StageClock::kLinear,
+                                2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));
+  bf16_linear_->run_gated(x, *panels, out);
 }
 
 // A larger head would need more than one scale.

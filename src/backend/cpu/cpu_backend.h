@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/bf16_linear.h"
 #include "backend/cpu/int_attention.h"
 #include "backend/cpu/int_weight.h"
 #include "backend/cpu/weight.h"
@@ -69,6 +70,8 @@ class CpuBackend : public HostBackend {
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void swiglu(const Tensor& gate_up, const Tensor& out) override;
+  void linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
+                     const Tensor& out) override;
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
                  const Tensor& out) override;
@@ -90,6 +93,7 @@ class CpuBackend : public HostBackend {
   int threads_;
   const Kernels& kernels_;
   Linear linear_;
+  std::unique_ptr<Bf16Linear> bf16_linear_;  // with native bf16 and no AMX
   const IntKernels* int_kernels_ = nullptr;  // with int8
   std::unique_ptr<IntLinear> int_linear_;    // with int8
   CpuPackedKv score_keys_;                   // with int8: keys as scores want them

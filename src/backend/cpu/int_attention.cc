@@ -19,8 +19,9 @@ struct Tile : TileSums {
   std::vector<uint32_t> q;    // [M, depth] fours
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
   // Of one step:
-  std::array<float, kStepVectors * kKeyBlock> t;         // [vectors, keys] logarithms
-  std::array<uint32_t, kStepVectors * kKeyBlock / 4> p;  // [vectors, fours of keys] probabilities
+  alignas(kLine) std::array<float, kStepVectors * kKeyBlock> t;  // [vectors, keys] logarithms
+  alignas(
+      kLine) std::array<uint32_t, kStepVectors * kKeyBlock / 4> p;  // [vectors, fours of keys] probabilities
   std::array<int32_t, kStepVectors> seen;  // keys of the block; negative where they end before it
   std::array<float, kStepVectors> weight;  // of the block's products with values
 };
@@ -128,7 +129,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads)
   grow(k_, heads * k_stride_);
   grow(v_, heads * v_stride_);
   grow(offsets_, heads * slots_);
-  for (std::vector<float>* values : {&key_scale_, &log_value_, &inverse_value_})
+  for (AlignedVector<float>* values : {&key_scale_, &log_value_, &inverse_value_})
     grow(*values, heads * slots_);
   const bool bf16 = kv.k.dtype == DType::kBF16;
   // What lies behind the last key is never seen, but it is multiplied by zero.

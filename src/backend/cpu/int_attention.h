@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/aligned.h"
 #include "backend/cpu/int_kernels.h"
 #include "backend/cpu/kernels.h"
 
@@ -34,10 +35,10 @@ class IntPackedKv : public PackedKv {
   // Of the slots [slot, slot + 4).
   void pack_values(const IntKernels& kernels, const std::array<const void*, 4>& rows, bool bf16,
                    int64_t head_size, int64_t head, int64_t slot);
-  std::vector<uint32_t> k_;       // [heads, panels, depth, panel] fours along the head
-  std::vector<uint32_t> v_;       // [heads, slots / 4, padded_head] fours along the slots
-  std::vector<int32_t> offsets_;  // [heads, slots], see IntKeys
-  std::vector<float> key_scale_, log_value_, inverse_value_;  // [heads, slots]
+  AlignedVector<uint32_t> k_;       // [heads, panels, depth, panel] fours along the head
+  AlignedVector<uint32_t> v_;       // [heads, slots / 4, padded_head] fours along the slots
+  AlignedVector<int32_t> offsets_;  // [heads, slots], see IntKeys
+  AlignedVector<float> key_scale_, log_value_, inverse_value_;  // [heads, slots]
   int64_t k_stride_ = 0, v_stride_ = 0, slots_ = 0;
 };
 

@@ -7,18 +7,6 @@
 #include "backend/cpu/panels.h"
 
 namespace claa::cpu {
-namespace {
-
-constexpr int64_t kTileRows = 96;  // a panel stays in the first cache for so many
-
-// Weights come from memory once a call: one of `parts` parts of a panel of `bytes` that comes next.
-void prefetch_part(const int8_t* panel, int64_t bytes, int64_t part, int64_t parts) {
-  constexpr int64_t kLine = 64;
-  const int64_t share = (bytes + parts - 1) / parts, first = part * share;
-  for (int64_t i = first; i < std::min(first + share, bytes); i += kLine) __builtin_prefetch(panel + i, 0, 2);
-}
-
-}  // namespace
 
 // rows [count, inputs] -> one panel; the outputs beyond `count` are zero.
 void IntLinear::pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const {
@@ -51,7 +39,7 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
   auto weight = std::make_unique<IntWeight>();
   weight->outputs = source.outputs;
   weight->inputs = source.inputs;
-  const int64_t width = kernels_.panel, panels = panel_count(source.outputs, width);
+  const int64_t width = kernels_.panel, panels = weight->panels(width);
   weight->units.resize(static_cast<size_t>(panels * weight->unit_count() * width * 4));
   weight->offsets.resize(static_cast<size_t>(panels * weight->groups() * width));
   weight->scales.resize(weight->offsets.size());
@@ -62,39 +50,11 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
   return weight;
 }
 
-// Rows [first, first + rows) of one panel of outputs.
-void IntLinear::run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows,
-                         const Tensor& out, bool accumulate) const {
-  const int64_t width = kernels_.panel, units = weight.unit_count(), groups = weight.groups();
-  const IntPanel packed{weight.group(), weight.units.data() + panel * units * width * 4,
-                        weight.offsets.data() + panel * groups * width,
-                        weight.scales.data() + panel * groups * width};
-  const int m = static_cast<int>(rows);
-  const uint8_t* a = quantized_.data() + first * units * 4;
-  const float* a_scales = row_scales_.data() + first * groups;
-  const int64_t columns = std::min(width, weight.outputs - panel * width);
-  if (columns == width) {
-    kernels_.linear(m, units, a, a_scales, packed, out.ptr<float>(0, first) + panel * width, out.stride[1],
-                    accumulate);
-    return;
-  }
-  std::vector<float> wide(static_cast<size_t>(rows * width));
-  for (int64_t r = 0; accumulate && r < rows; ++r) {
-    std::copy_n(out.ptr<float>(0, first + r) + panel * width, columns, wide.data() + r * width);
-  }
-  kernels_.linear(m, units, a, a_scales, packed, wide.data(), width, accumulate);
-  for (int64_t r = 0; r < rows; ++r) {
-    std::copy_n(wide.data() + r * width, columns, out.ptr<float>(0, first + r) + panel * width);
-  }
-}
-
 void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate) {
-  const int64_t rows = x.rows(), units = weight.unit_count(), groups = weight.groups();
+  const int64_t rows = x.rows(), units = weight.unit_count(), groups = weight.groups(),
+                width = kernels_.panel;
   quantized_.resize(std::max(quantized_.size(), static_cast<size_t>(rows * units * 4)));
   row_scales_.resize(std::max(row_scales_.size(), static_cast<size_t>(rows * groups)));
-  const int64_t panels = panel_count(weight.outputs, kernels_.panel),
-                panel_bytes = units * kernels_.panel * 4;
-  const int64_t blocks = (rows + kTileRows - 1) / kTileRows;
 #pragma omp parallel num_threads(threads_)
   {
 #pragma omp for schedule(static)
@@ -102,13 +62,20 @@ void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out,
       kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs, weight.group(),
                         quantized_.data() + r * units * 4, row_scales_.data() + r * groups);
     }
-#pragma omp for schedule(static)
-    for (int64_t item = 0; item < panels * blocks; ++item) {
-      const int64_t panel = item / blocks, first = item % blocks * kTileRows;
-      if (panel + 1 < panels) {
-        prefetch_part(weight.units.data() + (panel + 1) * panel_bytes, panel_bytes, item % blocks, blocks);
+#pragma omp for schedule(static, 1)
+    for (int index = 0; index < threads_; ++index) {
+      const Part part = part_of(rows, weight.panels(width), index, threads_);
+      for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
+        const int64_t next = panel + 1, end = std::min(next + 1, part.end_panel);
+        for_tiles(part, {weight.bytes_of(next, end, width)}, [&](int64_t first, int64_t count) {
+          with_full_panel(
+              out, first, count, panel * width, width, accumulate, [&](float* to, int64_t stride) {
+                kernels_.linear(static_cast<int>(count), units, quantized_.data() + first * units * 4,
+                                row_scales_.data() + first * groups, weight.panel(panel, width), to, stride,
+                                accumulate);
+              });
+        });
       }
-      run_tile(weight, panel, first, std::min(kTileRows, rows - first), out, accumulate);
     }
   }
 }

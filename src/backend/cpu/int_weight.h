@@ -3,9 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/aligned.h"
 #include "backend/cpu/int_kernels.h"
 
 namespace claa::cpu {
@@ -21,10 +23,21 @@ class IntWeight : public PackedWeight {
   int64_t group() const { return int_group(outputs, inputs); }
   int64_t unit_count() const { return (inputs + 3) / 4; }
   int64_t groups() const { return (4 * unit_count() + group() - 1) / group(); }
+  int64_t panels(int64_t width) const { return (outputs + width - 1) / width; }
+  IntPanel panel(int64_t index, int64_t width) const {
+    const int64_t scale = index * groups() * width;
+    return {group(), units.data() + index * unit_count() * width * 4, offsets.data() + scale,
+            scales.data() + scale};
+  }
+  std::span<const std::byte> bytes_of(int64_t first, int64_t end, int64_t width) const {
+    const int64_t bytes = unit_count() * width * 4;
+    return std::as_bytes(std::span(units).subspan(static_cast<size_t>(first * bytes),
+                                                  static_cast<size_t>((end - first) * bytes)));
+  }
 
-  std::vector<int8_t> units;     // [panels, inputs / 4 rounded up, panel, 4]
-  std::vector<int32_t> offsets;  // [panels, groups, panel]
-  std::vector<float> scales;     // [panels, groups, panel]
+  AlignedVector<int8_t> units;     // [panels, inputs / 4 rounded up, panel, 4]
+  AlignedVector<int32_t> offsets;  // [panels, groups, panel]
+  AlignedVector<float> scales;     // [panels, groups, panel]
 };
 
 class IntLinear {
@@ -37,13 +50,11 @@ class IntLinear {
 
  private:
   void pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const;
-  void run_tile(const IntWeight& weight, int64_t panel, int64_t first, int64_t rows, const Tensor& out,
-                bool accumulate) const;
 
   const IntKernels& kernels_;
   int threads_;
-  std::vector<uint8_t> quantized_;  // [rows, units, 4]
-  std::vector<float> row_scales_;   // [rows, groups]
+  AlignedVector<uint8_t> quantized_;  // [rows, units, 4]
+  std::vector<float> row_scales_;     // [rows, groups]
 };
 
 }  // namespace claa::cpu

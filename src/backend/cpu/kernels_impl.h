@@ -205,15 +205,28 @@ void rms_norm(const float* x, const float* weight, int64_t n, float eps, void* o
   for (; i < n; ++i) put_one(out, bf16, i, x[i] * scale * weight[i]);
 }
 
-void swiglu(const float* gate, const float* up, int64_t n, void* out, bool bf16) {
-  const Vec one = set1(1.0f);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const Vec g = load(gate + i);
-    const Vec e = exp2_vec(mul(g, set1(-kLog2e)));
-    put(out, bf16, i, mul(div(g, add(one, e)), load(up + i)));
+inline Vec silu(Vec g) {
+  return div(g, add(set1(1.0f), exp2_vec(mul(g, set1(-kLog2e)))));
+}
+// As finely as bf16 needs it.
+inline Vec silu_short(Vec g) {
+  const Vec e = exp2_short(vmin(mul(g, set1(-kLog2e)), set1(100.0f)));
+  return mul(g, reciprocal_short(add(set1(1.0f), e)));
+}
+
+void swiglu(int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out, int64_t ldo,
+            bool bf16) {
+  for (int64_t row = 0; row < m; ++row, gate += ld, up += ld) {
+    const int64_t first = row * ldo;
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      const Vec g = load(gate + i);
+      put(out, bf16, first + i, mul(bf16 ? silu_short(g) : silu(g), load(up + i)));
+    }
+    for (; i < n; ++i) {
+      put_one(out, bf16, first + i, gate[i] / (1.0f + exp2_one(-kLog2e * gate[i])) * up[i]);
+    }
   }
-  for (; i < n; ++i) put_one(out, bf16, i, gate[i] / (1.0f + exp2_one(-kLog2e * gate[i])) * up[i]);
 }
 
 void rope_head(const float* x, const float* cos, const float* sin, int64_t half, bool interleaved, void* out,

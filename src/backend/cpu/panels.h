@@ -1,24 +1,25 @@
-// Reading and packing a weight, panel by panel of its outputs, by all threads.
+// What linear layers of our own share: weights lie in panels of outputs, which are packed and multiplied by
+// all threads.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/aligned.h"
 
 namespace claa::cpu {
-
-inline int64_t panel_count(int64_t outputs, int64_t width) {
-  return (outputs + width - 1) / width;
-}
 
 // Calls pack(rows, panel, count) for every panel of `width` outputs, rows f32 [count, inputs].
 template <class Pack>
 void pack_panels(const WeightSource& source, int64_t width, int threads, const Pack& pack) {
   std::vector<float> probe(static_cast<size_t>(source.inputs));
   source.fill(0, 1, probe.data());  // what cannot be read is refused here: threads below must not throw
-  const int64_t panels = panel_count(source.outputs, width);
+  const int64_t panels = (source.outputs + width - 1) / width;
 #pragma omp parallel num_threads(threads)
   {
     std::vector<float> rows(static_cast<size_t>(width * source.inputs));
@@ -28,6 +29,59 @@ void pack_panels(const WeightSource& source, int64_t width, int threads, const P
       source.fill(panel * width, count, rows.data());
       pack(rows.data(), panel, count);
     }
+  }
+}
+
+// One of `parts` parts of a product of `rows` rows and `panels` panels, of about the same size. Parts are
+// rows, which the thread before and after writes too, down to kPartRows; from there on they share the panels.
+struct Part {
+  int64_t first_row, end_row, first_panel, end_panel;
+};
+constexpr int64_t kPartRows = 96;
+inline Part part_of(int64_t rows, int64_t panels, int64_t part, int64_t parts) {
+  int64_t by_rows = std::clamp<int64_t>(rows / kPartRows, 1, parts);
+  while (parts % by_rows != 0) --by_rows;
+  const int64_t by_panels = parts / by_rows, row = part / by_panels, panel = part % by_panels;
+  return {rows * row / by_rows, rows * (row + 1) / by_rows, panels * panel / by_panels,
+          panels * (panel + 1) / by_panels};
+}
+
+// Calls run(first row, rows) for tiles of at most kTileRows rows of a part, for which a panel stays in the
+// first cache, and before each asks for its share of the weights that come next: they come from memory once a
+// call.
+constexpr int64_t kTileRows = 96;
+template <class Run>
+void for_tiles(const Part& part, std::initializer_list<std::span<const std::byte>> coming, const Run& run) {
+  const int64_t rows = part.end_row - part.first_row, tiles = (rows + kTileRows - 1) / kTileRows;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    for (const std::span<const std::byte> bytes : coming) {
+      const size_t share = bytes.size() / static_cast<size_t>(tiles) + 1,
+                   first = share * static_cast<size_t>(tile);
+      const size_t end = std::min(first + share, bytes.size());
+      for (size_t i = first; i < end; i += kLine) __builtin_prefetch(bytes.data() + i, 0, 2);
+    }
+    const int64_t first = part.first_row + tile * kTileRows;
+    run(first, std::min(kTileRows, part.end_row - first));
+  }
+}
+
+// Calls multiply(to, stride) for the columns [column, column + width) of rows of f32; what of them lies
+// beyond the last column of `out` goes to memory of its own.
+template <class Multiply>
+void with_full_panel(const Tensor& out, int64_t row, int64_t rows, int64_t column, int64_t width,
+                     bool accumulate, const Multiply& multiply) {
+  const int64_t columns = std::min(width, out.columns() - column);
+  if (columns == width) {
+    multiply(out.ptr<float>(0, row) + column, out.stride[1]);
+    return;
+  }
+  std::vector<float> wide(static_cast<size_t>(rows * width));
+  for (int64_t r = 0; accumulate && r < rows; ++r) {
+    std::copy_n(out.ptr<float>(0, row + r) + column, columns, wide.data() + r * width);
+  }
+  multiply(wide.data(), width);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(wide.data() + r * width, columns, out.ptr<float>(0, row + r) + column);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/cpu/aligned.h"
 #include "backend/cpu/attention.h"
 
 namespace claa::cpu {
@@ -33,9 +34,9 @@ struct TileSums {
   }
   float* sum_of(int64_t i) { return sum.data() + i * lanes; }
   int lanes;
-  std::vector<float> o;          // [M, padded head] sums so far
+  AlignedVector<float> o;        // [M, padded head] sums so far
   std::vector<float> max;        // [M]
-  std::vector<float> sum;        // [M, lanes]: added up at the end
+  AlignedVector<float> sum;      // [M, lanes]: added up at the end
   std::vector<int32_t> visible;  // [M] keys that the vector sees
 };
 

@@ -205,6 +205,14 @@ inline Vec exp2_short(Vec x) {
   p = fma(p, f, set1(9.9992456e-1f));
   return scale_pow2(p, n);
 }
+// 1 / x for what is rounded to bf16: relative error below 2^-14.
+inline Vec reciprocal_short(Vec x) {
+#if defined(__AVX512F__)
+  return _mm512_rcp14_ps(x);
+#else
+  return div(set1(1.0f), x);
+#endif
+}
 inline float exp2_one(float x) {
   return first_lane(exp2_vec(set1(x)));
 }

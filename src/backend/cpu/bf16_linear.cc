@@ -1,0 +1,80 @@
+#include "backend/cpu/bf16_linear.h"
+
+#include <algorithm>
+
+#include "backend/cpu/panels.h"
+
+namespace claa::cpu {
+namespace {
+
+constexpr int64_t kPanelsAtOnce = 2;  // columns of one tile of sums
+
+// Rows of bf16 as units of the kernels.
+const uint32_t* units_of(const Tensor& x, int64_t row) {
+  return reinterpret_cast<const uint32_t*>(x.ptr<uint16_t>(0, row));
+}
+
+}  // namespace
+
+std::unique_ptr<Bf16Weight> Bf16Linear::prepare(const WeightSource& source) const {
+  auto weight = std::make_unique<Bf16Weight>();
+  weight->outputs = source.outputs;
+  weight->inputs = source.inputs;
+  const int64_t width = kernels_.panel, units = weight->unit_count();
+  weight->units.resize(static_cast<size_t>(weight->panels(width) * units * width));
+  pack_panels(source, width, threads_, [&](const float* rows, int64_t panel, int64_t count) {
+    uint32_t* to = weight->units.data() + panel * units * width;
+    std::vector<uint32_t> row(static_cast<size_t>(units));
+    for (int64_t column = 0; column < count; ++column) {
+      kernels_.to_bf16(rows + column * source.inputs, source.inputs, reinterpret_cast<uint16_t*>(row.data()));
+      for (int64_t u = 0; u < units; ++u) to[u * width + column] = row[static_cast<size_t>(u)];
+    }
+  });
+  weight->bytes = weight->units.size() * sizeof(uint32_t);
+  return weight;
+}
+
+void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& out, bool accumulate) const {
+  const int64_t width = kernels_.panel, units = weight.unit_count(), panels = weight.panels(width);
+#pragma omp parallel for schedule(static, 1) num_threads(threads_)
+  for (int index = 0; index < threads_; ++index) {
+    const Part part = part_of(x.rows(), panels, index, threads_);
+    for (int64_t panel = part.first_panel; panel < part.end_panel; panel += kPanelsAtOnce) {
+      const int64_t end = std::min(panel + kPanelsAtOnce, part.end_panel), columns = (end - panel) * width;
+      for_tiles(part, {weight.bytes_of(end, std::min(end + kPanelsAtOnce, part.end_panel), width)},
+                [&](int64_t first, int64_t rows) {
+                  with_full_panel(out, first, rows, panel * width, columns, accumulate,
+                                  [&](float* to, int64_t stride) {
+                                    kernels_.gemm(static_cast<int>(rows), static_cast<int>(columns),
+                                                  static_cast<int>(units), units_of(x, first),
+                                                  x.stride[1] / 2, weight.panel(panel, width), units * width,
+                                                  width, to, stride, accumulate);
+                                  });
+                });
+    }
+  }
+}
+
+void Bf16Linear::run_gated(const Tensor& x, const Bf16Weight& weight, const Tensor& out) const {
+  const int64_t width = kernels_.panel, units = weight.unit_count(), gates = weight.panels(width) / 2;
+#pragma omp parallel for schedule(static, 1) num_threads(threads_)
+  for (int index = 0; index < threads_; ++index) {
+    const Part part = part_of(x.rows(), gates, index, threads_);
+    AlignedVector<float> sums(
+        static_cast<size_t>(kTileRows * 2 * width));  // [rows, gates and what they gate]
+    for (int64_t gate = part.first_panel; gate < part.end_panel; ++gate) {
+      const int64_t next = gate + 1, end = std::min(next + 1, part.end_panel);
+      for_tiles(part, {weight.bytes_of(next, end, width), weight.bytes_of(gates + next, gates + end, width)},
+                [&](int64_t first, int64_t rows) {
+                  const int m = static_cast<int>(rows), panel = static_cast<int>(width);
+                  kernels_.gemm(m, 2 * panel, static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
+                                weight.panel(gate, width), gates * units * width, width, sums.data(),
+                                2 * width, false);
+                  kernels_.swiglu(m, sums.data(), sums.data() + width, 2 * width, width,
+                                  out.address(0, first, gate * width), out.stride[1], true);
+                });
+    }
+  }
+}
+
+}  // namespace claa::cpu
