@@ -45,8 +45,13 @@ struct WeightSource {
   int64_t outputs = 0;
   int64_t inputs = 0;
   bool table = false;  // also read by embed(): rows must stay addressable
-  std::function<void(int64_t first, int64_t count, float* rows)> fill;
+  std::function<void(int64_t first, int64_t count, float* rows)> fill = {};
+  bool gated = false;  // multiplies what swiglu() writes
 };
+
+// Values of a row of kI8 that share a scale: a channel far larger than the rest costs only its own group
+// precision. What swiglu() writes are products of two activations, whose outliers are the worst.
+constexpr int64_t kI8Group = 128, kI8GatedGroup = 64;
 
 // cos and sin of every (position, pair): f32 [tokens, head_size / 2] each. `rotated` dimensions may be fewer
 // than the head's; the rest passes unchanged.
@@ -85,8 +90,9 @@ class Backend {
   virtual int64_t chunk_rows() const = 0;
   // Type of q, kv and gate_up below: f32, or the activation type where bytes moved cost more than they carry.
   virtual DType wide_dtype() const { return DType::kF32; }
-  // Type that rms_norm() and swiglu() had best write for linear layers alone to read: kF8 where these round
-  // their input anyway. The vocabulary's product reads the activation type.
+  // Type that rms_norm() and swiglu() had best write for linear layers alone to read: kF8 or kI8 where these
+  // round their input anyway. The vocabulary's product reads the activation type. Columns of kI8 come in
+  // fours.
   virtual DType linear_dtype() const { return dtype(); }
   // Whether linear() rounds its inputs so coarsely, many channels to a scale, that channels of a norm should
   // be of one size (model/equalizer.h).

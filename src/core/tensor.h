@@ -13,10 +13,11 @@
 
 namespace claa {
 
-enum class DType : uint8_t { kF32, kBF16, kI32, kF8 };  // kF8: E4M3 with a scale a row
+// kF8: E4M3 with a scale a row. kI8: 8 bits, stored plus 128, with a scale for every so many values of a row.
+enum class DType : uint8_t { kF32, kBF16, kI32, kF8, kI8 };
 
 constexpr size_t dtype_bytes(DType dtype) {
-  return dtype == DType::kF8 ? 1 : dtype == DType::kBF16 ? 2 : 4;
+  return dtype == DType::kF8 || dtype == DType::kI8 ? 1 : dtype == DType::kBF16 ? 2 : 4;
 }
 constexpr const char* dtype_name(DType dtype) {
   switch (dtype) {
@@ -28,6 +29,8 @@ constexpr const char* dtype_name(DType dtype) {
       return "i32";
     case DType::kF8:
       return "fp8";
+    case DType::kI8:
+      return "int8";
   }
   return "";
 }
@@ -65,13 +68,14 @@ struct Tensor {
   DType dtype = DType::kF32;
   std::array<int64_t, 3> shape{1, 1, 1};  // [planes, rows, columns]
   std::array<int64_t, 2> stride{0, 0};    // elements between planes and between rows; columns are contiguous
-  float* scales = nullptr;                // of kF8, one a row of a matrix: value = scale * stored
+  float* scales = nullptr;                // of the rows of a matrix of kF8 or kI8: value = scale * stored
+  int64_t row_scales = 1;                 // scales of a row
 
   static Tensor matrix(void* data, DType dtype, int64_t rows, int64_t columns) {
-    return {data, dtype, {1, rows, columns}, {rows * columns, columns}, nullptr};
+    return {data, dtype, {1, rows, columns}, {rows * columns, columns}};
   }
   static Tensor cube(void* data, DType dtype, int64_t planes, int64_t rows, int64_t columns) {
-    return {data, dtype, {planes, rows, columns}, {rows * columns, columns}, nullptr};
+    return {data, dtype, {planes, rows, columns}, {rows * columns, columns}};
   }
   int64_t planes() const { return shape[0]; }
   int64_t rows() const { return shape[1]; }
@@ -92,7 +96,7 @@ struct Tensor {
     Tensor view = *this;
     view.data = static_cast<char*>(data) + static_cast<size_t>(first * stride[1]) * dtype_bytes(dtype);
     view.shape[1] = count;
-    if (scales != nullptr) view.scales += first;
+    if (scales != nullptr) view.scales += first * row_scales;
     return view;
   }
 };

@@ -10,16 +10,26 @@ namespace {
 Tensor head(const Tensor& tensor, int64_t rows, int64_t columns) {
   Tensor view = Tensor::matrix(tensor.data, tensor.dtype, rows, columns);
   view.scales = tensor.scales;
+  view.row_scales = tensor.row_scales;
   return view;
 }
 
-// The same memory in FP8: values, then the rows' scales on a line of their own. Half of what bf16 values take
-// is left for these.
-Tensor in_fp8(const Tensor& tensor, int64_t padded) {
+size_t on_a_line(size_t bytes) {
+  return (bytes + 255) / 256 * 256;  // a cache line, of a GPU too
+}
+
+int64_t groups_of(int64_t columns, int64_t group) {
+  return (columns + group - 1) / group;
+}
+
+// The same memory in a type of 8 bits: values, then the rows' scales on a line of their own.
+Tensor in_8_bits(const Tensor& tensor, DType dtype, int64_t group, int64_t padded) {
+  if (dtype == DType::kI8 && tensor.columns() % 4 != 0) return tensor;
   Tensor view = tensor;
-  view.dtype = DType::kF8;
-  const size_t values = (static_cast<size_t>(padded * tensor.columns()) + 255) / 256 * 256;
-  view.scales = reinterpret_cast<float*>(static_cast<char*>(tensor.data) + values);
+  view.dtype = dtype;
+  view.row_scales = dtype == DType::kI8 ? groups_of(tensor.columns(), group) : 1;
+  view.scales = reinterpret_cast<float*>(static_cast<char*>(tensor.data) +
+                                         on_a_line(static_cast<size_t>(padded * tensor.columns())));
   return view;
 }
 
@@ -28,22 +38,25 @@ struct Part {
   Tensor Workspace::*tensor;
   DType dtype;
   int64_t columns;
+  bool rounded = false;  // may be in a type of 8 bits
 };
 
 std::array<Part, 6> parts_of(const ModelConfig& config, DType activation, DType projected) {
   const int64_t q_size = config.heads * config.head_size;
   const int64_t wide_size = std::max(q_size, 2 * config.kv_heads * config.head_size);
-  return {{{&Workspace::normed, activation, config.hidden},
+  return {{{&Workspace::normed, activation, config.hidden, true},
            {&Workspace::wide, projected, wide_size},
            {&Workspace::q, activation, q_size},
            {&Workspace::attention, activation, q_size},
            {&Workspace::gate_up, projected, 2 * config.ffn},
-           {&Workspace::gated, activation, config.ffn}}};
+           {&Workspace::gated, activation, config.ffn, true}}};
 }
 
 size_t bytes_of(const Part& part, int64_t rows) {
-  const size_t bytes = static_cast<size_t>(rows * part.columns) * dtype_bytes(part.dtype);
-  return (bytes + 255) / 256 * 256;  // every part starts on a cache line, of a GPU too
+  const size_t bytes = on_a_line(static_cast<size_t>(rows * part.columns) * dtype_bytes(part.dtype));
+  if (!part.rounded) return bytes;
+  const size_t scales = static_cast<size_t>(rows * groups_of(part.columns, kI8GatedGroup)) * sizeof(float);
+  return std::max(bytes, on_a_line(static_cast<size_t>(rows * part.columns)) + on_a_line(scales));
 }
 
 }  // namespace
@@ -59,9 +72,9 @@ Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) 
     this->*part.tensor = Tensor::matrix(next, part.dtype, rows, part.columns);
     next += bytes_of(part, padded);
   }
-  if (backend.linear_dtype() == DType::kF8) {
-    normed = in_fp8(normed, padded);
-    gated = in_fp8(gated, padded);
+  if (const DType linear = backend.linear_dtype(); linear != backend.dtype()) {
+    normed = in_8_bits(normed, linear, kI8Group, padded);
+    gated = in_8_bits(gated, linear, kI8GatedGroup, padded);
   }
 }
 

@@ -56,9 +56,10 @@ class Filler {
     }
   }
 
-  std::unique_ptr<PackedWeight> matrix(int64_t outputs, int64_t inputs, bool table = false) {
+  std::unique_ptr<PackedWeight> matrix(int64_t outputs, int64_t inputs, WeightSource source = {}) {
     const size_t offset = offset_ += 7919;  // another stretch for every matrix
-    WeightSource source{outputs, inputs, table, {}};
+    source.outputs = outputs;
+    source.inputs = inputs;
     source.fill = [values = scaled(inputs), offset, inputs](int64_t first, int64_t count, float* rows) {
       size_t at = (offset + static_cast<size_t>(first) * 104729) % kPeriod;
       for (int64_t left = count * inputs; left > 0;) {
@@ -125,9 +126,9 @@ ModelWeights random_weights(const ModelConfig& config, Backend& backend, const L
   Filler filler(backend);
   const int64_t q_size = config.heads * config.head_size, kv_size = config.kv_heads * config.head_size;
   ModelWeights weights;
-  weights.embedding = filler.matrix(config.vocabulary, config.hidden, true);
-  weights.output =
-      config.tied_output ? weights.embedding : filler.matrix(config.vocabulary, config.hidden, true);
+  weights.embedding = filler.matrix(config.vocabulary, config.hidden, {.table = true});
+  weights.output = config.tied_output ? weights.embedding
+                                      : filler.matrix(config.vocabulary, config.hidden, {.table = true});
   weights.final_norm = filler.vector(config.hidden, 1);
   for (int64_t i = 0; i < config.layers; ++i) {
     LayerWeights w;
@@ -137,7 +138,7 @@ ModelWeights random_weights(const ModelConfig& config, Backend& backend, const L
     w.kv = filler.matrix(2 * kv_size, config.hidden);
     w.output = filler.matrix(config.hidden, q_size);
     w.gate_up = filler.matrix(2 * config.ffn, config.hidden);
-    w.down = filler.matrix(config.hidden, config.ffn);
+    w.down = filler.matrix(config.hidden, config.ffn, {.gated = true});
     if (config.qkv_bias) {
       w.q_bias = filler.vector(q_size, 0);
       w.kv_bias = filler.vector(2 * kv_size, 0);

@@ -33,18 +33,16 @@ class Loader {
     return upload(joined);
   }
 
-  // One matrix from the rows of one or two tensors of `outputs` rows each. `factors` of its columns may be
-  // empty: all 1.
+  // One matrix from the rows of one or two tensors of `outputs` rows each. `source` says what it is for;
+  // `factors` of its columns may be empty: all 1.
   std::unique_ptr<PackedWeight> matrix(const std::vector<std::string>& names, int64_t outputs, int64_t inputs,
-                                       std::span<const float> factors = {}, bool table = false) {
+                                       WeightSource source = {}, std::span<const float> factors = {}) {
     std::vector<const gguf::TensorInfo*> parts;
     for (const std::string& name : names) {
       parts.push_back(&find(name, {static_cast<uint64_t>(inputs), static_cast<uint64_t>(outputs)}));
     }
-    WeightSource source;
     source.outputs = outputs * static_cast<int64_t>(parts.size());
     source.inputs = inputs;
-    source.table = table;
     source.fill = [&parts, outputs, inputs, factors](int64_t first, int64_t count, float* rows) {
       for (int64_t r = 0; r < count; ++r) {
         const gguf::TensorInfo& part = *parts[static_cast<size_t>((first + r) / outputs)];
@@ -66,8 +64,8 @@ class Loader {
     const int64_t q_size = config_.heads * config_.head_size, kv_size = config_.kv_heads * config_.head_size;
     std::vector<float> factors;
     w.attention_norm = norm(name("attn_norm.weight"), equalizer, factors);
-    w.q = matrix({name("attn_q.weight")}, q_size, config_.hidden, factors);
-    w.kv = matrix({name("attn_k.weight"), name("attn_v.weight")}, kv_size, config_.hidden, factors);
+    w.q = matrix({name("attn_q.weight")}, q_size, config_.hidden, {}, factors);
+    w.kv = matrix({name("attn_k.weight"), name("attn_v.weight")}, kv_size, config_.hidden, {}, factors);
     w.output = matrix({name("attn_output.weight")}, config_.hidden, q_size);
     if (config_.qkv_bias) {
       w.q_bias = vector(name("attn_q.bias"), q_size);
@@ -80,8 +78,8 @@ class Loader {
     std::vector<float> factors;
     w.ffn_norm = norm(name("ffn_norm.weight"), equalizer, factors);
     w.gate_up =
-        matrix({name("ffn_gate.weight"), name("ffn_up.weight")}, config_.ffn, config_.hidden, factors);
-    w.down = matrix({name("ffn_down.weight")}, config_.hidden, config_.ffn);
+        matrix({name("ffn_gate.weight"), name("ffn_up.weight")}, config_.ffn, config_.hidden, {}, factors);
+    w.down = matrix({name("ffn_down.weight")}, config_.hidden, config_.ffn, {.gated = true});
   }
 
   size_t bytes() const { return bytes_; }
@@ -122,10 +120,10 @@ ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Bac
                           const LoadProgress& progress) {
   Loader loader(file, config, backend);
   ModelWeights weights;
-  weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, {}, true);
+  weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, {.table = true});
   weights.output = config.tied_output
                        ? weights.embedding
-                       : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, {}, true);
+                       : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, {.table = true});
   weights.final_norm = loader.vector("output_norm.weight", config.hidden);
   weights.layers.reserve(static_cast<size_t>(config.layers));
   LlamaModel model(config, std::move(weights), backend);  // as far as it is loaded

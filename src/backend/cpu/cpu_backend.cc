@@ -103,13 +103,31 @@ void CpuBackend::linear(const Tensor& x, const PackedWeight& weight, const Tenso
   }
 }
 
+template <class Write>
+void CpuBackend::write_rows(const Tensor& out, int64_t group, const Write& write) const {
+  const bool rounded = out.dtype == DType::kI8;
+  const int64_t n = out.columns();
+#pragma omp parallel num_threads(threads_)
+  {
+    std::vector<uint16_t> row(rounded ? static_cast<size_t>(n) : 0);  // bf16
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < out.rows(); ++r) {
+      if (rounded) {
+        write(r, row.data(), true);
+        int_kernels_->quantize(row.data(), true, n, group, out.ptr<uint8_t>(0, r),
+                               out.scales + r * out.row_scales);
+      } else {
+        write(r, out.address(0, r), out.dtype == DType::kBF16);
+      }
+    }
+  }
+}
+
 void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
   const StageClock::Scope scope(clock_, StageClock::kRest);
-#pragma omp parallel for schedule(static) num_threads(threads_)
-  for (int64_t r = 0; r < x.rows(); ++r) {
-    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, out.address(0, r),
-                      out.dtype == DType::kBF16);
-  }
+  write_rows(out, kI8Group, [&](int64_t r, void* to, bool bf16) {
+    kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), x.columns(), eps, to, bf16);
+  });
 }
 
 void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& table, int64_t position,
@@ -164,21 +182,26 @@ void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<
 void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
   const StageClock::Scope scope(clock_, StageClock::kRest);
   const int64_t n = out.columns();
-#pragma omp parallel for schedule(static) num_threads(threads_)
-  for (int64_t r = 0; r < out.rows(); ++r) {
+  write_rows(out, kI8GatedGroup, [&](int64_t r, void* to, bool bf16) {
     const float* gate = gate_up.ptr<float>(0, r);
-    kernels_.swiglu(1, gate, gate + n, 2 * n, n, out.address(0, r), n, out.dtype == DType::kBF16);
-  }
+    kernels_.swiglu(1, gate, gate + n, 2 * n, n, to, n, bf16);
+  });
 }
 
 void CpuBackend::linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
                                const Tensor& out) {
   const auto* panels = dynamic_cast<const Bf16Weight*>(&weight);
-  if (panels == nullptr || !bf16_linear_->gates(*panels))
-    return Backend::linear_swiglu(x, weight, gate_up, out);
+  const auto* integers = dynamic_cast<const IntWeight*>(&weight);
+  const bool gates = (panels != nullptr && bf16_linear_->gates(*panels)) ||
+                     (integers != nullptr && IntLinear::gates(*integers, x, out));
+  if (!gates) return Backend::linear_swiglu(x, weight, gate_up, out);
   const StageClock::Scope scope(clock_, StageClock::kLinear,
                                 2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));
-  bf16_linear_->run_gated(x, *panels, out);
+  if (panels != nullptr) {
+    bf16_linear_->run_gated(x, *panels, out);
+  } else {
+    int_linear_->run_gated(x, *integers, kernels_, out);
+  }
 }
 
 // A larger head would need more than one scale.

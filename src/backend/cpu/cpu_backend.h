@@ -56,6 +56,7 @@ class CpuBackend : public HostBackend {
   std::string description() const override;
   DType dtype() const override { return dtype_; }
   int64_t chunk_rows() const override { return kChunkRows; }
+  DType linear_dtype() const override { return int_linear_ != nullptr ? DType::kI8 : dtype_; }
   bool wants_even_channels() const override { return int_linear_ != nullptr; }
 
   void start_profile() override { clock_.start(); }
@@ -84,6 +85,9 @@ class CpuBackend : public HostBackend {
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 
  private:
+  // Row r of out, of the activation type or rounded to kI8: write(to) makes it in the activation type.
+  template <class Write>
+  void write_rows(const Tensor& out, int64_t group, const Write& write) const;
   bool packs_integers(const KvView& kv) const;
   // Rotates one head of head_size values, of which the table may cover fewer.
   void rope_one(const float* x, int64_t head_size, const RopeTable& table, int64_t position, void* out) const;

@@ -1,4 +1,4 @@
-// Linear layers on 8-bit products: one scale per int_group() inputs of an output's weights, made once, and of
+// Linear layers on 8-bit products: one scale per group of inputs of an output's weights, made once, and of
 // a row of activations, made in each call.
 #pragma once
 
@@ -9,24 +9,18 @@
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/int_kernels.h"
+#include "backend/cpu/kernels.h"
 
 namespace claa::cpu {
 
-// Inputs that share one scale: a channel far larger than the rest costs only its own group precision. The
-// matrix that leads back from the wide layer takes products of two activations, whose outliers are the worst.
-constexpr int64_t int_group(int64_t outputs, int64_t inputs) {
-  return inputs > outputs ? 64 : 128;
-}
-
 class IntWeight : public PackedWeight {
  public:
-  int64_t group() const { return int_group(outputs, inputs); }
   int64_t unit_count() const { return (inputs + 3) / 4; }
-  int64_t groups() const { return (4 * unit_count() + group() - 1) / group(); }
+  int64_t groups() const { return (4 * unit_count() + group - 1) / group; }
   int64_t panels(int64_t width) const { return (outputs + width - 1) / width; }
   IntPanel panel(int64_t index, int64_t width) const {
     const int64_t scale = index * groups() * width;
-    return {group(), units.data() + index * unit_count() * width * 4, offsets.data() + scale,
+    return {group, units.data() + index * unit_count() * width * 4, offsets.data() + scale,
             scales.data() + scale};
   }
   std::span<const std::byte> bytes_of(int64_t first, int64_t end, int64_t width) const {
@@ -35,6 +29,7 @@ class IntWeight : public PackedWeight {
                                                   static_cast<size_t>((end - first) * bytes)));
   }
 
+  int64_t group = kI8Group;        // inputs that share a scale
   AlignedVector<int8_t> units;     // [panels, inputs / 4 rounded up, panel, 4]
   AlignedVector<int32_t> offsets;  // [panels, groups, panel]
   AlignedVector<float> scales;     // [panels, groups, panel]
@@ -45,10 +40,17 @@ class IntLinear {
   IntLinear(const IntKernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
 
   std::unique_ptr<IntWeight> prepare(const WeightSource& source) const;
-  // out [rows, outputs] f32 = x W^T (+ out); x f32 or bf16.
+  // out [rows, outputs] f32 = x W^T (+ out); x f32, bf16 or kI8.
   void run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate);
+  // Whether run_gated() can: no group of what is gated lies across the end of the gates.
+  static bool gates(const IntWeight& weight, const Tensor& x, const Tensor& out) {
+    return x.dtype == DType::kI8 && out.dtype == DType::kI8 && weight.outputs % (2 * kI8GatedGroup) == 0;
+  }
+  // out [rows, outputs / 2] = silu(gate) * up, [gate | up] = x W^T; x and out kI8.
+  void run_gated(const Tensor& x, const IntWeight& weight, const Kernels& floats, const Tensor& out) const;
 
  private:
+  struct GatedTile;
   void pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const;
 
   const IntKernels& kernels_;
