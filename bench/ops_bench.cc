@@ -13,6 +13,7 @@
 
 #include "backend/backend.h"
 #include "core/clock.h"
+#include "model/llama.h"
 
 namespace claa {
 namespace {
@@ -106,15 +107,34 @@ void bare_matmul(benchmark::State& state) {
   report(state, 2.0 * static_cast<double>(kRows * state.range(0) * state.range(1)));
 }
 
+std::unique_ptr<PackedWeight> random_weight(Backend& device, int64_t outputs, int64_t inputs) {
+  const std::vector<float> values = random_values(static_cast<size_t>(inputs * outputs));
+  return device.prepare({outputs, inputs, false, [&](int64_t first, int64_t count, float* to) {
+                           std::copy_n(values.begin() + first * inputs, count * inputs, to);
+                         }});
+}
+
 void linear(benchmark::State& state, Backend& device, int64_t rows) {
   const int64_t inputs = state.range(0), outputs = state.range(1);
-  const std::vector<float> values = random_values(static_cast<size_t>(inputs * outputs));
-  const auto weight = device.prepare({outputs, inputs, false, [&](int64_t first, int64_t count, float* to) {
-                                        std::copy_n(values.begin() + first * inputs, count * inputs, to);
-                                      }});
+  const auto weight = random_weight(device, outputs, inputs);
   const Array x(device, device.dtype(), 1, rows, inputs), y(device, DType::kF32, 1, rows, outputs);
   for (auto _ : state) device.linear(x.tensor, *weight, y.tensor, false);
   report(state, 2.0 * static_cast<double>(rows * inputs * outputs));
+}
+
+// A norm and the gates that read it, as in the feed-forward of a layer.
+void norm_and_gates(benchmark::State& state, Backend& device) {
+  ModelConfig config;
+  config.hidden = kHidden, config.ffn = kFfn;
+  config.heads = kHeads, config.kv_heads = kKvHeads, config.head_size = kHidden / kHeads;
+  const Workspace work(config, device, kRows);
+  const auto weight = random_weight(device, 2 * kFfn, kHidden);
+  const Array x(device, DType::kF32, 1, kRows, kHidden), norm(device, DType::kF32, 1, 1, kHidden);
+  for (auto _ : state) {
+    device.rms_norm(x.tensor, norm.tensor, 1e-5f, work.normed);
+    device.linear_swiglu(work.normed, *weight, work.gate_up, work.gated);
+  }
+  report(state, 4.0 * static_cast<double>(kRows * kHidden * kFfn));
 }
 
 struct Context {
@@ -203,6 +223,7 @@ void register_all() {
       add("pack_kv/" + dtype, of(pack_kv))->Args({8192, head_size});
       add("window_scores/" + dtype, of(window_scores))->Args({8192, head_size});
     }
+    add("norm_and_gates/" + dtype, of(norm_and_gates));
     add("rms_norm/" + dtype, of(rms_norm));
     add("swiglu/" + dtype, of(swiglu));
     add("rope/" + dtype, of(rope));

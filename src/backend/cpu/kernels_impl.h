@@ -47,6 +47,7 @@ inline void gemm_tile(const GemmTile& tile, int row) {
       acc[i][j] = tile.accumulate ? load(c + i * tile.ldc + j * kLanes) : set1(0);
     }
   }
+#pragma GCC unroll 4
   for (int kk = 0; kk < tile.k; ++kk) {
     Vec units[kVectors];
 #pragma GCC unroll 4
