@@ -118,8 +118,8 @@ class Backend {
   // Does `work`, a series of operations that comes again and again with other ids, positions, slots, visible
   // counts and cache lengths but the same memory, as a decode step does; a device may record it once. `work`
   // may be called several times, so it changes nothing of the caller's, and calls nothing but embed(),
-  // linear(), rms_norm(), add_bias(), rope(), rope_store(), swiglu(), linear_swiglu() and attention() without
-  // packed K and V.
+  // linear() and what is named after it, rms_norm(), add_bias(), rope(), rope_store(), swiglu() and
+  // attention() without packed K and V.
   virtual void repeat(const std::function<void()>& work) { work(); }
   // What the device has been asked for until now; milliseconds of its work between two such points, for which
   // it must have come to the later one.
@@ -150,11 +150,23 @@ class Backend {
   // slot + rows).
   virtual void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                           const KvView& cache, int64_t slot) = 0;
+  // rope() and rope_store() of x W^T; `wide` is memory for what comes between, which a device may leave as it
+  // is.
+  virtual void linear_rope(const Tensor& x, const PackedWeight& weight, const Tensor& wide, int64_t head_size,
+                           const RopeTable& table, std::span<const int32_t> positions, const Tensor& out) {
+    linear(x, weight, wide, false);
+    rope(wide, head_size, table, positions, out);
+  }
+  virtual void linear_rope_store(const Tensor& x, const PackedWeight& weight, const Tensor& wide,
+                                 const RopeTable& table, std::span<const int32_t> positions,
+                                 const KvView& cache, int64_t slot) {
+    linear(x, weight, wide, false);
+    rope_store(wide, table, positions, cache, slot);
+  }
   // out = silu(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type or
   // linear_dtype().
   virtual void swiglu(const Tensor& gate_up, const Tensor& out) = 0;
-  // out = swiglu(x W^T) as by the two operations; `gate_up` is memory for what comes between, which a device
-  // may leave as it is.
+  // swiglu() of x W^T, with memory as above.
   virtual void linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
                              const Tensor& out) {
     linear(x, weight, gate_up, false);

@@ -95,8 +95,12 @@ void LlamaModel::project_kv(int64_t layer, const Tensor& hidden, std::span<const
   const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
   const Tensor projected = head(work.wide, hidden.rows(), w.kv->outputs);
   backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps, normed);
+  if (!config_.qkv_bias) {
+    backend_.linear_rope_store(normed, *w.kv, projected, rope, positions, kv, slot);
+    return;
+  }
   backend_.linear(normed, *w.kv, projected, false);
-  if (config_.qkv_bias) backend_.add_bias(projected, w.kv_bias.tensor);
+  backend_.add_bias(projected, w.kv_bias.tensor);
   backend_.rope_store(projected, rope, positions, kv, slot);
 }
 
@@ -113,8 +117,12 @@ void LlamaModel::project_q_normed(int64_t layer, int64_t first, std::span<const 
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
   const Tensor normed = work.normed.slice_rows(first, out.rows());
   const Tensor projected = head(work.wide, out.rows(), w.q->outputs);
+  if (!config_.qkv_bias) {
+    backend_.linear_rope(normed, *w.q, projected, config_.head_size, rope, positions, out);
+    return;
+  }
   backend_.linear(normed, *w.q, projected, false);
-  if (config_.qkv_bias) backend_.add_bias(projected, w.q_bias.tensor);
+  backend_.add_bias(projected, w.q_bias.tensor);
   backend_.rope(projected, config_.head_size, rope, positions, out);
 }
 

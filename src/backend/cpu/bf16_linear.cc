@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "backend/cpu/panels.h"
-
 namespace claa::cpu {
 namespace {
 
@@ -50,6 +48,26 @@ void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& ou
                                                   x.stride[1] / 2, weight.panel(panel, width), units * width,
                                                   width, to, stride, accumulate);
                                   });
+                });
+    }
+  }
+}
+
+void Bf16Linear::run_heads(const Tensor& x, const Bf16Weight& weight, int64_t head_size,
+                           const WriteHead& write) const {
+  const int64_t width = kernels_.panel, units = weight.unit_count(), panels = head_size / width;
+#pragma omp parallel for schedule(static, 1) num_threads(threads_)
+  for (int index = 0; index < threads_; ++index) {
+    const Part part = part_of(x.rows(), weight.outputs / head_size, index, threads_);
+    AlignedVector<float> sums(static_cast<size_t>(kTileRows * head_size));
+    for (int64_t head = part.first_panel; head < part.end_panel; ++head) {
+      const int64_t next = head + 1, end = std::min(next + 1, part.end_panel);
+      for_tiles(part, {weight.bytes_of(next * panels, end * panels, width)},
+                [&](int64_t first, int64_t rows) {
+                  kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size), static_cast<int>(units),
+                                units_of(x, first), x.stride[1] / 2, weight.panel(head * panels, width),
+                                units * width, width, sums.data(), head_size, false);
+                  write(head, first, rows, sums.data());
                 });
     }
   }

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/panels.h"
 
 namespace claa::cpu {
 
@@ -35,6 +36,10 @@ class Bf16Linear {
   std::unique_ptr<Bf16Weight> prepare(const WeightSource& source) const;
   // out [rows, outputs] f32 = x W^T (+ out); x bf16.
   void run(const Tensor& x, const Bf16Weight& weight, const Tensor& out, bool accumulate) const;
+  // Whether run_heads() can: no panel holds parts of two heads.
+  bool splits(int64_t head_size) const { return head_size % kernels_.panel == 0; }
+  // x W^T, one tile of a head's columns at a time; x bf16.
+  void run_heads(const Tensor& x, const Bf16Weight& weight, int64_t head_size, const WriteHead& write) const;
   // Whether run_gated() can: no panel holds gates and what they gate.
   bool gates(const Bf16Weight& weight) const { return weight.outputs % (2 * kernels_.panel) == 0; }
   // out [rows, outputs / 2] bf16 = silu(gate) * up, [gate | up] = x W^T; x bf16.

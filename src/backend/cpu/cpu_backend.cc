@@ -145,6 +145,15 @@ void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& ta
   }
 }
 
+void CpuBackend::store_value(const float* value, const KvView& cache, int64_t head, int64_t slot) const {
+  const int64_t head_size = cache.v.columns();
+  if (cache.v.dtype == DType::kBF16) {
+    kernels_.to_bf16(value, head_size, cache.v.ptr<uint16_t>(head, slot));
+  } else {
+    std::memcpy(cache.v.ptr<float>(head, slot), value, static_cast<size_t>(head_size) * sizeof(float));
+  }
+}
+
 void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table,
                       std::span<const int32_t> positions, const Tensor& out) {
   const StageClock::Scope scope(clock_, StageClock::kRest);
@@ -169,14 +178,56 @@ void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<
     for (int64_t h = 0; h < heads; ++h) {
       rope_one(row + h * head_size, head_size, table, positions[static_cast<size_t>(r)],
                cache.k.address(h, slot + r));
-      const float* value = row + (heads + h) * head_size;
-      if (cache.v.dtype == DType::kBF16) {
-        kernels_.to_bf16(value, head_size, cache.v.ptr<uint16_t>(h, slot + r));
-      } else {
-        std::memcpy(cache.v.ptr<float>(h, slot + r), value, static_cast<size_t>(head_size) * sizeof(float));
-      }
+      store_value(row + (heads + h) * head_size, cache, h, slot + r);
     }
   }
+}
+
+bool CpuBackend::run_heads(const Tensor& x, const PackedWeight& weight, int64_t head_size,
+                           const WriteHead& write) {
+  const auto* panels = dynamic_cast<const Bf16Weight*>(&weight);
+  const auto* integers = dynamic_cast<const IntWeight*>(&weight);
+  const bool splits = (panels != nullptr && bf16_linear_->splits(head_size)) ||
+                      (integers != nullptr && x.dtype == DType::kI8 && int_linear_->splits(head_size));
+  if (!splits) return false;
+  const StageClock::Scope scope(clock_, StageClock::kLinear,
+                                2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));
+  if (panels != nullptr) {
+    bf16_linear_->run_heads(x, *panels, head_size, write);
+  } else {
+    int_linear_->run_heads(x, *integers, head_size, write);
+  }
+  return true;
+}
+
+void CpuBackend::linear_rope(const Tensor& x, const PackedWeight& weight, const Tensor& wide,
+                             int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
+                             const Tensor& out) {
+  const auto write = [&](int64_t head, int64_t first, int64_t rows, const float* sums) {
+    for (int64_t r = first; r < first + rows; ++r, sums += head_size) {
+      rope_one(sums, head_size, table, positions[static_cast<size_t>(r)],
+               out.address(0, r, head * head_size));
+    }
+  };
+  if (!run_heads(x, weight, head_size, write))
+    Backend::linear_rope(x, weight, wide, head_size, table, positions, out);
+}
+
+void CpuBackend::linear_rope_store(const Tensor& x, const PackedWeight& weight, const Tensor& wide,
+                                   const RopeTable& table, std::span<const int32_t> positions,
+                                   const KvView& cache, int64_t slot) {
+  const int64_t head_size = cache.k.columns(), heads = cache.k.planes();
+  const auto write = [&](int64_t head, int64_t first, int64_t rows, const float* sums) {
+    for (int64_t r = first; r < first + rows; ++r, sums += head_size) {
+      if (head < heads) {
+        rope_one(sums, head_size, table, positions[static_cast<size_t>(r)], cache.k.address(head, slot + r));
+      } else {
+        store_value(sums, cache, head - heads, slot + r);
+      }
+    }
+  };
+  if (!run_heads(x, weight, head_size, write))
+    Backend::linear_rope_store(x, weight, wide, table, positions, cache, slot);
 }
 
 void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {

@@ -71,6 +71,11 @@ class CpuBackend : public HostBackend {
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void swiglu(const Tensor& gate_up, const Tensor& out) override;
+  void linear_rope(const Tensor& x, const PackedWeight& weight, const Tensor& wide, int64_t head_size,
+                   const RopeTable& table, std::span<const int32_t> positions, const Tensor& out) override;
+  void linear_rope_store(const Tensor& x, const PackedWeight& weight, const Tensor& wide,
+                         const RopeTable& table, std::span<const int32_t> positions, const KvView& cache,
+                         int64_t slot) override;
   void linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
                      const Tensor& out) override;
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
@@ -89,6 +94,10 @@ class CpuBackend : public HostBackend {
   template <class Write>
   void write_rows(const Tensor& out, int64_t group, const Write& write) const;
   bool packs_integers(const KvView& kv) const;
+  // Multiplies head by head where it can.
+  bool run_heads(const Tensor& x, const PackedWeight& weight, int64_t head_size, const WriteHead& write);
+  // One head's value to its slot.
+  void store_value(const float* value, const KvView& cache, int64_t head, int64_t slot) const;
   // Rotates one head of head_size values, of which the table may cover fewer.
   void rope_one(const float* x, int64_t head_size, const RopeTable& table, int64_t position, void* out) const;
 

@@ -5,8 +5,6 @@
 #include <cstring>
 #include <numeric>
 
-#include "backend/cpu/panels.h"
-
 namespace claa::cpu {
 
 // rows [count, inputs] -> one panel; the outputs beyond `count` are zero.
@@ -86,6 +84,30 @@ void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out,
               });
         });
       }
+    }
+  }
+}
+
+void IntLinear::run_heads(const Tensor& x, const IntWeight& weight, int64_t head_size,
+                          const WriteHead& write) const {
+  require(x.stride[1] == weight.inputs && x.row_scales == weight.groups(),
+          "linear_rope: rows of 8 bits for another weight");
+  const int64_t width = kernels_.panel, panels = head_size / width;
+#pragma omp parallel for schedule(static, 1) num_threads(threads_)
+  for (int index = 0; index < threads_; ++index) {
+    const Part part = part_of(x.rows(), weight.outputs / head_size, index, threads_);
+    AlignedVector<float> sums(static_cast<size_t>(kTileRows * head_size));
+    for (int64_t head = part.first_panel; head < part.end_panel; ++head) {
+      const int64_t next = head + 1, end = std::min(next + 1, part.end_panel);
+      for_tiles(part, {weight.bytes_of(next * panels, end * panels, width)},
+                [&](int64_t first, int64_t rows) {
+                  for (int64_t i = 0; i < panels; ++i) {
+                    kernels_.linear(static_cast<int>(rows), weight.unit_count(), x.ptr<uint8_t>(0, first),
+                                    x.scales + first * x.row_scales, weight.panel(head * panels + i, width),
+                                    sums.data() + i * width, head_size, false);
+                  }
+                  write(head, first, rows, sums.data());
+                });
     }
   }
 }

@@ -10,6 +10,7 @@
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/int_kernels.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/panels.h"
 
 namespace claa::cpu {
 
@@ -42,6 +43,10 @@ class IntLinear {
   std::unique_ptr<IntWeight> prepare(const WeightSource& source) const;
   // out [rows, outputs] f32 = x W^T (+ out); x f32, bf16 or kI8.
   void run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate);
+  // Whether run_heads() can: no panel holds parts of two heads.
+  bool splits(int64_t head_size) const { return head_size % kernels_.panel == 0; }
+  // x W^T, one tile of a head's columns at a time; x kI8.
+  void run_heads(const Tensor& x, const IntWeight& weight, int64_t head_size, const WriteHead& write) const;
   // Whether run_gated() can: no group of what is gated lies across the end of the gates.
   static bool gates(const IntWeight& weight, const Tensor& x, const Tensor& out) {
     return x.dtype == DType::kI8 && out.dtype == DType::kI8 && weight.outputs % (2 * kI8GatedGroup) == 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <vector>
@@ -64,6 +65,9 @@ void for_tiles(const Part& part, std::initializer_list<std::span<const std::byte
     run(first, std::min(kTileRows, part.end_row - first));
   }
 }
+
+// What becomes of a tile of a product: sums [rows, head size] f32 of one head, for the rows from `first` on.
+using WriteHead = std::function<void(int64_t head, int64_t first, int64_t rows, const float* sums)>;
 
 // Calls multiply(to, stride) for the columns [column, column + width) of rows of f32; what of them lies
 // beyond the last column of `out` goes to memory of its own.
