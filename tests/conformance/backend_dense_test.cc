@@ -128,11 +128,30 @@ TEST_P(Dense, SwiGlu) {
     reference->swiglu(gate_up.tensor, want.tensor);
     backend->swiglu(gate_up.tensor, got.tensor);
     // The argument's rounding: |g| 2u; below exp's range silu is under 1e-35 and may be anything that small.
+    // For bf16 exp may be off by 1e-4 and the quotient by 2^-14, which moves a value across one rounding at
+    // most.
     test::expect_close(fmt::format("swiglu 5x{}", columns), want, got, [&](int64_t p, int64_t r, int64_t c) {
       const double g = std::abs(gate_up.get(0, r, c));
       const double relative = (6 + 3 * g) * kU + test::kExp;
       return test::with_output(want, p, r, c, relative * std::abs(want.get(p, r, c)) + 1e-35);
     });
+  }
+}
+
+// Whether two operations or one: the same bits.
+TEST_P(Dense, GatesOfALinearLayer) {
+  for (const int64_t rows : {1, 5, 97, 200}) {
+    for (const auto& [columns, inputs] : {std::pair{7, 6}, {64, 24}, {96, 61}, {128, 576}, {192, 64}}) {
+      const Weights w = weights(2 * columns, inputs);
+      const auto packed = backend->prepare(w.source);
+      Array x(dtype, rows, inputs), gate_up(backend->wide_dtype(), rows, 2 * columns);
+      Array want(dtype, rows, columns), got(dtype, rows, columns);
+      x.fill(random.source());
+      backend->linear(x.tensor, *packed, gate_up.tensor, false);
+      backend->swiglu(gate_up.tensor, want.tensor);
+      backend->linear_swiglu(x.tensor, *packed, gate_up.tensor, got.tensor);
+      EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << rows << ", " << columns;
+    }
   }
 }
 
@@ -230,6 +249,42 @@ TEST_P(Rope, StoreWritesItsSlotsOnly) {
       for (int64_t slot : {0, 3, 7, 8})
         EXPECT_EQ(k.get(h - 1, slot, d - 1), 0.25f) << what << ", slot " << slot;
     }
+  }
+}
+
+// Whether two operations or one: the same bits.
+TEST_P(Rope, OfALinearLayer) {
+  constexpr int64_t kRows = 103, kInputs = 62, kSlots = 110;
+  std::vector<int32_t> positions(kRows);
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int32_t>(i * 7 % 31);
+  for (const RopeCase& shape : kRopeCases) {
+    make_table(31, shape.rotated / 2, shape.interleaved);
+    const int64_t h = shape.heads, d = shape.head_size;
+    std::vector<float> values(static_cast<size_t>(2 * h * d * kInputs));
+    for (float& value : values) value = random.normal();
+    const auto fill = [&values](int64_t first, int64_t count, float* rows) {
+      std::copy_n(values.begin() + first * kInputs, count * kInputs, rows);
+    };
+    const auto q = backend->prepare({h * d, kInputs, false, fill}),
+               kv = backend->prepare({2 * h * d, kInputs, false, fill});
+    Array x(dtype, kRows, kInputs), wide(backend->wide_dtype(), kRows, 2 * h * d);
+    x.fill(random.source());
+    const Tensor wide_q = Tensor::matrix(wide.tensor.data, wide.tensor.dtype, kRows, h * d);
+    Array want(dtype, kRows, h * d), got(dtype, kRows, h * d);
+    backend->linear(x.tensor, *q, wide_q, false);
+    backend->rope(wide_q, d, table, positions, want.tensor);
+    backend->linear_rope(x.tensor, *q, wide_q, d, table, positions, got.tensor);
+    const std::string what = fmt::format("{} heads of {}, {} rotated", h, d, shape.rotated);
+    EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << what;
+
+    Array want_k(dtype, h, kSlots, d), want_v(dtype, h, kSlots, d), k(dtype, h, kSlots, d),
+        v(dtype, h, kSlots, d);
+    for (Array* array : {&want_k, &want_v, &k, &v}) array->fill([] { return 0.25f; });
+    backend->linear(x.tensor, *kv, wide.tensor, false);
+    backend->rope_store(wide.tensor, table, positions, {want_k.tensor, want_v.tensor, kSlots}, 4);
+    backend->linear_rope_store(x.tensor, *kv, wide.tensor, table, positions, {k.tensor, v.tensor, kSlots}, 4);
+    EXPECT_EQ(std::memcmp(want_k.bytes(), k.bytes(), k.tensor.bytes()), 0) << what << ", K";
+    EXPECT_EQ(std::memcmp(want_v.bytes(), v.bytes(), v.tensor.bytes()), 0) << what << ", V";
   }
 }
 

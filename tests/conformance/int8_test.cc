@@ -13,8 +13,8 @@ namespace {
 
 using test::Array;
 
-std::unique_ptr<Backend> make_int8(const std::string& isa) {
-  BackendOptions options{"cpu", DType::kBF16, 2, isa};
+std::unique_ptr<Backend> make_int8(const std::string& isa, int threads = 2) {
+  BackendOptions options{"cpu", DType::kBF16, threads, isa};
   options.int8 = true;
   return make_backend(options);
 }
@@ -59,12 +59,30 @@ std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
   return steps;
 }
 
+// Rows of 8 bits with their scales, as rms_norm() and swiglu() write them.
+struct Rounded {
+  Rounded(int64_t rows, int64_t columns, int64_t group)
+      : values(static_cast<size_t>(rows * columns)),
+        scales(static_cast<size_t>(rows * ((columns + group - 1) / group))),
+        tensor(Tensor::matrix(values.data(), DType::kI8, rows, columns)) {
+    tensor.scales = scales.data();
+    tensor.row_scales = (columns + group - 1) / group;
+  }
+  bool operator==(const Rounded& other) const { return values == other.values && scales == other.scales; }
+  std::vector<uint8_t> values;
+  std::vector<float> scales;
+  Tensor tensor;
+};
+
 void Int8::check_linear(int64_t rows, int64_t outputs, int64_t inputs, DType x_type, bool accumulate) {
   std::vector<float> weights(static_cast<size_t>(outputs * inputs));
   for (float& value : weights) value = random.normal();
-  const auto packed = backend->prepare({outputs, inputs, false, [&](int64_t first, int64_t count, float* to) {
+  const bool gated = inputs > outputs;
+  const auto packed = backend->prepare({outputs, inputs, false,
+                                        [&](int64_t first, int64_t count, float* to) {
                                           std::copy_n(weights.begin() + first * inputs, count * inputs, to);
-                                        }});
+                                        },
+                                        gated});
   Array x(x_type, rows, inputs), out(DType::kF32, rows, outputs), before(DType::kF32, rows, outputs);
   // One channel far larger than the rest, as real activations have.
   x.fill(random.source());
@@ -77,7 +95,7 @@ void Int8::check_linear(int64_t rows, int64_t outputs, int64_t inputs, DType x_t
   }
   backend->linear(x.tensor, *packed, out.tensor, accumulate);
   const auto n = static_cast<size_t>(inputs);
-  const int64_t group = inputs > outputs ? 64 : 128;
+  const int64_t group = gated ? kI8GatedGroup : kI8Group;
   std::vector<std::vector<double>> w(static_cast<size_t>(outputs)), w_steps;
   for (size_t o = 0; o < w.size(); ++o) {
     w[o].assign(weights.begin() + static_cast<int64_t>(o * n),
@@ -152,6 +170,94 @@ TEST_P(Int8, MultipliesIntegers) {
   for (int64_t t = 0; t < 64; t += 2) in.k.set(0, t, 1, 0);
   in.run(*backend, visible);
   EXPECT_EQ(std::memcmp(before.data(), in.out.bytes(), before.size()), 0);
+}
+
+// Norms and gates write rows that are rounded already, and queries, keys, values and gates come from one
+// operation each: the bits are those of one operation after another by way of bf16.
+TEST_P(Int8, FusedOperationsChangeNoBits) {
+  for (const auto& [hidden, ffn, head_size] : {std::tuple{576, 1536, 64}, {64, 96, 40}, {132, 128, 32}}) {
+    for (const int64_t rows : {1, 5, 97, 211}) {
+      const int64_t heads = 3, kv_size = 2 * heads * head_size;
+      const auto weight = [&](int64_t outputs, int64_t inputs, bool gated) {
+        std::vector<float> values(static_cast<size_t>(outputs * inputs));
+        for (float& value : values) value = random.normal();
+        return backend->prepare({outputs, inputs, false,
+                                 [&values, inputs](int64_t first, int64_t count, float* to) {
+                                   std::copy_n(values.begin() + first * inputs, count * inputs, to);
+                                 },
+                                 gated});
+      };
+      const auto q = weight(heads * head_size, hidden, false), kv = weight(kv_size, hidden, false),
+                 gate_up = weight(2 * ffn, hidden, false), down = weight(hidden, ffn, true);
+      Array x(DType::kF32, rows, hidden), norm(DType::kF32, 1, hidden), bf16(DType::kBF16, rows, hidden);
+      x.fill(random.source()), norm.fill(random.source());
+      Rounded rounded(rows, hidden, kI8Group);
+      backend->rms_norm(x.tensor, norm.tensor, 1e-5f, bf16.tensor);
+      backend->rms_norm(x.tensor, norm.tensor, 1e-5f, rounded.tensor);
+
+      Array cos(DType::kF32, 7, head_size / 2), sin(DType::kF32, 7, head_size / 2);
+      cos.fill(random.source()), sin.fill(random.source());
+      const RopeTable table{cos.tensor, sin.tensor, true};
+      std::vector<int32_t> positions(static_cast<size_t>(rows));
+      for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int32_t>(i % 7);
+      const auto same = [&](const Array& want, const Array& got) {
+        EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << hidden << ", " << rows;
+      };
+      Array wide_q(DType::kF32, rows, heads * head_size), want_q(DType::kBF16, rows, heads * head_size),
+          got_q(DType::kBF16, rows, heads * head_size);
+      backend->linear(bf16.tensor, *q, wide_q.tensor, false);
+      backend->rope(wide_q.tensor, head_size, table, positions, want_q.tensor);
+      backend->linear_rope(rounded.tensor, *q, wide_q.tensor, head_size, table, positions, got_q.tensor);
+      same(want_q, got_q);
+
+      Array wide(DType::kF32, rows, kv_size);
+      Case want(heads, 1, head_size, rows, 1), got(heads, 1, head_size, rows, 1);
+      backend->linear(bf16.tensor, *kv, wide.tensor, false);
+      backend->rope_store(wide.tensor, table, positions, want.view, 0);
+      backend->linear_rope_store(rounded.tensor, *kv, wide.tensor, table, positions, got.view, 0);
+      same(want.k, got.k), same(want.v, got.v);
+
+      Array wide_gates(DType::kF32, rows, 2 * ffn), gated(DType::kBF16, rows, ffn);
+      Rounded want_gated(rows, ffn, kI8GatedGroup), got_gated(rows, ffn, kI8GatedGroup);
+      backend->linear(bf16.tensor, *gate_up, wide_gates.tensor, false);
+      backend->swiglu(wide_gates.tensor, gated.tensor);
+      backend->swiglu(wide_gates.tensor, want_gated.tensor);
+      backend->linear_swiglu(rounded.tensor, *gate_up, wide_gates.tensor, got_gated.tensor);
+      EXPECT_TRUE(want_gated == got_gated) << hidden << ", " << rows;
+
+      Array want_out(DType::kF32, rows, hidden), got_out(DType::kF32, rows, hidden);
+      backend->linear(gated.tensor, *down, want_out.tensor, false);
+      backend->linear(got_gated.tensor, *down, got_out.tensor, false);
+      same(want_out, got_out);
+    }
+  }
+}
+
+// Threads share rows, or panels where rows are few.
+TEST_P(Int8, ThreadsChangeNoBits) {
+  std::vector<float> weights(200 * 64);
+  for (float& value : weights) value = random.normal();
+  const WeightSource source{200, 64, false, [&weights](int64_t first, int64_t count, float* to) {
+                              std::copy_n(weights.begin() + first * 64, count * 64, to);
+                            }};
+  for (const int64_t rows : {1, 5, 100, 300, 700}) {
+    Array x(DType::kBF16, rows, 64), want(DType::kF32, rows, 200), got(DType::kF32, rows, 200);
+    x.fill(random.source());
+    backend->linear(x.tensor, *backend->prepare(source), want.tensor, false);
+    for (const int threads : {1, 3, 4, 6}) {
+      const auto other = make_int8(GetParam(), threads);
+      other->linear(x.tensor, *other->prepare(source), got.tensor, false);
+      EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << rows << ", " << threads;
+    }
+  }
+}
+
+TEST_P(Int8, RoundedRowsMustBeMadeForTheirWeight) {
+  const auto weight = backend->prepare(
+      {16, 128, false, [](int64_t, int64_t count, float* to) { std::fill_n(to, count * 128, 0.5f); }});
+  Rounded x(2, 128, kI8GatedGroup);
+  Array out(DType::kF32, 2, 16);
+  EXPECT_THROW(backend->linear(x.tensor, *weight, out.tensor, false), Error);
 }
 
 // The vocabulary's table keeps bf16: embeddings come back as they are.

@@ -49,6 +49,16 @@ TEST(TensorTest, ViewsOfRowsAndPlanes) {
   EXPECT_STREQ(dtype_name(DType::kI32), "i32");
 }
 
+TEST(TensorTest, ScalesGoWithTheirRows) {
+  uint8_t data[12] = {};
+  float scales[6] = {};
+  Tensor rounded = Tensor::matrix(data, DType::kI8, 3, 4);
+  rounded.scales = scales, rounded.row_scales = 2;
+  EXPECT_EQ(rounded.slice_rows(2, 1).scales, scales + 4);
+  EXPECT_EQ(rounded.slice_rows(2, 1).ptr<uint8_t>(), data + 8);
+  EXPECT_EQ(rounded.slice_rows(2, 1).row_scales, 2);
+}
+
 TEST(BufferTest, IsReleasedOnce) {
   int released = 0, value = 0;
   {

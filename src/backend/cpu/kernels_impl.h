@@ -211,7 +211,7 @@ inline Vec silu(Vec g) {
 }
 // As finely as bf16 needs it.
 inline Vec silu_short(Vec g) {
-  const Vec e = exp2_short(vmin(mul(g, set1(-kLog2e)), set1(100.0f)));
+  const Vec e = exp2_short(vmin(mul(g, set1(-kLog2e)), set1(127.0f)));
   return mul(g, reciprocal_short(add(set1(1.0f), e)));
 }
 

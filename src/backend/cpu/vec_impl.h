@@ -191,7 +191,7 @@ inline Vec exp2_vec(Vec x) {
   p = fma(p, f, set1(1.0f));
   return mul(p, pow2i(n));
 }
-// 2^x for kUnseen <= x <= 100, relative error 1e-4, 5e-6 on average (degree 3, Chebyshev nodes of [-1/2,
+// 2^x for kUnseen <= x <= 127, relative error 1e-4, 5e-6 on average (degree 3, Chebyshev nodes of [-1/2,
 // 1/2]), for what is rounded to 8 bits or to bf16; what lies below 2^-126 may be zero.
 inline Vec exp2_short(Vec x) {
 #if !defined(__AVX512F__)
