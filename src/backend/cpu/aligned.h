@@ -1,5 +1,6 @@
 // Vectors that start on a cache line: loads of 64 bytes that cross one take twice as long, and the allocator
-// of large blocks starts all of them 16 bytes behind a line.
+// of large blocks starts all of them 16 bytes behind a line. New elements are not set, so that memory is
+// first touched by the thread that fills it.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,10 @@ struct LineAllocator {
   explicit LineAllocator(const LineAllocator<U>&) {}
   T* allocate(size_t count) {
     return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(kLine)));
+  }
+  template <class U>
+  void construct(U* element) noexcept {
+    ::new (static_cast<void*>(element)) U;
   }
   void deallocate(T* memory, size_t) { ::operator delete(memory, std::align_val_t(kLine)); }
   template <class U>

@@ -21,11 +21,13 @@ std::unique_ptr<Bf16Weight> Bf16Linear::prepare(const WeightSource& source) cons
   const int64_t width = kernels_.panel, units = weight->unit_count();
   weight->units.resize(static_cast<size_t>(weight->panels(width) * units * width));
   pack_panels(source, width, threads_, [&](const float* rows, int64_t panel, int64_t count) {
+    std::vector<uint32_t> columns(
+        static_cast<size_t>(width * units));  // of the outputs that there are; else zero
+    kernels_.to_bf16(rows, count * source.inputs, reinterpret_cast<uint16_t*>(columns.data()));
     uint32_t* to = weight->units.data() + panel * units * width;
-    std::vector<uint32_t> row(static_cast<size_t>(units));
-    for (int64_t column = 0; column < count; ++column) {
-      kernels_.to_bf16(rows + column * source.inputs, source.inputs, reinterpret_cast<uint16_t*>(row.data()));
-      for (int64_t u = 0; u < units; ++u) to[u * width + column] = row[static_cast<size_t>(u)];
+    for (int64_t u = 0; u < units; ++u) {
+      for (int64_t column = 0; column < width; ++column)
+        *to++ = columns[static_cast<size_t>(column * units + u)];
     }
   });
   weight->bytes = weight->units.size() * sizeof(uint32_t);

@@ -14,6 +14,11 @@ void IntLinear::pack_panel(const float* rows, int64_t panel, int64_t count, IntW
   int8_t* to = weight.units.data() + panel * units * width * 4;
   int32_t* offsets = weight.offsets.data() + panel * groups * width;
   float* scales = weight.scales.data() + panel * groups * width;
+  if (count < width) {
+    std::fill_n(to, units * width * 4, int8_t{0});
+    std::fill_n(offsets, groups * width, 0);
+    std::fill_n(scales, groups * width, 0.0f);
+  }
   std::vector<uint8_t> row(static_cast<size_t>(units * 4));
   std::vector<float> row_scales(static_cast<size_t>(groups));
   for (int64_t column = 0; column < count; ++column) {
