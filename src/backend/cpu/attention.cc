@@ -20,9 +20,10 @@ struct Tile : TileSums {
       : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)) {}
   std::vector<uint32_t> q;  // [M, depth] units
   // Of one step:
-  alignas(kLine) std::array<float, kStepVectors * kKeyBlock> s;  // [vectors, keys] raw products
-  alignas(kLine) std::array<uint32_t, kStepVectors * kKeyBlock /
-                                          2> p;  // [vectors, pairs of keys] bf16; f32 overwrites s
+  // [vectors, keys] raw products
+  alignas(kLine) std::array<float, kStepVectors * kKeyBlock> s;
+  // [vectors, pairs of keys] probabilities in bf16; f32 overwrites s
+  alignas(kLine) std::array<uint32_t, kStepVectors * kKeyBlock / 2> p;
 };
 
 // Copies query vectors [head_size] of the activation type into kernel units.

@@ -1,6 +1,7 @@
 #include "backend/cpu/bf16_linear.h"
 
 #include <algorithm>
+#include <array>
 
 namespace claa::cpu {
 namespace {
@@ -36,65 +37,49 @@ std::unique_ptr<Bf16Weight> Bf16Linear::prepare(const WeightSource& source) cons
 
 void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& out, bool accumulate) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = weight.panels(width);
-#pragma omp parallel for schedule(static, 1) num_threads(threads_)
-  for (int index = 0; index < threads_; ++index) {
-    const Part part = part_of(x.rows(), panels, index, threads_);
-    for (int64_t panel = part.first_panel; panel < part.end_panel; panel += kPanelsAtOnce) {
-      const int64_t end = std::min(panel + kPanelsAtOnce, part.end_panel), columns = (end - panel) * width;
-      for_tiles(part, {weight.bytes_of(end, std::min(end + kPanelsAtOnce, part.end_panel), width)},
-                [&](int64_t first, int64_t rows) {
-                  with_full_panel(out, first, rows, panel * width, columns, accumulate,
-                                  [&](float* to, int64_t stride) {
-                                    kernels_.gemm(static_cast<int>(rows), static_cast<int>(columns),
-                                                  static_cast<int>(units), units_of(x, first),
-                                                  x.stride[1] / 2, weight.panel(panel, width), units * width,
-                                                  width, to, stride, accumulate);
-                                  });
-                });
-    }
-  }
+  const auto end_of = [&](int64_t pair) { return std::min((pair + 1) * kPanelsAtOnce, panels); };
+  for_tiles(
+      threads_, x.rows(), (panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [] { return 0; },
+      [&](int64_t pair) { return std::array{weight.bytes_of(pair * kPanelsAtOnce, end_of(pair), width)}; },
+      [&](int, int64_t pair, int64_t first, int64_t rows) {
+        const int64_t panel = pair * kPanelsAtOnce, columns = (end_of(pair) - panel) * width;
+        with_full_panel(out, first, rows, panel * width, columns, accumulate, [&](float* to, int64_t stride) {
+          kernels_.gemm(static_cast<int>(rows), static_cast<int>(columns), static_cast<int>(units),
+                        units_of(x, first), x.stride[1] / 2, weight.panel(panel, width), units * width, width,
+                        to, stride, accumulate);
+        });
+      });
 }
 
 void Bf16Linear::run_heads(const Tensor& x, const Bf16Weight& weight, int64_t head_size,
                            const WriteHead& write) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = head_size / width;
-#pragma omp parallel for schedule(static, 1) num_threads(threads_)
-  for (int index = 0; index < threads_; ++index) {
-    const Part part = part_of(x.rows(), weight.outputs / head_size, index, threads_);
-    AlignedVector<float> sums(static_cast<size_t>(kTileRows * head_size));
-    for (int64_t head = part.first_panel; head < part.end_panel; ++head) {
-      const int64_t next = head + 1, end = std::min(next + 1, part.end_panel);
-      for_tiles(part, {weight.bytes_of(next * panels, end * panels, width)},
-                [&](int64_t first, int64_t rows) {
-                  kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size), static_cast<int>(units),
-                                units_of(x, first), x.stride[1] / 2, weight.panel(head * panels, width),
-                                units * width, width, sums.data(), head_size, false);
-                  write(head, first, rows, sums.data());
-                });
-    }
-  }
+  for_tiles(
+      threads_, x.rows(), weight.outputs / head_size, [&] { return tile_sums(head_size); },
+      [&](int64_t head) { return std::array{weight.bytes_of(head * panels, (head + 1) * panels, width)}; },
+      [&](AlignedVector<float>& sums, int64_t head, int64_t first, int64_t rows) {
+        kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size), static_cast<int>(units),
+                      units_of(x, first), x.stride[1] / 2, weight.panel(head * panels, width), units * width,
+                      width, sums.data(), head_size, false);
+        write(head, first, rows, sums.data());
+      });
 }
 
 void Bf16Linear::run_gated(const Tensor& x, const Bf16Weight& weight, const Tensor& out) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), gates = weight.panels(width) / 2;
-#pragma omp parallel for schedule(static, 1) num_threads(threads_)
-  for (int index = 0; index < threads_; ++index) {
-    const Part part = part_of(x.rows(), gates, index, threads_);
-    AlignedVector<float> sums(
-        static_cast<size_t>(kTileRows * 2 * width));  // [rows, gates and what they gate]
-    for (int64_t gate = part.first_panel; gate < part.end_panel; ++gate) {
-      const int64_t next = gate + 1, end = std::min(next + 1, part.end_panel);
-      for_tiles(part, {weight.bytes_of(next, end, width), weight.bytes_of(gates + next, gates + end, width)},
-                [&](int64_t first, int64_t rows) {
-                  const int m = static_cast<int>(rows), panel = static_cast<int>(width);
-                  kernels_.gemm(m, 2 * panel, static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
-                                weight.panel(gate, width), gates * units * width, width, sums.data(),
-                                2 * width, false);
-                  kernels_.swiglu(m, sums.data(), sums.data() + width, 2 * width, width,
-                                  out.address(0, first, gate * width), out.stride[1], true);
-                });
-    }
-  }
+  for_tiles(
+      threads_, x.rows(), gates, [&] { return tile_sums(2 * width); },
+      [&](int64_t gate) {
+        return std::array{weight.bytes_of(gate, gate + 1, width),
+                          weight.bytes_of(gates + gate, gates + gate + 1, width)};
+      },
+      [&](AlignedVector<float>& sums, int64_t gate, int64_t first, int64_t rows) {
+        const int m = static_cast<int>(rows), n = static_cast<int>(2 * width);
+        kernels_.gemm(m, n, static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
+                      weight.panel(gate, width), gates * units * width, width, sums.data(), n, false);
+        kernels_.swiglu(m, sums.data(), sums.data() + width, n, width, out.address(0, first, gate * width),
+                        out.stride[1], true);
+      });
 }
 
 }  // namespace claa::cpu

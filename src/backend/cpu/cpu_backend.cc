@@ -188,7 +188,7 @@ bool CpuBackend::run_heads(const Tensor& x, const PackedWeight& weight, int64_t 
   const auto* panels = dynamic_cast<const Bf16Weight*>(&weight);
   const auto* integers = dynamic_cast<const IntWeight*>(&weight);
   const bool splits = (panels != nullptr && bf16_linear_->splits(head_size)) ||
-                      (integers != nullptr && x.dtype == DType::kI8 && int_linear_->splits(head_size));
+                      (integers != nullptr && int_linear_->splits(head_size));
   if (!splits) return false;
   const StageClock::Scope scope(clock_, StageClock::kLinear,
                                 2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));
@@ -244,7 +244,7 @@ void CpuBackend::linear_swiglu(const Tensor& x, const PackedWeight& weight, cons
   const auto* panels = dynamic_cast<const Bf16Weight*>(&weight);
   const auto* integers = dynamic_cast<const IntWeight*>(&weight);
   const bool gates = (panels != nullptr && bf16_linear_->gates(*panels)) ||
-                     (integers != nullptr && IntLinear::gates(*integers, x, out));
+                     (integers != nullptr && IntLinear::gates(*integers, out));
   if (!gates) return Backend::linear_swiglu(x, weight, gate_up, out);
   const StageClock::Scope scope(clock_, StageClock::kLinear,
                                 2.0 * static_cast<double>(x.rows() * weight.inputs * weight.outputs));

@@ -19,9 +19,10 @@ struct Tile : TileSums {
   std::vector<uint32_t> q;    // [M, depth] fours
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
   // Of one step:
-  alignas(kLine) std::array<float, kStepVectors * kKeyBlock> t;  // [vectors, keys] logarithms
-  alignas(
-      kLine) std::array<uint32_t, kStepVectors * kKeyBlock / 4> p;  // [vectors, fours of keys] probabilities
+  // [vectors, keys] logarithms
+  alignas(kLine) std::array<float, kStepVectors * kKeyBlock> t;
+  // [vectors, fours of keys] probabilities
+  alignas(kLine) std::array<uint32_t, kStepVectors * kKeyBlock / 4> p;
   std::array<int32_t, kStepVectors> seen;  // keys of the block; negative where they end before it
   std::array<float, kStepVectors> weight;  // of the block's products with values
 };

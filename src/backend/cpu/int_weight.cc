@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace claa::cpu {
 
@@ -55,108 +56,92 @@ std::unique_ptr<IntWeight> IntLinear::prepare(const WeightSource& source) const 
   return weight;
 }
 
+IntLinear::Rows IntLinear::rounded(const Tensor& x, const IntWeight& weight) {
+  const int64_t units = weight.unit_count(), groups = weight.groups();
+  if (x.dtype == DType::kI8) {
+    require(x.stride[1] == 4 * units && x.row_scales == groups, "linear: rows of 8 bits for another weight");
+    return {x.ptr<uint8_t>(), x.scales, 4 * units, groups};
+  }
+  quantized_.resize(std::max(quantized_.size(), static_cast<size_t>(x.rows() * units * 4)));
+  row_scales_.resize(std::max(row_scales_.size(), static_cast<size_t>(x.rows() * groups)));
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs, weight.group,
+                      quantized_.data() + r * units * 4, row_scales_.data() + r * groups);
+  }
+  return {quantized_.data(), row_scales_.data(), 4 * units, groups};
+}
+
+void IntLinear::multiply(const Rows& x, const IntWeight& weight, int64_t panel, int64_t first, int64_t rows,
+                         float* to, int64_t stride, bool accumulate) const {
+  kernels_.linear(static_cast<int>(rows), weight.unit_count(), x.values + first * x.stride,
+                  x.scales + first * x.row_scales, weight.panel(panel, kernels_.panel), to, stride,
+                  accumulate);
+}
+
 void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate) {
-  const int64_t rows = x.rows(), units = weight.unit_count(), groups = weight.groups(),
-                width = kernels_.panel;
-  const bool rounded = x.dtype == DType::kI8;
-  require(!rounded || (x.stride[1] == 4 * units && x.row_scales == groups),
-          "linear: rows of 8 bits for another weight");
-  if (!rounded) {
-    quantized_.resize(std::max(quantized_.size(), static_cast<size_t>(rows * units * 4)));
-    row_scales_.resize(std::max(row_scales_.size(), static_cast<size_t>(rows * groups)));
-  }
-  const uint8_t* values = rounded ? x.ptr<uint8_t>() : quantized_.data();
-  const float* scales = rounded ? x.scales : row_scales_.data();
-#pragma omp parallel num_threads(threads_)
-  {
-    if (!rounded) {
-#pragma omp for schedule(static)
-      for (int64_t r = 0; r < rows; ++r) {
-        kernels_.quantize(x.address(0, r), x.dtype == DType::kBF16, weight.inputs, weight.group,
-                          quantized_.data() + r * units * 4, row_scales_.data() + r * groups);
-      }
-    }
-#pragma omp for schedule(static, 1)
-    for (int index = 0; index < threads_; ++index) {
-      const Part part = part_of(rows, weight.panels(width), index, threads_);
-      for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
-        const int64_t next = panel + 1, end = std::min(next + 1, part.end_panel);
-        for_tiles(part, {weight.bytes_of(next, end, width)}, [&](int64_t first, int64_t count) {
-          with_full_panel(
-              out, first, count, panel * width, width, accumulate, [&](float* to, int64_t stride) {
-                kernels_.linear(static_cast<int>(count), units, values + first * units * 4,
-                                scales + first * groups, weight.panel(panel, width), to, stride, accumulate);
-              });
+  const int64_t width = kernels_.panel;
+  const Rows values = rounded(x, weight);
+  for_tiles(
+      threads_, x.rows(), weight.panels(width), [] { return 0; },
+      [&](int64_t panel) { return std::array{weight.bytes_of(panel, panel + 1, width)}; },
+      [&](int, int64_t panel, int64_t first, int64_t rows) {
+        with_full_panel(out, first, rows, panel * width, width, accumulate, [&](float* to, int64_t stride) {
+          multiply(values, weight, panel, first, rows, to, stride, accumulate);
         });
-      }
-    }
-  }
+      });
 }
 
 void IntLinear::run_heads(const Tensor& x, const IntWeight& weight, int64_t head_size,
-                          const WriteHead& write) const {
-  require(x.stride[1] == weight.inputs && x.row_scales == weight.groups(),
-          "linear_rope: rows of 8 bits for another weight");
+                          const WriteHead& write) {
   const int64_t width = kernels_.panel, panels = head_size / width;
-#pragma omp parallel for schedule(static, 1) num_threads(threads_)
-  for (int index = 0; index < threads_; ++index) {
-    const Part part = part_of(x.rows(), weight.outputs / head_size, index, threads_);
-    AlignedVector<float> sums(static_cast<size_t>(kTileRows * head_size));
-    for (int64_t head = part.first_panel; head < part.end_panel; ++head) {
-      const int64_t next = head + 1, end = std::min(next + 1, part.end_panel);
-      for_tiles(part, {weight.bytes_of(next * panels, end * panels, width)},
-                [&](int64_t first, int64_t rows) {
-                  for (int64_t i = 0; i < panels; ++i) {
-                    kernels_.linear(static_cast<int>(rows), weight.unit_count(), x.ptr<uint8_t>(0, first),
-                                    x.scales + first * x.row_scales, weight.panel(head * panels + i, width),
-                                    sums.data() + i * width, head_size, false);
-                  }
-                  write(head, first, rows, sums.data());
-                });
-    }
-  }
+  const Rows values = rounded(x, weight);
+  for_tiles(
+      threads_, x.rows(), weight.outputs / head_size, [&] { return tile_sums(head_size); },
+      [&](int64_t head) { return std::array{weight.bytes_of(head * panels, (head + 1) * panels, width)}; },
+      [&](AlignedVector<float>& sums, int64_t head, int64_t first, int64_t rows) {
+        for (int64_t i = 0; i < panels; ++i) {
+          multiply(values, weight, head * panels + i, first, rows, sums.data() + i * width, head_size, false);
+        }
+        write(head, first, rows, sums.data());
+      });
 }
 
-// Of one tile of rows what one group of the gated values needs.
-struct IntLinear::GatedTile {
-  alignas(kLine) std::array<float, kTileRows * 2 * kI8GatedGroup> sums;  // [rows, gates and what they gate]
-  alignas(kLine) std::array<uint16_t, kTileRows * kI8GatedGroup> products;  // [rows, group] bf16
-};
-
 void IntLinear::run_gated(const Tensor& x, const IntWeight& weight, const Kernels& floats,
-                          const Tensor& out) const {
-  require(x.stride[1] == weight.inputs && x.row_scales == weight.groups(),
-          "linear_swiglu: rows of 8 bits for another weight");
-  const int64_t width = kernels_.panel, panels = kI8GatedGroup / width;  // of the gates of a group
-  const int64_t gates = weight.outputs / 2, units = weight.unit_count();
-#pragma omp parallel for schedule(static, 1) num_threads(threads_)
-  for (int index = 0; index < threads_; ++index) {
-    const Part part = part_of(x.rows(), gates / kI8GatedGroup, index, threads_);
-    const auto tile = std::make_unique<GatedTile>();
-    for (int64_t group = part.first_panel; group < part.end_panel; ++group) {
-      const int64_t gate = group * panels, up = gate + gates / width;
-      const int64_t more = group + 1 < part.end_panel ? panels : 0;
-      for_tiles(part,
-                {weight.bytes_of(gate + panels, gate + panels + more, width),
-                 weight.bytes_of(up + panels, up + panels + more, width)},
-                [&](int64_t first, int64_t rows) {
-                  const int m = static_cast<int>(rows);
-                  for (int64_t i = 0; i < 2 * panels; ++i) {
-                    const int64_t panel = i < panels ? gate + i : up + i - panels;
-                    kernels_.linear(m, units, x.ptr<uint8_t>(0, first), x.scales + first * x.row_scales,
-                                    weight.panel(panel, width), tile->sums.data() + i * width,
-                                    2 * kI8GatedGroup, false);
-                  }
-                  floats.swiglu(m, tile->sums.data(), tile->sums.data() + kI8GatedGroup, 2 * kI8GatedGroup,
-                                kI8GatedGroup, tile->products.data(), kI8GatedGroup, true);
-                  for (int64_t r = 0; r < rows; ++r) {
-                    kernels_.quantize(tile->products.data() + r * kI8GatedGroup, true, kI8GatedGroup,
-                                      kI8GatedGroup, out.ptr<uint8_t>(0, first + r) + group * kI8GatedGroup,
-                                      out.scales + (first + r) * out.row_scales + group);
-                  }
-                });
-    }
-  }
+                          const Tensor& out) {
+  constexpr int64_t kGroup = kI8GatedGroup;
+  const int64_t width = kernels_.panel, panels = kGroup / width, gates = weight.outputs / 2;
+  const Rows values = rounded(x, weight);
+  struct Scratch {
+    AlignedVector<float> sums = tile_sums(2 * kGroup);  // gates and what they gate
+    std::array<uint16_t, kTileRows * kGroup> products;  // bf16
+  };
+  const auto panels_of = [&](int64_t group) {
+    return std::pair{group * panels, gates / width + group * panels};
+  };
+  for_tiles(
+      threads_, x.rows(), gates / kGroup, [] { return std::make_unique<Scratch>(); },
+      [&](int64_t group) {
+        const auto [gate, up] = panels_of(group);
+        return std::array{weight.bytes_of(gate, gate + panels, width),
+                          weight.bytes_of(up, up + panels, width)};
+      },
+      [&](std::unique_ptr<Scratch>& tile, int64_t group, int64_t first, int64_t rows) {
+        const auto [gate, up] = panels_of(group);
+        float* sums = tile->sums.data();
+        for (int64_t i = 0; i < panels; ++i) {
+          multiply(values, weight, gate + i, first, rows, sums + i * width, 2 * kGroup, false);
+          multiply(values, weight, up + i, first, rows, sums + kGroup + i * width, 2 * kGroup, false);
+        }
+        uint16_t* products = tile->products.data();
+        floats.swiglu(static_cast<int>(rows), sums, sums + kGroup, 2 * kGroup, kGroup, products, kGroup,
+                      true);
+        for (int64_t r = 0; r < rows; ++r) {
+          kernels_.quantize(products + r * kGroup, true, kGroup, kGroup,
+                            out.ptr<uint8_t>(0, first + r) + group * kGroup,
+                            out.scales + (first + r) * out.row_scales + group);
+        }
+      });
 }
 
 }  // namespace claa::cpu

@@ -45,17 +45,26 @@ class IntLinear {
   void run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate);
   // Whether run_heads() can: no panel holds parts of two heads.
   bool splits(int64_t head_size) const { return head_size % kernels_.panel == 0; }
-  // x W^T, one tile of a head's columns at a time; x kI8.
-  void run_heads(const Tensor& x, const IntWeight& weight, int64_t head_size, const WriteHead& write) const;
+  // x W^T, one tile of a head's columns at a time; x f32, bf16 or kI8.
+  void run_heads(const Tensor& x, const IntWeight& weight, int64_t head_size, const WriteHead& write);
   // Whether run_gated() can: no group of what is gated lies across the end of the gates.
-  static bool gates(const IntWeight& weight, const Tensor& x, const Tensor& out) {
-    return x.dtype == DType::kI8 && out.dtype == DType::kI8 && weight.outputs % (2 * kI8GatedGroup) == 0;
+  static bool gates(const IntWeight& weight, const Tensor& out) {
+    return out.dtype == DType::kI8 && weight.outputs % (2 * kI8GatedGroup) == 0;
   }
-  // out [rows, outputs / 2] = silu(gate) * up, [gate | up] = x W^T; x and out kI8.
-  void run_gated(const Tensor& x, const IntWeight& weight, const Kernels& floats, const Tensor& out) const;
+  // out [rows, outputs / 2] kI8 = silu(gate) * up, [gate | up] = x W^T; x f32, bf16 or kI8.
+  void run_gated(const Tensor& x, const IntWeight& weight, const Kernels& floats, const Tensor& out);
 
  private:
-  struct GatedTile;
+  // Activations as the kernels take them.
+  struct Rows {
+    const uint8_t* values;
+    const float* scales;
+    int64_t stride, row_scales;  // of a row
+  };
+  Rows rounded(const Tensor& x, const IntWeight& weight);
+  // Rows [first, first + rows) by one panel.
+  void multiply(const Rows& x, const IntWeight& weight, int64_t panel, int64_t first, int64_t rows, float* to,
+                int64_t stride, bool accumulate) const;
   void pack_panel(const float* rows, int64_t panel, int64_t count, IntWeight& weight) const;
 
   const IntKernels& kernels_;

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -33,37 +32,56 @@ void pack_panels(const WeightSource& source, int64_t width, int threads, const P
   }
 }
 
-// One of `parts` parts of a product of `rows` rows and `panels` panels, of about the same size. Parts are
-// rows, which the thread before and after writes too, down to kPartRows; from there on they share the panels.
+// One of `parts` parts of a product of `rows` rows and `groups` groups of panels, of about the same size.
+// Parts are rows, which the same thread norms and rotates, down to kPartRows; from there on they share the
+// groups.
 struct Part {
-  int64_t first_row, end_row, first_panel, end_panel;
+  int64_t first_row, end_row, first_group, end_group;
 };
 constexpr int64_t kPartRows = 96;
-inline Part part_of(int64_t rows, int64_t panels, int64_t part, int64_t parts) {
+inline Part part_of(int64_t rows, int64_t groups, int64_t part, int64_t parts) {
   int64_t by_rows = std::clamp<int64_t>(rows / kPartRows, 1, parts);
   while (parts % by_rows != 0) --by_rows;
-  const int64_t by_panels = parts / by_rows, row = part / by_panels, panel = part % by_panels;
-  return {rows * row / by_rows, rows * (row + 1) / by_rows, panels * panel / by_panels,
-          panels * (panel + 1) / by_panels};
+  const int64_t by_groups = parts / by_rows, row = part / by_groups, group = part % by_groups;
+  return {rows * row / by_rows, rows * (row + 1) / by_rows, groups * group / by_groups,
+          groups * (group + 1) / by_groups};
 }
 
-// Calls run(first row, rows) for tiles of at most kTileRows rows of a part, for which a panel stays in the
-// first cache, and before each asks for its share of the weights that come next: they come from memory once a
-// call.
+// The i-th of n shares of bytes that are soon to be read.
+inline void prefetch_share(std::span<const std::byte> bytes, int64_t i, int64_t n) {
+  const size_t share = bytes.size() / static_cast<size_t>(n) + 1, first = share * static_cast<size_t>(i);
+  const size_t end = std::min(first + share, bytes.size());
+  for (size_t at = first; at < end; at += kLine) __builtin_prefetch(bytes.data() + at, 0, 2);
+}
+
+// A product by all threads, in tiles of at most kTileRows rows, for which a panel stays in the first cache:
+//   run(scratch, group, first row, rows)
+// with scratch = make_scratch() of one thread. Weights come from memory once a call: between tiles what
+// bytes_of(group) lists of the next group is asked for.
 constexpr int64_t kTileRows = 96;
-template <class Run>
-void for_tiles(const Part& part, std::initializer_list<std::span<const std::byte>> coming, const Run& run) {
-  const int64_t rows = part.end_row - part.first_row, tiles = (rows + kTileRows - 1) / kTileRows;
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    for (const std::span<const std::byte> bytes : coming) {
-      const size_t share = bytes.size() / static_cast<size_t>(tiles) + 1,
-                   first = share * static_cast<size_t>(tile);
-      const size_t end = std::min(first + share, bytes.size());
-      for (size_t i = first; i < end; i += kLine) __builtin_prefetch(bytes.data() + i, 0, 2);
+template <class MakeScratch, class BytesOf, class Run>
+void for_tiles(int threads, int64_t rows, int64_t groups, const MakeScratch& make_scratch,
+               const BytesOf& bytes_of, const Run& run) {
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+  for (int index = 0; index < threads; ++index) {
+    const Part part = part_of(rows, groups, index, threads);
+    const int64_t tiles = (part.end_row - part.first_row + kTileRows - 1) / kTileRows;
+    auto scratch = make_scratch();
+    for (int64_t group = part.first_group; group < part.end_group; ++group) {
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        if (group + 1 < part.end_group) {
+          for (const auto& bytes : bytes_of(group + 1)) prefetch_share(bytes, tile, tiles);
+        }
+        const int64_t first = part.first_row + tile * kTileRows;
+        run(scratch, group, first, std::min(kTileRows, part.end_row - first));
+      }
     }
-    const int64_t first = part.first_row + tile * kTileRows;
-    run(first, std::min(kTileRows, part.end_row - first));
   }
+}
+
+// Sums of a tile, `columns` of each row.
+inline AlignedVector<float> tile_sums(int64_t columns) {
+  return AlignedVector<float>(static_cast<size_t>(kTileRows * columns));
 }
 
 // What becomes of a tile of a product: sums [rows, head size] f32 of one head, for the rows from `first` on.
