@@ -60,18 +60,21 @@ std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
 }
 
 // Rows of 8 bits with their scales, as rms_norm() and swiglu() write them.
-struct Rounded {
+class Rounded {
+ public:
   Rounded(int64_t rows, int64_t columns, int64_t group)
-      : values(static_cast<size_t>(rows * columns)),
-        scales(static_cast<size_t>(rows * ((columns + group - 1) / group))),
-        tensor(Tensor::matrix(values.data(), DType::kI8, rows, columns)) {
-    tensor.scales = scales.data();
+      : values_(static_cast<size_t>(rows * columns)),
+        scales_(static_cast<size_t>(rows * ((columns + group - 1) / group))) {
+    tensor = Tensor::matrix(values_.data(), DType::kI8, rows, columns);
+    tensor.scales = scales_.data();
     tensor.row_scales = (columns + group - 1) / group;
   }
-  bool operator==(const Rounded& other) const { return values == other.values && scales == other.scales; }
-  std::vector<uint8_t> values;
-  std::vector<float> scales;
+  bool equals(const Rounded& other) const { return values_ == other.values_ && scales_ == other.scales_; }
   Tensor tensor;
+
+ private:
+  std::vector<uint8_t> values_;
+  std::vector<float> scales_;
 };
 
 void Int8::check_linear(int64_t rows, int64_t outputs, int64_t inputs, DType x_type, bool accumulate) {
@@ -223,7 +226,7 @@ TEST_P(Int8, FusedOperationsChangeNoBits) {
       backend->swiglu(wide_gates.tensor, gated.tensor);
       backend->swiglu(wide_gates.tensor, want_gated.tensor);
       backend->linear_swiglu(rounded.tensor, *gate_up, wide_gates.tensor, got_gated.tensor);
-      EXPECT_TRUE(want_gated == got_gated) << hidden << ", " << rows;
+      EXPECT_TRUE(want_gated.equals(got_gated)) << hidden << ", " << rows;
 
       Array want_out(DType::kF32, rows, hidden), got_out(DType::kF32, rows, hidden);
       backend->linear(gated.tensor, *down, want_out.tensor, false);
