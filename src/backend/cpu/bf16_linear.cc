@@ -1,7 +1,6 @@
 #include "backend/cpu/bf16_linear.h"
 
 #include <algorithm>
-#include <array>
 
 namespace claa::cpu {
 namespace {
@@ -37,12 +36,10 @@ std::unique_ptr<Bf16Weight> Bf16Linear::prepare(const WeightSource& source) cons
 
 void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& out, bool accumulate) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = weight.panels(width);
-  const auto end_of = [&](int64_t pair) { return std::min((pair + 1) * kPanelsAtOnce, panels); };
   for_tiles(
       threads_, x.rows(), (panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [] { return 0; },
-      [&](int64_t pair) { return std::array{weight.bytes_of(pair * kPanelsAtOnce, end_of(pair), width)}; },
       [&](int, int64_t pair, int64_t first, int64_t rows) {
-        const int64_t panel = pair * kPanelsAtOnce, columns = (end_of(pair) - panel) * width;
+        const int64_t panel = pair * kPanelsAtOnce, columns = std::min(kPanelsAtOnce, panels - panel) * width;
         with_full_panel(out, first, rows, panel * width, columns, accumulate, [&](float* to, int64_t stride) {
           kernels_.gemm(static_cast<int>(rows), static_cast<int>(columns), static_cast<int>(units),
                         units_of(x, first), x.stride[1] / 2, weight.panel(panel, width), units * width, width,
@@ -56,7 +53,6 @@ void Bf16Linear::run_heads(const Tensor& x, const Bf16Weight& weight, int64_t he
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = head_size / width;
   for_tiles(
       threads_, x.rows(), weight.outputs / head_size, [&] { return tile_sums(head_size); },
-      [&](int64_t head) { return std::array{weight.bytes_of(head * panels, (head + 1) * panels, width)}; },
       [&](AlignedVector<float>& sums, int64_t head, int64_t first, int64_t rows) {
         kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size), static_cast<int>(units),
                       units_of(x, first), x.stride[1] / 2, weight.panel(head * panels, width), units * width,
@@ -69,10 +65,6 @@ void Bf16Linear::run_gated(const Tensor& x, const Bf16Weight& weight, const Tens
   const int64_t width = kernels_.panel, units = weight.unit_count(), gates = weight.panels(width) / 2;
   for_tiles(
       threads_, x.rows(), gates, [&] { return tile_sums(2 * width); },
-      [&](int64_t gate) {
-        return std::array{weight.bytes_of(gate, gate + 1, width),
-                          weight.bytes_of(gates + gate, gates + gate + 1, width)};
-      },
       [&](AlignedVector<float>& sums, int64_t gate, int64_t first, int64_t rows) {
         const int m = static_cast<int>(rows), n = static_cast<int>(2 * width);
         kernels_.gemm(m, n, static_cast<int>(units), units_of(x, first), x.stride[1] / 2,

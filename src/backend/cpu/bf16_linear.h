@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
@@ -18,9 +17,6 @@ class Bf16Weight : public PackedWeight {
   int64_t panels(int64_t width) const { return (outputs + width - 1) / width; }
   const uint32_t* panel(int64_t index, int64_t width) const {
     return units.data() + index * unit_count() * width;
-  }
-  std::span<const std::byte> bytes_of(int64_t first, int64_t end, int64_t width) const {
-    return std::as_bytes(std::span(panel(first, width), panel(end, width)));
   }
 
   AlignedVector<uint32_t> units;  // [panels, inputs / 2, panel] pairs of bf16

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstring>
 #include <numeric>
-#include <utility>
 
 namespace claa::cpu {
 
@@ -84,7 +83,6 @@ void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out,
   const Rows values = rounded(x, weight);
   for_tiles(
       threads_, x.rows(), weight.panels(width), [] { return 0; },
-      [&](int64_t panel) { return std::array{weight.bytes_of(panel, panel + 1, width)}; },
       [&](int, int64_t panel, int64_t first, int64_t rows) {
         with_full_panel(out, first, rows, panel * width, width, accumulate, [&](float* to, int64_t stride) {
           multiply(values, weight, panel, first, rows, to, stride, accumulate);
@@ -98,7 +96,6 @@ void IntLinear::run_heads(const Tensor& x, const IntWeight& weight, int64_t head
   const Rows values = rounded(x, weight);
   for_tiles(
       threads_, x.rows(), weight.outputs / head_size, [&] { return tile_sums(head_size); },
-      [&](int64_t head) { return std::array{weight.bytes_of(head * panels, (head + 1) * panels, width)}; },
       [&](AlignedVector<float>& sums, int64_t head, int64_t first, int64_t rows) {
         for (int64_t i = 0; i < panels; ++i) {
           multiply(values, weight, head * panels + i, first, rows, sums.data() + i * width, head_size, false);
@@ -116,18 +113,10 @@ void IntLinear::run_gated(const Tensor& x, const IntWeight& weight, const Kernel
     AlignedVector<float> sums = tile_sums(2 * kGroup);  // gates and what they gate
     std::array<uint16_t, kTileRows * kGroup> products;  // bf16
   };
-  const auto panels_of = [&](int64_t group) {
-    return std::pair{group * panels, gates / width + group * panels};
-  };
   for_tiles(
       threads_, x.rows(), gates / kGroup, [] { return std::make_unique<Scratch>(); },
-      [&](int64_t group) {
-        const auto [gate, up] = panels_of(group);
-        return std::array{weight.bytes_of(gate, gate + panels, width),
-                          weight.bytes_of(up, up + panels, width)};
-      },
       [&](std::unique_ptr<Scratch>& tile, int64_t group, int64_t first, int64_t rows) {
-        const auto [gate, up] = panels_of(group);
+        const int64_t gate = group * panels, up = gates / width + gate;
         float* sums = tile->sums.data();
         for (int64_t i = 0; i < panels; ++i) {
           multiply(values, weight, gate + i, first, rows, sums + i * width, 2 * kGroup, false);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -23,11 +22,6 @@ class IntWeight : public PackedWeight {
     const int64_t scale = index * groups() * width;
     return {group, units.data() + index * unit_count() * width * 4, offsets.data() + scale,
             scales.data() + scale};
-  }
-  std::span<const std::byte> bytes_of(int64_t first, int64_t end, int64_t width) const {
-    const int64_t bytes = unit_count() * width * 4;
-    return std::as_bytes(std::span(units).subspan(static_cast<size_t>(first * bytes),
-                                                  static_cast<size_t>((end - first) * bytes)));
   }
 
   int64_t group = kI8Group;        // inputs that share a scale

@@ -3,10 +3,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -47,32 +45,18 @@ inline Part part_of(int64_t rows, int64_t groups, int64_t part, int64_t parts) {
           groups * (group + 1) / by_groups};
 }
 
-// The i-th of n shares of bytes that are soon to be read.
-inline void prefetch_share(std::span<const std::byte> bytes, int64_t i, int64_t n) {
-  const size_t share = bytes.size() / static_cast<size_t>(n) + 1, first = share * static_cast<size_t>(i);
-  const size_t end = std::min(first + share, bytes.size());
-  for (size_t at = first; at < end; at += kLine) __builtin_prefetch(bytes.data() + at, 0, 2);
-}
-
 // A product by all threads, in tiles of at most kTileRows rows, for which a panel stays in the first cache:
 //   run(scratch, group, first row, rows)
-// with scratch = make_scratch() of one thread. Weights come from memory once a call: between tiles what
-// bytes_of(group) lists of the next group is asked for.
+// with scratch = make_scratch() of one thread.
 constexpr int64_t kTileRows = 96;
-template <class MakeScratch, class BytesOf, class Run>
-void for_tiles(int threads, int64_t rows, int64_t groups, const MakeScratch& make_scratch,
-               const BytesOf& bytes_of, const Run& run) {
+template <class MakeScratch, class Run>
+void for_tiles(int threads, int64_t rows, int64_t groups, const MakeScratch& make_scratch, const Run& run) {
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
   for (int index = 0; index < threads; ++index) {
     const Part part = part_of(rows, groups, index, threads);
-    const int64_t tiles = (part.end_row - part.first_row + kTileRows - 1) / kTileRows;
     auto scratch = make_scratch();
     for (int64_t group = part.first_group; group < part.end_group; ++group) {
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        if (group + 1 < part.end_group) {
-          for (const auto& bytes : bytes_of(group + 1)) prefetch_share(bytes, tile, tiles);
-        }
-        const int64_t first = part.first_row + tile * kTileRows;
+      for (int64_t first = part.first_row; first < part.end_row; first += kTileRows) {
         run(scratch, group, first, std::min(kTileRows, part.end_row - first));
       }
     }
