@@ -36,9 +36,9 @@ std::unique_ptr<Bf16Weight> Bf16Linear::prepare(const WeightSource& source) cons
 
 void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& out, bool accumulate) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = weight.panels(width);
-  for_tiles(
-      threads_, x.rows(), (panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [] { return 0; },
-      [&](int, int64_t pair, int64_t first, int64_t rows) {
+  for_tiles<NoScratch>(
+      threads_, x.rows(), (panels + kPanelsAtOnce - 1) / kPanelsAtOnce,
+      [&](NoScratch&, int64_t pair, int64_t first, int64_t rows) {
         const int64_t panel = pair * kPanelsAtOnce, columns = std::min(kPanelsAtOnce, panels - panel) * width;
         with_full_panel(out, first, rows, panel * width, columns, accumulate, [&](float* to, int64_t stride) {
           kernels_.gemm(static_cast<int>(rows), static_cast<int>(columns), static_cast<int>(units),
@@ -51,26 +51,25 @@ void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& ou
 void Bf16Linear::run_heads(const Tensor& x, const Bf16Weight& weight, int64_t head_size,
                            const WriteHead& write) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = head_size / width;
-  for_tiles(
-      threads_, x.rows(), weight.outputs / head_size, [&] { return tile_sums(head_size); },
-      [&](AlignedVector<float>& sums, int64_t head, int64_t first, int64_t rows) {
-        kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size), static_cast<int>(units),
-                      units_of(x, first), x.stride[1] / 2, weight.panel(head * panels, width), units * width,
-                      width, sums.data(), head_size, false);
-        write(head, first, rows, sums.data());
-      });
+  for_tiles<TileOfSums>(threads_, x.rows(), weight.outputs / head_size,
+                        [&](TileOfSums& tile, int64_t head, int64_t first, int64_t rows) {
+                          kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size),
+                                        static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
+                                        weight.panel(head * panels, width), units * width, width,
+                                        tile.sums.data(), head_size, false);
+                          write(head, first, rows, tile.sums.data());
+                        });
 }
 
 void Bf16Linear::run_gated(const Tensor& x, const Bf16Weight& weight, const Tensor& out) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), gates = weight.panels(width) / 2;
-  for_tiles(
-      threads_, x.rows(), gates, [&] { return tile_sums(2 * width); },
-      [&](AlignedVector<float>& sums, int64_t gate, int64_t first, int64_t rows) {
+  for_tiles<TileOfSums>(
+      threads_, x.rows(), gates, [&](TileOfSums& tile, int64_t gate, int64_t first, int64_t rows) {
         const int m = static_cast<int>(rows), n = static_cast<int>(2 * width);
         kernels_.gemm(m, n, static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
-                      weight.panel(gate, width), gates * units * width, width, sums.data(), n, false);
-        kernels_.swiglu(m, sums.data(), sums.data() + width, n, width, out.address(0, first, gate * width),
-                        out.stride[1], true);
+                      weight.panel(gate, width), gates * units * width, width, tile.sums.data(), n, false);
+        kernels_.swiglu(m, tile.sums.data(), tile.sums.data() + width, n, width,
+                        out.address(0, first, gate * width), out.stride[1], true);
       });
 }
 

@@ -33,7 +33,9 @@ class Bf16Linear {
   // out [rows, outputs] f32 = x W^T (+ out); x bf16.
   void run(const Tensor& x, const Bf16Weight& weight, const Tensor& out, bool accumulate) const;
   // Whether run_heads() can: no panel holds parts of two heads.
-  bool splits(int64_t head_size) const { return head_size % kernels_.panel == 0; }
+  bool splits(int64_t head_size) const {
+    return head_size % kernels_.panel == 0 && head_size <= kTileColumns;
+  }
   // x W^T, one tile of a head's columns at a time; x bf16.
   void run_heads(const Tensor& x, const Bf16Weight& weight, int64_t head_size, const WriteHead& write) const;
   // Whether run_gated() can: no panel holds gates and what they gate.

@@ -81,9 +81,8 @@ void IntLinear::multiply(const Rows& x, const IntWeight& weight, int64_t panel, 
 void IntLinear::run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate) {
   const int64_t width = kernels_.panel;
   const Rows values = rounded(x, weight);
-  for_tiles(
-      threads_, x.rows(), weight.panels(width), [] { return 0; },
-      [&](int, int64_t panel, int64_t first, int64_t rows) {
+  for_tiles<NoScratch>(
+      threads_, x.rows(), weight.panels(width), [&](NoScratch&, int64_t panel, int64_t first, int64_t rows) {
         with_full_panel(out, first, rows, panel * width, width, accumulate, [&](float* to, int64_t stride) {
           multiply(values, weight, panel, first, rows, to, stride, accumulate);
         });
@@ -94,14 +93,14 @@ void IntLinear::run_heads(const Tensor& x, const IntWeight& weight, int64_t head
                           const WriteHead& write) {
   const int64_t width = kernels_.panel, panels = head_size / width;
   const Rows values = rounded(x, weight);
-  for_tiles(
-      threads_, x.rows(), weight.outputs / head_size, [&] { return tile_sums(head_size); },
-      [&](AlignedVector<float>& sums, int64_t head, int64_t first, int64_t rows) {
-        for (int64_t i = 0; i < panels; ++i) {
-          multiply(values, weight, head * panels + i, first, rows, sums.data() + i * width, head_size, false);
-        }
-        write(head, first, rows, sums.data());
-      });
+  for_tiles<TileOfSums>(threads_, x.rows(), weight.outputs / head_size,
+                        [&](TileOfSums& tile, int64_t head, int64_t first, int64_t rows) {
+                          for (int64_t i = 0; i < panels; ++i) {
+                            multiply(values, weight, head * panels + i, first, rows,
+                                     tile.sums.data() + i * width, head_size, false);
+                          }
+                          write(head, first, rows, tile.sums.data());
+                        });
 }
 
 void IntLinear::run_gated(const Tensor& x, const IntWeight& weight, const Kernels& floats,
@@ -109,20 +108,18 @@ void IntLinear::run_gated(const Tensor& x, const IntWeight& weight, const Kernel
   constexpr int64_t kGroup = kI8GatedGroup;
   const int64_t width = kernels_.panel, panels = kGroup / width, gates = weight.outputs / 2;
   const Rows values = rounded(x, weight);
-  struct Scratch {
-    AlignedVector<float> sums = tile_sums(2 * kGroup);  // gates and what they gate
-    std::array<uint16_t, kTileRows * kGroup> products;  // bf16
+  struct Scratch : TileOfSums {                                        // gates and what they gate
+    alignas(kLine) std::array<uint16_t, kTileRows * kGroup> products;  // bf16
   };
-  for_tiles(
-      threads_, x.rows(), gates / kGroup, [] { return std::make_unique<Scratch>(); },
-      [&](std::unique_ptr<Scratch>& tile, int64_t group, int64_t first, int64_t rows) {
+  for_tiles<Scratch>(
+      threads_, x.rows(), gates / kGroup, [&](Scratch& tile, int64_t group, int64_t first, int64_t rows) {
         const int64_t gate = group * panels, up = gates / width + gate;
-        float* sums = tile->sums.data();
+        float* sums = tile.sums.data();
         for (int64_t i = 0; i < panels; ++i) {
           multiply(values, weight, gate + i, first, rows, sums + i * width, 2 * kGroup, false);
           multiply(values, weight, up + i, first, rows, sums + kGroup + i * width, 2 * kGroup, false);
         }
-        uint16_t* products = tile->products.data();
+        uint16_t* products = tile.products.data();
         floats.swiglu(static_cast<int>(rows), sums, sums + kGroup, 2 * kGroup, kGroup, products, kGroup,
                       true);
         for (int64_t r = 0; r < rows; ++r) {

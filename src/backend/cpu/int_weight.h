@@ -38,7 +38,9 @@ class IntLinear {
   // out [rows, outputs] f32 = x W^T (+ out); x f32, bf16 or kI8.
   void run(const Tensor& x, const IntWeight& weight, const Tensor& out, bool accumulate);
   // Whether run_heads() can: no panel holds parts of two heads.
-  bool splits(int64_t head_size) const { return head_size % kernels_.panel == 0; }
+  bool splits(int64_t head_size) const {
+    return head_size % kernels_.panel == 0 && head_size <= kTileColumns;
+  }
   // x W^T, one tile of a head's columns at a time; x f32, bf16 or kI8.
   void run_heads(const Tensor& x, const IntWeight& weight, int64_t head_size, const WriteHead& write);
   // Whether run_gated() can: no group of what is gated lies across the end of the gates.

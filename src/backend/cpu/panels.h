@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -47,14 +48,14 @@ inline Part part_of(int64_t rows, int64_t groups, int64_t part, int64_t parts) {
 
 // A product by all threads, in tiles of at most kTileRows rows, for which a panel stays in the first cache:
 //   run(scratch, group, first row, rows)
-// with scratch = make_scratch() of one thread.
+// with a Scratch of each thread on its stack.
 constexpr int64_t kTileRows = 96;
-template <class MakeScratch, class Run>
-void for_tiles(int threads, int64_t rows, int64_t groups, const MakeScratch& make_scratch, const Run& run) {
+template <class Scratch, class Run>
+void for_tiles(int threads, int64_t rows, int64_t groups, const Run& run) {
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
   for (int index = 0; index < threads; ++index) {
     const Part part = part_of(rows, groups, index, threads);
-    auto scratch = make_scratch();
+    Scratch scratch;
     for (int64_t group = part.first_group; group < part.end_group; ++group) {
       for (int64_t first = part.first_row; first < part.end_row; first += kTileRows) {
         run(scratch, group, first, std::min(kTileRows, part.end_row - first));
@@ -63,10 +64,12 @@ void for_tiles(int threads, int64_t rows, int64_t groups, const MakeScratch& mak
   }
 }
 
-// Sums of a tile, `columns` of each row.
-inline AlignedVector<float> tile_sums(int64_t columns) {
-  return AlignedVector<float>(static_cast<size_t>(kTileRows * columns));
-}
+// Sums of a tile, at most kTileColumns of each row.
+constexpr int64_t kTileColumns = 256;
+struct TileOfSums {
+  alignas(kLine) std::array<float, kTileRows * kTileColumns> sums;
+};
+struct NoScratch {};
 
 // What becomes of a tile of a product: sums [rows, head size] f32 of one head, for the rows from `first` on.
 using WriteHead = std::function<void(int64_t head, int64_t first, int64_t rows, const float* sums)>;
