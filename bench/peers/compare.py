@@ -4,7 +4,7 @@
   compare.py --model M.gguf --llama-bench PATH --llama-models Q4_0.gguf Q8_0.gguf BF16.gguf --openvino-python PATH
              [--tokens 512 2048 8000] [--rounds 3] [--dtypes bf16 int8] [--early LAYER:RATE] [--chart OUT.svg] [--prefix CMD]
 
---prefix runs every command under another one (such as `chrt -r 10`), so that a busy machine disturbs all alike less.
+--prefix runs every command under another one (such as `nice -n -20`), so that a busy machine disturbs all alike less.
 """
 import argparse
 import json
