@@ -159,7 +159,7 @@ struct RunReport {
   std::optional<int> selection_layer = {};  // where tokens stop being live; none: at the entry, or nowhere
   std::vector<float> scores = {};  // per prompt token (the window may be missing) that chose; may be empty
   std::optional<RankingSignals> signals = {};  // of the ranking, where the method measures them
-  std::string note = {};  // what the method did otherwise than its parameters say at first, in words
+  std::string note = {};  // early drops, and what the method did otherwise than its parameters say, in words
 };
 
 // Attention of the last prompt token, and of the tokens that a model generates after it, back to the prompt:

@@ -101,7 +101,7 @@ class RankedRun : public Run {
     report.scores = prompt_scores();
     if (!report.active) report.reason = reason();
     report.signals = signals_;
-    report.note = note_;
+    report.note = note_ + (note_.empty() || early_note_.empty() ? "" : ", ") + early_note_;
     return report;
   }
 
@@ -214,6 +214,8 @@ class RankedRun : public Run {
     KeepSet live = view.top_k(so_far, std::max(budget, live_budget_), schedule_.window);
     if (live.all()) return live;
     const std::vector<int32_t> indices = live.to_host();
+    early_note_ += fmt::format("{}{} tokens left after layer {}", early_note_.empty() ? "" : ", ",
+                               indices.size(), view.layer());
     for (std::vector<Scores>* history : {&history_, &early_history_}) {
       if (!history->empty()) history->front() = scores_at(view, history->front(), indices);
     }
@@ -272,7 +274,7 @@ class RankedRun : public Run {
   Scores chosen_by_;
   std::vector<int32_t> ranked_;  // prompt positions of its tokens, after early drops; empty: from 0 on
   std::optional<RankingSignals> signals_;
-  std::string note_;
+  std::string note_, early_note_;
   std::vector<float> heard_;  // from drafted tokens, one a token before the window; empty: nothing is drafted
   Scores later_;              // chosen_by_ at the tokens that live on
 };

@@ -143,6 +143,7 @@ TEST_P(ChosenHeads, DropEarlyByTheirOwnRanking) {
   EXPECT_EQ(result.cache->prompt_positions(2)[0], result.selected);
   EXPECT_EQ(result.cache->prompt_positions(5)[0], result.selected);
   EXPECT_EQ(result.report.selection_layer, 3);
+  EXPECT_EQ(result.report.note, "41 tokens left after layer 1");
 
   // The report's ranking: those that were dropped early stand at 0, and the best of it are the selected.
   ASSERT_EQ(result.report.scores.size(), static_cast<size_t>(kTokens - kWindow));
@@ -168,6 +169,7 @@ TEST_P(ChosenHeads, DropInSeveralSteps) {
   std::vector<int64_t> live;
   for (const LayerRecord& record : result.layers) live.push_back(record.live);
   EXPECT_EQ(live, (std::vector<int64_t>{83, 58, 58, 33, kBudget, kBudget}));
+  EXPECT_EQ(result.report.note, "58 tokens left after layer 0, 33 tokens left after layer 2");
 }
 
 // When the early drop leaves the window alone, nothing can be ranked after it.

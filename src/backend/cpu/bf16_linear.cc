@@ -5,7 +5,7 @@
 namespace claa::cpu {
 namespace {
 
-constexpr int64_t kPanelsAtOnce = 2;  // columns of one tile of sums
+constexpr int64_t kPanelsAtOnce = 2;  // as the kernels take them for one tile of sums
 
 // Rows of bf16 as units of the kernels.
 const uint32_t* units_of(const Tensor& x, int64_t row) {

@@ -107,6 +107,8 @@ template <class Write>
 void CpuBackend::write_rows(const Tensor& out, int64_t group, const Write& write) const {
   const bool rounded = out.dtype == DType::kI8;
   const int64_t n = out.columns();
+  require(!rounded || (int_kernels_ != nullptr && out.row_scales == (n + group - 1) / group),
+          "rows of 8 bits with room for other scales");
 #pragma omp parallel num_threads(threads_)
   {
     std::vector<uint16_t> row(rounded ? static_cast<size_t>(n) : 0);  // bf16
