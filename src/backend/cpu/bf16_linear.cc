@@ -51,8 +51,8 @@ void Bf16Linear::run(const Tensor& x, const Bf16Weight& weight, const Tensor& ou
 void Bf16Linear::run_heads(const Tensor& x, const Bf16Weight& weight, int64_t head_size,
                            const WriteHead& write) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), panels = head_size / width;
-  for_tiles<TileOfSums>(threads_, x.rows(), weight.outputs / head_size,
-                        [&](TileOfSums& tile, int64_t head, int64_t first, int64_t rows) {
+  for_tiles<OutputTile>(threads_, x.rows(), weight.outputs / head_size,
+                        [&](OutputTile& tile, int64_t head, int64_t first, int64_t rows) {
                           kernels_.gemm(static_cast<int>(rows), static_cast<int>(head_size),
                                         static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
                                         weight.panel(head * panels, width), units * width, width,
@@ -63,8 +63,8 @@ void Bf16Linear::run_heads(const Tensor& x, const Bf16Weight& weight, int64_t he
 
 void Bf16Linear::run_gated(const Tensor& x, const Bf16Weight& weight, const Tensor& out) const {
   const int64_t width = kernels_.panel, units = weight.unit_count(), gates = weight.panels(width) / 2;
-  for_tiles<TileOfSums>(
-      threads_, x.rows(), gates, [&](TileOfSums& tile, int64_t gate, int64_t first, int64_t rows) {
+  for_tiles<OutputTile>(
+      threads_, x.rows(), gates, [&](OutputTile& tile, int64_t gate, int64_t first, int64_t rows) {
         const int m = static_cast<int>(rows), n = static_cast<int>(2 * width);
         kernels_.gemm(m, n, static_cast<int>(units), units_of(x, first), x.stride[1] / 2,
                       weight.panel(gate, width), gates * units * width, width, tile.sums.data(), n, false);

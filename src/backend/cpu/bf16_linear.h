@@ -14,7 +14,7 @@ namespace claa::cpu {
 class Bf16Weight : public PackedWeight {
  public:
   int64_t unit_count() const { return inputs / 2; }
-  int64_t panels(int64_t width) const { return (outputs + width - 1) / width; }
+  int64_t panels(int64_t width) const { return panel_count(outputs, width); }
   const uint32_t* panel(int64_t index, int64_t width) const {
     return units.data() + index * unit_count() * width;
   }

@@ -90,7 +90,8 @@ class CpuBackend : public HostBackend {
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 
  private:
-  // Row r of out, of the activation type or rounded to kI8: write(to) makes it in the activation type.
+  // Rows of out, in the activation type or rounded to kI8 in groups: write(r, to, bf16) makes row r as f32 or
+  // bf16.
   template <class Write>
   void write_rows(const Tensor& out, int64_t group, const Write& write) const;
   bool packs_integers(const KvView& kv) const;

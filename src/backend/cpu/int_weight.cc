@@ -93,8 +93,8 @@ void IntLinear::run_heads(const Tensor& x, const IntWeight& weight, int64_t head
                           const WriteHead& write) {
   const int64_t width = kernels_.panel, panels = head_size / width;
   const Rows values = rounded(x, weight);
-  for_tiles<TileOfSums>(threads_, x.rows(), weight.outputs / head_size,
-                        [&](TileOfSums& tile, int64_t head, int64_t first, int64_t rows) {
+  for_tiles<OutputTile>(threads_, x.rows(), weight.outputs / head_size,
+                        [&](OutputTile& tile, int64_t head, int64_t first, int64_t rows) {
                           for (int64_t i = 0; i < panels; ++i) {
                             multiply(values, weight, head * panels + i, first, rows,
                                      tile.sums.data() + i * width, head_size, false);
@@ -108,7 +108,7 @@ void IntLinear::run_gated(const Tensor& x, const IntWeight& weight, const Kernel
   constexpr int64_t kGroup = kI8GatedGroup;
   const int64_t width = kernels_.panel, panels = kGroup / width, gates = weight.outputs / 2;
   const Rows values = rounded(x, weight);
-  struct Scratch : TileOfSums {                                        // gates and what they gate
+  struct Scratch : OutputTile {                                        // gates and what they gate
     alignas(kLine) std::array<uint16_t, kTileRows * kGroup> products;  // bf16
   };
   for_tiles<Scratch>(

@@ -17,7 +17,7 @@ class IntWeight : public PackedWeight {
  public:
   int64_t unit_count() const { return (inputs + 3) / 4; }
   int64_t groups() const { return (4 * unit_count() + group - 1) / group; }
-  int64_t panels(int64_t width) const { return (outputs + width - 1) / width; }
+  int64_t panels(int64_t width) const { return panel_count(outputs, width); }
   IntPanel panel(int64_t index, int64_t width) const {
     const int64_t scale = index * groups() * width;
     return {group, units.data() + index * unit_count() * width * 4, offsets.data() + scale,

@@ -13,12 +13,16 @@
 
 namespace claa::cpu {
 
+inline int64_t panel_count(int64_t outputs, int64_t width) {
+  return (outputs + width - 1) / width;
+}
+
 // Calls pack(rows, panel, count) for every panel of `width` outputs, rows f32 [count, inputs].
 template <class Pack>
 void pack_panels(const WeightSource& source, int64_t width, int threads, const Pack& pack) {
   std::vector<float> probe(static_cast<size_t>(source.inputs));
   source.fill(0, 1, probe.data());  // what cannot be read is refused here: threads below must not throw
-  const int64_t panels = (source.outputs + width - 1) / width;
+  const int64_t panels = panel_count(source.outputs, width);
 #pragma omp parallel num_threads(threads)
   {
     std::vector<float> rows(static_cast<size_t>(width * source.inputs));
@@ -64,9 +68,9 @@ void for_tiles(int threads, int64_t rows, int64_t groups, const Run& run) {
   }
 }
 
-// Sums of a tile, at most kTileColumns of each row.
+// The outputs of a tile, at most kTileColumns of each row.
 constexpr int64_t kTileColumns = 256;
-struct TileOfSums {
+struct OutputTile {
   alignas(kLine) std::array<float, kTileRows * kTileColumns> sums;
 };
 struct NoScratch {};
