@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: format, layers, style, build, CTest, command line, quality gate, installed package, fuzzers, and (--sanitize) the unit
-# tests under the address and undefined-behaviour sanitizers.
+# Every test: format, layers, style, citations, build, CTest, command line, quality gate, installed package, fuzzers,
+# and (--sanitize) the unit tests under the address and undefined-behaviour sanitizers.
 #   scripts/test.sh [--sanitize] [--no-fuzz] [--ci]       --ci: progress without colours
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -116,6 +116,7 @@ step "Python environment" make_venv
 step "format" check_format
 step "layers" python3 tools/check_layers.py
 step "style" python3 tools/check_style.py
+step "citations" python3 tools/check_citations.py
 step "build" build build/cpu cpu all
 step "model" fetch_model
 step "unit tests" run_ctest build/cpu

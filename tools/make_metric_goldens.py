@@ -2,7 +2,7 @@
 """Makes tests/data/eval/metrics.json: pairs of texts with the scores that the Python packages give.
 
 ROUGE-L and the fuzzy ratio come from the packages themselves; the other metrics are written here from their description
-(methods.md 10.1 to 10.3) on Python's own str and re, which is what the C++ has to equal. Texts are sentences of
+(spec.md 10.1 to 10.3) on Python's own str and re, which is what the C++ has to equal. Texts are sentences of
 examples/document.txt, random edits of them, code, and texts made to be difficult. A pair is two indices into one table
 of strings. Seeded: the same versions give the same bytes. The same Python is needed for that: 3.11 (Unicode 14.0).
 

@@ -45,7 +45,7 @@ def swiglu(gate_up):
 
 @torch.compile(**COMPILED)
 def window_scores(q, k):
-    """q [heads, WINDOW, size], k [KV heads, tokens, size] -> [KV heads, tokens - WINDOW] (methods.md 2.2)."""
+    """q [heads, WINDOW, size], k [KV heads, tokens, size] -> [KV heads, tokens - WINDOW] (spec.md 2.2)."""
     kv_heads, tokens, size = k.shape
     logits = (q.reshape(kv_heads, -1, size) @ k.transpose(1, 2)).float() / math.sqrt(size)
     logits = logits.view(q.shape[0], WINDOW, tokens)

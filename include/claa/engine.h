@@ -126,7 +126,7 @@ struct Trace {
   Answer answer;
 };
 
-// The Answer-Informed Oracle (methods.md 8): what of the prompt an answer attends to.
+// The Answer-Informed Oracle (spec.md 8): what of the prompt an answer attends to.
 struct OracleRequest {
   Request request;                           // its method is not used: the prefill is full, the answer greedy
   std::optional<std::string> gold;           // this answer, teacher forced, instead of the model's own

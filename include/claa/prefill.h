@@ -93,7 +93,7 @@ struct ScoreSpec {
 };
 
 // Cross-layer aggregation of score rows [kv_heads, tokens] of several layers, oldest first
-// (methods.md 2.4, 2.6).
+// (spec.md 2.4, 2.6).
 enum class Aggregator { kRawMax, kZscoreMax, kRankSum, kSum, kSumSingle };
 
 struct PromptInfo {
@@ -164,7 +164,7 @@ struct RunReport {
 
 // Attention of the last prompt token, and of the tokens that a model generates after it, back to the prompt:
 // per query, head and layer a softmax over the prompt's keys alone, then the maximum over heads and layers,
-// then the mean over queries (methods.md 5, 8.1).
+// then the mean over queries (spec.md 5, 8.1).
 struct LookAheadSpec {
   int64_t steps = 8;  // greedy tokens to feed; the end of the answer ends it earlier
   PoolKind pool = PoolKind::kAverage;
@@ -223,7 +223,7 @@ struct Budget {
   double keep = 0.2;        // rate of the prompt
   int64_t keep_tokens = 0;  // when positive: a count instead of the rate
 
-  // min(max(floor(tokens * keep), window), tokens), the product in double (methods.md 2.1).
+  // min(max(floor(tokens * keep), window), tokens), the product in double (spec.md 1.2).
   int64_t of(int64_t tokens, int64_t window) const;
 };
 

@@ -13,7 +13,7 @@ namespace claa {
 
 // Parameters that every method with a budget shares; a method's struct derives from it and adds its own.
 struct SelectionParams {
-  // Budgets below it are raised to it, also by methods without a window (methods.md, decision 12).
+  // Budgets below it are raised to it, also by methods without a window (spec.md 1.2).
   static constexpr int64_t kFewest = 8;
 
   double keep = 0.2;
@@ -54,7 +54,7 @@ struct SelectionParams {
   Budget live_budget() const { return {keep, keep_tokens}; }
   // The cache follows the live budget unless it has one of its own.
   Budget kept_budget() const;
-  ScoreSpec score_spec() const;  // per KV head [kv_heads, live - window] (methods.md 2.2)
+  ScoreSpec score_spec() const;  // per KV head [kv_heads, live - window] (spec.md 2.2)
   // Resolves -1 and refuses a layer that the model lacks or that is its last (nothing would be saved).
   int selection_layer_of(const PromptInfo& prompt) const;
 };

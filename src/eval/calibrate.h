@@ -20,7 +20,7 @@ struct CalibrateOptions {
   // Candidates, each window with each kernel; ascending, see set_candidates().
   std::vector<int64_t> windows{64};  // observers
   std::vector<int64_t> kernels{21};  // average pooling of the heads' scores
-  int64_t oracle_kernel = 13;        // of the oracle's (methods.md 8)
+  int64_t oracle_kernel = 13;        // of the oracle's (spec.md 8.1)
   int64_t answer_tokens = 64;        // longest answer of the model's own
   bool use_gold = true;              // the right answer, teacher forced, where a prompt has one
   double oracle_best = 0.05;         // the oracle's tokens that heads should find,

@@ -10,7 +10,7 @@ namespace claa::eval {
 
 struct DiagnoseOptions {
   int64_t window = 8;           // observers
-  int64_t kernel = 13;          // pooling of the analysis' rankings (methods.md 9.1)
+  int64_t kernel = 13;          // pooling of the analysis' rankings (spec.md 9.1)
   int64_t deployed_kernel = 7;  // pooling of CLAA and SpecPrefill as they run
   int64_t gemfilter_kernel = 5;
   int64_t last_layers = 4;     // n

@@ -1,5 +1,5 @@
 // What `claa diagnose` measures on one prompt: each heuristic's ranking of the prompt's tokens, layer by
-// layer, against the Answer-Informed Oracle (methods.md 8, 9).
+// layer, against the Answer-Informed Oracle (spec.md 8, 9).
 #pragma once
 
 #include <boost/json.hpp>
@@ -17,7 +17,7 @@ struct HeuristicCurve {
   std::vector<double> spearman;   // rank correlation with the oracle
   std::vector<double> jaccard;    // of the best 10 % with the oracle's best 10 %
   std::vector<double> stability;  // Spearman with the layer before; NaN at layer 0
-  int exit_layer = -1;  // where the adaptive-exit rule stops (methods.md 9.2); -1: not for this heuristic
+  int exit_layer = -1;  // where the adaptive-exit rule stops (spec.md 9.2); -1: not for this heuristic
   std::vector<double>
       positions;  // at the fixed layer: where in the prompt the best 10 % lie, 0..1, ascending
 };

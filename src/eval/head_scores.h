@@ -19,7 +19,7 @@ inline constexpr uint32_t kHeadScoresVersion = 2;  // of the file format below
 uint16_t to_half(float value);
 
 // Collects, for each window size, rows [layers][heads][tokens - window]: what the window's queries attend to,
-// summed over them, neither pooled nor normalised (methods.md 2.2, steps 4 and 5). From these follow both a
+// summed over them, neither pooled nor normalised (spec.md 2.2, steps 1 to 4). From these follow both a
 // head's share of the prompt and the sums over KV groups of the published rule, with any pooling.
 //
 // File format, little endian: "CLAAHEAD", u32 version (2), u32 layers, u32 heads, u32 KV heads, u32 windows,

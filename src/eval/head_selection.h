@@ -25,7 +25,7 @@ class HeadScores {
   // to[t] = base[t] + the head's score of token t. Both of tokens().
   virtual void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const = 0;
   // to[t] = the score of the published rule: the largest over the KV heads of `last_layers` layers up to
-  // `layer` (as many as there are) of what their query heads' windows sum up to (methods.md 2.2, 2.4).
+  // `layer` (as many as there are) of what their query heads' windows sum up to (spec.md 2.2, 2.4).
   virtual void published_rule(int layer, int last_layers, std::span<float> to) const = 0;
 };
 

@@ -1,4 +1,4 @@
-// The rankings of methods.md 9.1 at every layer, collected during one prefill: scores once per query head and
+// The rankings of spec.md 9.1 at every layer, collected during one prefill: scores once per query head and
 // layer, everything else on the host.
 #pragma once
 

@@ -1,4 +1,4 @@
-// How good an answer is, as the published benchmarks count it (methods.md 10.1 to 10.3). Every score is in
+// How good an answer is, as the published benchmarks count it (spec.md 10.1 to 10.3). Every score is in
 // [0, 1] for one answer. Texts are UTF-8, ill-formed bytes read as U+FFFD; no content makes a function throw.
 // "Word", "lower case" and "white space" are Python's (tokenizer/unicode_text.h), because the published
 // numbers were computed there.

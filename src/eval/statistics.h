@@ -1,4 +1,4 @@
-// The numbers that rankings are compared by (methods.md 9.2). A score that is NaN has no rank: what depends
+// The numbers that rankings are compared by (spec.md 9.2). A score that is NaN has no rank: what depends
 // on it is NaN.
 #pragma once
 

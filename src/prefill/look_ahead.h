@@ -1,5 +1,5 @@
-// Attention from an answer back to its prompt, streamed: the Answer-Informed Oracle (methods.md 8.1) and
-// SpecPrefill's look-ahead (methods.md 5). Memory is O(prompt): a running maximum over the layers of one
+// Attention from an answer back to its prompt, streamed: the Answer-Informed Oracle (spec.md 8.1) and
+// SpecPrefill's look-ahead (spec.md 5). Memory is O(prompt): a running maximum over the layers of one
 // query, and a sum over queries.
 #pragma once
 

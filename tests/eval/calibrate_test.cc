@@ -81,7 +81,7 @@ CalibrateOptions* Calibration::options_ = nullptr;
 std::vector<StudyPrompt>* Calibration::prompts_ = nullptr;
 std::vector<CollectedPrompt>* Calibration::collected_ = nullptr;
 
-// methods.md 2.2 and 2.4 from what was stored, against the engine's own scores.
+// spec.md 2.2 and 2.4 from what was stored, against the engine's own scores.
 TEST_F(Calibration, PublishedRuleIsThatOfTheEngine) {
   for (const ScoreKind& kind : options_->kinds()) {
     const auto read = selection_prompts(*collected_, *options_, kind, 0.2, folder_->path());

@@ -369,7 +369,7 @@ TEST(HeadScores, AreRefusedWhenDamaged) {
   damaged(old, "its version is 1, this program reads 2; collect them again in another folder");
 }
 
-// Shares and the published rule by their definitions (methods.md 2.2), from scores with known sums.
+// Shares and the published rule by their definitions (spec.md 2.2), from scores with known sums.
 TEST(PooledScores, AreWhatTheMethodsCompute) {
   const ScratchFolder folder;
   const std::string path = (folder.path() / "s.bin").string();

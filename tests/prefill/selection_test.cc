@@ -1,4 +1,4 @@
-// Budgets, schedules and rankings of the methods of methods.md, in numbers.
+// Budgets, schedules and rankings of the methods, in numbers.
 #include <algorithm>
 #include <numeric>
 
@@ -59,7 +59,7 @@ std::vector<int32_t> best_of(const std::vector<float>& scores, int64_t count, in
   return order;
 }
 
-// methods.md 2.5: layers below m hold all, up to the selection layer the budget, beyond it all that live.
+// spec.md 2.5: layers below m hold all, up to the selection layer the budget, beyond it all that live.
 TEST_P(Selection, CacheLengthsOfClaa) {
   PrefillResult result = run("claa", {{"keep", "0.2"}, {"first_layer", "1"}}, prompt_of(83));
   EXPECT_EQ(lengths(result), (std::vector<int64_t>{83, 16, 16, 16, 16, 16}));

@@ -1,4 +1,4 @@
-// Needle in a haystack (methods.md 10.3): one sentence at every depth of every length, and the model's own
+// Needle in a haystack (spec.md 10.3): one sentence at every depth of every length, and the model's own
 // words after "Answer:". The wrapper is that of the published long-context comparisons.
 #include <algorithm>
 #include <array>

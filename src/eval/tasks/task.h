@@ -1,5 +1,5 @@
 // What is asked in an evaluation: a task is a list of examples, each a prompt with the answers that count and
-// the metric that counts them (methods.md 10). A task file names no method and no device.
+// the metric that counts them (spec.md 10). A task file names no method and no device.
 #pragma once
 
 #include <cstdint>

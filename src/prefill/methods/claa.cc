@@ -1,15 +1,20 @@
 // claa: Cross-Layer Attention Aggregation, arXiv 2602.16054. At the selection layer a token lives on if any
 // KV head of any of the last n layers ranks it high: its score is the maximum of their pooled window
-// attention. Each layer from m on keeps cache entries by its own scores, per KV head (methods.md 2).
-// Departures from the authors' code: raw maximum by default, as the paper says, z-score on request (decision
-// 1); `head_fold` = sum adds a layer's KV heads before layers are combined, for the control of the paper's
-// claim (methods.md 12); probabilities stay f32 (6); ties by lower index (8); budgets are clamped to the
-// window (12); a prompt no longer than the cache budget may still drop live tokens (5). With chosen heads
-// (not in the paper, docs/calibration.md): only these score, each one's pooled window attention divided by
-// its sum over the prompt; their weighed sum over all layers up to the selection layer is the one ranking
-// that chooses live tokens and, from first_layer on, every layer's cache entries. early_drops lets part of
-// the tokens go before, by the heads of the layers so far. look_ahead lets tokens drafted from a first choice
-// observe as well, and chooses again.
+// attention. Each layer from m on keeps cache entries by its own scores, per KV head (spec.md 2).
+//
+// Differs from the published code:
+// - raw maximum by default, as the paper says, z-score on request;
+// - `head_fold` = sum adds a layer's KV heads before layers are combined, for the control of the paper's
+//   claim (spec.md 12);
+// - probabilities stay f32, and ties go to the lower index;
+// - budgets are at least the window;
+// - a prompt no longer than the cache budget may still drop live tokens.
+//
+// With chosen heads, which the paper does not have (spec.md 7, docs/calibration.md): only these score, each
+// one's pooled window attention divided by its sum over the prompt; their weighted sum over all layers up to
+// the selection layer is the one ranking that chooses live tokens and, from first_layer on, every layer's
+// cache entries. early_drops lets part of the tokens go before, by the heads of the layers so far. look_ahead
+// lets tokens drafted from a first choice observe as well, and chooses again.
 #include <fmt/format.h>
 
 #include "claa/heads.h"

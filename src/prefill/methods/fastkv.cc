@@ -1,8 +1,10 @@
 // fastkv: at the selection layer only the tokens that this layer's window attends to most live on; each layer
 // keeps cache entries as snapkv. Paper: FastKV, arXiv 2502.01068. Live score: this layer's pooled window
-// attention, summed over all heads (methods.md 3). Departures from the authors' code: average pooling by
-// default, as in the comparison of arXiv 2602.16054 (decision 23); budgets are clamped to the window
-// (decision 12).
+// attention, summed over all heads (spec.md 3).
+//
+// Differs from the published code:
+// - average pooling by default, as in the comparison of arXiv 2602.16054;
+// - budgets are at least the window.
 #include "claa/ranker.h"
 
 namespace claa {

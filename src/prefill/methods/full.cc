@@ -1,5 +1,5 @@
 // full: every prompt token is computed and kept. The baseline that every other method is judged by
-// (methods.md 1).
+// (spec.md 1.1).
 #include "claa/ranker.h"
 
 namespace claa {

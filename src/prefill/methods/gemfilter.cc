@@ -1,9 +1,12 @@
 // gemfilter: a partial pass up to one layer ranks the prompt's tokens by the last query; the best ones are
 // then a shorter prompt of their own, with new positions. Paper: GemFilter, arXiv 2409.17422. Score of token
 // j: sum over the query heads of q_last k_j, neither scaled nor put through a softmax, average-pooled
-// (methods.md 4). Departures from the authors' code: the pass stops before the attention of its last layer;
-// the answer's length and every end-of-generation token are honoured (decision 19); budgets are clamped to 8
-// tokens (decision 12).
+// (spec.md 4).
+//
+// Differs from the published code:
+// - the pass stops before the attention of its last layer;
+// - the answer's length and every end-of-generation token are honoured;
+// - budgets are at least 8 tokens.
 #include "claa/ranker.h"
 
 namespace claa {

@@ -1,7 +1,9 @@
 // oracle: tokens live on, and cache entries are kept, by the Answer-Informed Oracle's ranking: the attention
-// that a full prefill's own answer pays to the prompt (methods.md 8). It shows what a perfect ranking would
-// keep; it saves no time unless the ranking comes from a file of `claa oracle`. After the selection layer the
-// ranking is looked up by prompt position (the authors' code looks it up by compacted index, decision 16).
+// that a full prefill's own answer pays to the prompt (spec.md 8). It shows what a perfect ranking would
+// keep; it saves no time unless the ranking comes from a file of `claa oracle`.
+//
+// Differs from the published code:
+// - after the selection layer the ranking is looked up by prompt position, not by index among the survivors.
 #include <limits>
 
 #include "claa/ranker.h"

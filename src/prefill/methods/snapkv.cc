@@ -1,8 +1,10 @@
 // snapkv: all tokens are computed; each layer keeps, per KV head, the cache entries that the window attends
 // to most. Paper: SnapKV, arXiv 2404.14469. Score of entry j: sum over the window of softmax(q k /
-// sqrt(d))_j, pooled along the prompt, summed over the query heads of a KV head (methods.md 2.2, 6).
-// Departures from the authors' code: sets are per KV head, not per query head (decision 20), and the budget
-// may be a rate of the prompt.
+// sqrt(d))_j, pooled along the prompt, summed over the query heads of a KV head (spec.md 2.2, 6).
+//
+// Differs from the published code:
+// - sets are per KV head, not per query head;
+// - the budget may be a rate of the prompt.
 #include "claa/ranker.h"
 
 namespace claa {

@@ -1,10 +1,13 @@
 // specprefill: a draft model reads the prompt and looks a few tokens ahead; the tokens that it attends to
 // enter the model, at their original positions. Paper: Speculative Prefill, arXiv 2502.02789. Score of token
 // j: softmax over the prompt of each of the k + 1 queries (the last prompt token and k greedy draft tokens),
-// average-pooled, maximum over layers and heads, mean over queries (methods.md 5). Departures from the
-// authors' code: a partial last chunk is averaged over its members instead of being lost, and the tail can be
-// kept (decision 18); without a draft model the model drafts for itself; f32 instead of bf16 probabilities
-// (decision 6); budgets are clamped to 8 tokens (12).
+// average-pooled, maximum over layers and heads, mean over queries (spec.md 5).
+//
+// Differs from the published code:
+// - a partial last chunk is averaged over its members instead of being lost, and the tail can be kept;
+// - without a draft model the model drafts for itself;
+// - probabilities are f32 instead of bf16;
+// - budgets are at least 8 tokens.
 #include <algorithm>
 #include <numeric>
 

@@ -1,6 +1,6 @@
 // streaming: a control. All tokens are computed; each layer keeps the first entries (attention sinks) and the
 // most recent ones. Paper: StreamingLLM, arXiv 2309.17453; positions stay the original ones, as in the
-// comparison of FastKV (methods.md 6).
+// comparison of FastKV (spec.md 6).
 #include <numeric>
 
 #include "claa/ranker.h"

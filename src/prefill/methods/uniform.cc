@@ -1,5 +1,5 @@
 // uniform: the floor control. The last tokens, the first ones, and a seeded random sample of the rest enter
-// the model, at their original positions; a method that does no better has found nothing (methods.md 6). Of
+// the model, at their original positions; a method that does no better has found nothing (spec.md 6). Of
 // the middle, the tokens with the smallest keys are taken; the key of position i is output i of SplitMix64
 // (Steele, Lea, Flood 2014), so that a sample depends on the seed alone and a larger budget keeps what a
 // smaller one kept.
