@@ -23,7 +23,7 @@ struct BenchOptions {
   bool random_weights = false;
   bool stages = false;
   std::string trace_file;
-  std::string compare;  // a command
+  std::string compare;  // a command line
   std::vector<int64_t> lengths{512, 2048};
   std::vector<std::string> methods{"full", "claa"};
   std::vector<std::string> keeps{"0.2"};
@@ -77,10 +77,10 @@ std::vector<BenchRow> make_rows(const BenchOptions& options, int64_t tokens) {
   return rows;
 }
 
-// After every row's parameters were found good: a profile opens the model file.
+// Called after every row's parameters were found valid, because a profile opens the model file.
 void apply_profile(const BenchOptions& options, std::vector<BenchRow>& rows) {
   for (BenchRow& row : rows) {
-    // A file is meant for the methods that take one; bench compares it with others.
+    // A profile file applies to the methods that take one; bench compares them with others.
     ProfileChoice choice = choose_profile(takes_profile(row.method) ? options.profile : "auto", row.method,
                                           row.params, options.model.path);
     row.params = std::move(choice.params);
@@ -100,7 +100,7 @@ void measure(BenchTarget& target, const std::vector<int32_t>& ids, const BenchOp
   row.peak_bytes = std::max(row.peak_bytes, m.peak_bytes);
 }
 
-// Runs a peer once; the last number of its last line is taken for milliseconds.
+// Runs a peer once and returns the last number of its last line, in milliseconds.
 double run_peer(std::string command, int64_t tokens) {
   constexpr std::string_view kTokens = "{tokens}";
   for (size_t at = command.find(kTokens); at != std::string::npos; at = command.find(kTokens)) {
@@ -143,7 +143,7 @@ void check_options(const BenchOptions& options) {
   }
 }
 
-// All methods and the peer in turn, run after run.
+// Runs all methods and the peer in turn, round after round.
 void measure_length(const BenchOptions& options, BenchTarget& target, std::vector<BenchRow>& rows,
                     BenchPeer& peer) {
   const std::vector<int32_t> ids = prompt_ids(options, target, peer.tokens);

@@ -21,7 +21,7 @@ struct BenchRow {
   std::vector<StageTime> stages;
 };
 
-// Another program's milliseconds beside ours.
+// Milliseconds of another program, shown beside ours.
 struct BenchPeer {
   std::string command;
   int64_t tokens = 0;
@@ -29,15 +29,15 @@ struct BenchPeer {
 };
 
 void print_markdown(const std::vector<BenchRow>& rows, const BenchTarget& target);
-// Time of the device by kind of work, from a run of its own: measuring it costs a little. `peak` in FLOP/s, 0
-// when it is not known.
+// Prints time on the device by kind of work, from a separate run, because measuring costs a little. `peak` is
+// in FLOP/s, 0 when unknown.
 void print_stages(const std::vector<BenchRow>& rows, double peak);
-// A row a method: its TTFT as a share of the peer's.
+// Prints one row per method: its TTFT as a share of the peer's.
 void print_peers(const std::vector<BenchRow>& rows, const std::vector<BenchPeer>& peers);
 void print_json(const std::vector<BenchRow>& rows, const std::vector<BenchPeer>& peers, double peak,
                 const BenchTarget& target);
-// The spans of all rows as a Chrome trace (chrome://tracing, Perfetto): a process a row, a thread a kind of
-// work.
+// Writes the spans of all rows as a Chrome trace (chrome://tracing, Perfetto): one process per row, one
+// thread per kind of work.
 void write_trace(const std::string& path, const std::vector<BenchRow>& rows);
 
 }  // namespace claa::cli

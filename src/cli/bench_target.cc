@@ -13,7 +13,7 @@
 namespace claa::cli {
 namespace {
 
-// Peak resident memory of the process since the last reset, in bytes; 0 where the system does not say.
+// Peak resident memory of the process since the last reset, in bytes; 0 where the system does not report it.
 int64_t peak_resident() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {

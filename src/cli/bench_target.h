@@ -20,9 +20,9 @@ struct BenchCase {
 
 struct Measurement {
   double ttft_ms = 0, select_ms = 0;
-  double decode_ms = 0;  // of all `decoded` tokens
+  double decode_ms = 0;  // for all `decoded` tokens together
   int64_t decoded = 0, kept = 0;
-  int64_t peak_bytes = 0;  // of the device where it has memory of its own, else of the process
+  int64_t peak_bytes = 0;  // on the device if it has its own memory, else in the process
 };
 
 class BenchTarget {
@@ -38,8 +38,8 @@ class BenchTarget {
   virtual std::vector<StageTime> stages(const BenchCase& bench) = 0;
 };
 
-// FLOP/s of one linear layer of 1024 x 1024 for 512 rows on this device, the best of several; 0 on a GPU,
-// where so small a one says nothing.
+// FLOP/s of one linear layer of 1024 x 1024 for 512 rows on this device, the best of several runs; 0 on a
+// GPU, where so small a layer says nothing.
 double linear_peak(const ModelOptions& options);
 
 std::unique_ptr<BenchTarget> bench_engine(const ModelOptions& options);

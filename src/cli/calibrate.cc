@@ -1,6 +1,6 @@
-// claa calibrate: which query heads of a model find what its answers need, and from which layer on, or
-// whether the maximum over all of them does. What was collected is kept prompt by prompt, so that a run that
-// was stopped goes on where it was.
+// claa calibrate: finds the query heads of a model that see what its answers need, and the layer from which
+// on they do, or whether the maximum over all heads is as good. Results are stored prompt by prompt, so that
+// a stopped run continues where it was.
 #include "eval/calibrate.h"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ struct CalibrateCommand {
   eval::CalibrateOptions options;
   std::string prompts;
   std::string output;
-  std::string folder;  // of what is collected
+  std::string folder;  // for the collected scores
   std::string early;
   bool own_answers = false;
   bool no_pictures = false;
@@ -43,7 +43,7 @@ json::object configuration_json(const CalibrateCommand& command, const ModelSumm
   return json;
 }
 
-// Of the log what belongs to the prompts as they are now.
+// Returns the entries of the log that belong to the current prompts.
 std::vector<eval::CollectedPrompt> collected_of(const eval::StudyLog& log,
                                                 const std::vector<eval::StudyPrompt>& prompts) {
   std::set<std::string> files;
@@ -56,7 +56,7 @@ std::vector<eval::CollectedPrompt> collected_of(const eval::StudyLog& log,
   return collected;
 }
 
-// Collects what the log lacks. False when it was interrupted.
+// Collects what the log lacks. Returns false when interrupted.
 bool collect_all(Engine& engine, const CalibrateCommand& command,
                  const std::vector<eval::StudyPrompt>& prompts, eval::StudyLog& log) {
   std::set<std::string> done;
@@ -88,13 +88,13 @@ std::string percent(const eval::Moments& moments) {
   return fmt::format("{:.1f} ± {:.1f}", 100 * moments.mean, 100 * moments.standard_error);
 }
 
-// "3 picks" or "maximum of 2 layers".
+// Returns "3 picks" or "maximum, n 2".
 std::string chooser(const eval::Candidate& candidate) {
   if (candidate.heads == 0) return fmt::format("maximum, n {}", candidate.last_layers);
   return fmt::format("{} picks", candidate.heads);
 }
 
-// The published rule and, of the heads, the best at the same layer with the same scores, group by group.
+// Prints the published rule and the best heads at the same layer with the same scores, group by group.
 void print_groups(const eval::SelectionResult& result, const std::vector<eval::CollectedPrompt>& collected) {
   const auto groups = eval::recall_by_group(result.choice(), collected);
   if (groups.size() < 2) return;
@@ -168,12 +168,13 @@ void calibrate(CalibrateCommand& command) {
   if (early.size() > 1)
     fail(ErrorCode::kInvalidArgument, "--early takes one LAYER:RATE, not '{}'", command.early);
   if (!early.empty()) options.early = early.front();
-  // Whatever can be refused without the model is refused before loading it.
+  // Refuses everything that can be refused before the model is loaded.
   const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
   { const OutputFile writable(command.output); }
   if (command.folder.empty()) command.folder = command.output + ".data";
   eval::make_folder(command.folder);
-  if (!command.no_pictures) eval::run_gnuplot(command.folder, "/dev/null");  // is it there at all?
+  if (!command.no_pictures)
+    eval::run_gnuplot(command.folder, "/dev/null");  // fails early if gnuplot is missing
   Engine engine = command.model.load();
   const ModelSummary model = engine.model();
   eval::set_candidates(options, model);

@@ -151,8 +151,8 @@ const std::atomic<bool>& interrupt_flag() {
   return interrupted;
 }
 
-// The handler has a stack of its own: oneDNN's generated matrix kernels point the stack register at a heap
-// buffer while they run, and what the system pushes there for a signal overwrites the heap before it.
+// The handler has its own stack: oneDNN's generated matrix kernels point the stack register at a heap buffer
+// while they run, and what the system pushes there for a signal overwrites the heap before the buffer.
 void install_interrupt_handler() {
   static std::array<std::byte, size_t{1} << 16> memory;  // the registers of AVX-512 and AMX take 11 KiB
   stack_t stack{};

@@ -1,4 +1,4 @@
-// What the subcommands share: options, reading of inputs, interruption, and the shape of JSON output.
+// Code that the subcommands share: options, reading of inputs, interruption, and the shape of JSON output.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -15,11 +15,11 @@ struct ModelOptions {
   std::string path;
   EngineOptions engine;
   void add_to(CLI::App& app, bool required = true);
-  // Loads the model; Ctrl-C stops it after the layer at work.
+  // Loads the model; Ctrl-C stops it after the current layer.
   Engine load() const;
 };
 
-// name=value texts as a map. Throws Error{kInvalidArgument} for anything else.
+// Parses name=value texts into a map. Throws Error{kInvalidArgument} for anything else.
 ParamValues parse_assignments(const std::vector<std::string>& assignments);
 // What a profile (eval/profile.h) makes of a method's parameters.
 struct ProfileChoice {

@@ -1,5 +1,5 @@
 // claa diagnose: every heuristic's ranking against the oracle, layer by layer, over a set of prompts. Results
-// are kept prompt by prompt, so that a run that was stopped goes on where it was.
+// are stored prompt by prompt, so that a stopped run continues where it was.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -47,7 +47,7 @@ std::vector<eval::PromptDiagnosis> diagnoses_of(const eval::StudyLog& log, const
   return diagnoses;
 }
 
-// Diagnoses what the log lacks. False when it was interrupted.
+// Diagnoses what the log lacks. Returns false when interrupted.
 bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
                   const std::vector<eval::StudyPrompt>& prompts, eval::StudyLog& log) {
   std::set<std::string> done;
@@ -73,10 +73,11 @@ bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
 }
 
 void run(const DiagnoseCommand& command) {
-  // Whatever can be refused without the model is refused before loading it.
+  // Refuses everything that can be refused before the model is loaded.
   const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
   eval::make_folder(command.output);
-  if (!command.no_pictures) eval::run_gnuplot(command.output, "/dev/null");  // is it there at all?
+  if (!command.no_pictures)
+    eval::run_gnuplot(command.output, "/dev/null");  // fails early if gnuplot is missing
   Engine engine = command.model.load();
   const json::object configuration = configuration_json(command, engine.model());
   const std::string log_path = command.output + "/results.jsonl";

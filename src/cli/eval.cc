@@ -1,5 +1,5 @@
-// claa eval: methods compared on tasks, with intervals. Results are kept example by example, so that a run
-// that was stopped goes on where it was; shards run on several machines and are merged.
+// claa eval: compares methods on tasks, with intervals. Results are stored example by example, so that a
+// stopped run continues where it was; shards run on several machines and are merged.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,7 +42,7 @@ struct MergeCommand {
   bool no_pictures = false;
 };
 
-// The suite's file: itself, or a name of ./suites or of the installed ones.
+// The suite's file: the path itself, or a name in ./suites or among the installed suites.
 std::string suite_path(const std::string& suite) {
   const bool path = suite.find('/') != std::string::npos || suite.ends_with(".json");
   if (path) return suite;
@@ -56,7 +56,7 @@ std::string suite_path(const std::string& suite) {
        installed.string());
 }
 
-// The suite's values take the place of defaults, not of what was given.
+// The suite's values replace defaults, not given options.
 void apply_suite(const CLI::App& app, EvalCommand& command) {
   if (command.suite.empty()) return;
   eval::Suite suite = eval::read_suite(suite_path(command.suite));
@@ -78,7 +78,7 @@ void apply_suite(const CLI::App& app, EvalCommand& command) {
   command.thresholds = std::move(suite.thresholds);
 }
 
-// Tasks of the program, then those that compare methods with `full`.
+// Tasks of the program, followed by those that compare methods with `full`.
 std::vector<eval::TaskInfo> chosen_tasks(const std::vector<std::string>& names) {
   if (names.empty()) fail(ErrorCode::kInvalidArgument, "nothing to ask: give --task or --suite");
   std::vector<eval::TaskInfo> agreement;
@@ -113,12 +113,12 @@ eval::TaskOptions task_options(const eval::StudySetup& setup, const Engine& engi
   options.examples = setup.examples;
   options.skip = setup.skip;
   options.haystack = setup.haystack;
-  const int64_t begin = count("");  // the begin-of-text token, where the model has one
+  const int64_t begin = count("");  // the begin-of-text token, if the model has one
   options.count_tokens = [count, begin](std::string_view text) { return count(text) - begin; };
   return options;
 }
 
-// `full` first: every other is compared with it.
+// `full` comes first, because every other configuration is compared with it.
 std::vector<std::string> all_baselines(const std::vector<eval::Configuration>& configurations,
                                        const std::vector<std::string>& asked) {
   std::vector<std::string> baselines;
@@ -131,7 +131,7 @@ std::vector<std::string> all_baselines(const std::vector<eval::Configuration>& c
   return baselines;
 }
 
-// A named file is for the methods that take one; others are compared with them.
+// A named file applies to the methods that take one; others are compared with them.
 void look_up_profiles(EvalCommand& command) {
   command.compared.find_profile = [path = command.model.path](const std::string& wanted,
                                                               const std::string& method,
@@ -142,7 +142,7 @@ void look_up_profiles(EvalCommand& command) {
   };
 }
 
-// Writes all files but the results, and judges the thresholds.
+// Writes all files except the results, and judges the thresholds.
 void conclude(const eval::Study& study, const std::vector<std::string>& baselines,
               const std::vector<eval::Threshold>& thresholds, bool pictures, const std::string& output) {
   const eval::ScoreSummary summary =
@@ -176,7 +176,7 @@ bool run_all(Engine& engine, const std::vector<eval::PlannedExample>& examples,
 }
 
 void run(const CLI::App& app, EvalCommand& command) {
-  // Whatever can be refused without the model is refused before loading it.
+  // Refuses everything that can be refused before the model is loaded.
   if (command.model.path.empty()) fail(ErrorCode::kInvalidArgument, "--model is required: a GGUF file");
   if (command.output.empty()) fail(ErrorCode::kInvalidArgument, "--output is required: a folder");
   apply_suite(app, command);
@@ -187,11 +187,13 @@ void run(const CLI::App& app, EvalCommand& command) {
   const std::vector<eval::TaskInfo> tasks = chosen_tasks(command.setup.tasks);
   std::vector<eval::Configuration> configurations = eval::make_configurations(command.compared);
   const std::vector<std::string> baselines = all_baselines(configurations, command.baselines);
-  eval::summarize_scores(configurations, {}, baselines, 0);  // knows the baselines?
+  eval::summarize_scores(configurations, {}, baselines, 0);  // fails early if a baseline is unknown
   look_up_profiles(command);
-  configurations = eval::make_configurations(command.compared);  // again, with what profiles decide
+  configurations =
+      eval::make_configurations(command.compared);  // again, with the parameters that profiles set
   eval::make_folder(command.output);
-  if (!command.no_pictures) eval::run_gnuplot(command.output, "/dev/null");  // is it there at all?
+  if (!command.no_pictures)
+    eval::run_gnuplot(command.output, "/dev/null");  // fails early if gnuplot is missing
   Engine engine = command.model.load();
   std::vector<eval::PlannedExample> examples =
       eval::plan_examples(tasks, task_options(command.setup, engine), command.setup.seeds);
@@ -268,7 +270,7 @@ void add_eval(CLI::App& app) {
   command->compared.keeps = {"0.2"};
   CLI::App* sub = app.add_subcommand("eval", "methods compared on tasks: scores, intervals, time");
   command->model.add_to(*sub);
-  sub->get_option("--model")->required(false);  // merge needs none
+  sub->get_option("--model")->required(false);  // merge needs no model
   add_study_options(*sub, *command);
   sub->add_option("--methods", command->compared.methods, "methods; full,claa unless there is a sweep")
       ->delimiter(',');

@@ -30,7 +30,7 @@ void fill_texts(const Trace& trace, const std::vector<std::string>& token_bytes,
   if (!map.tokens.empty()) map.tokens.back().text += visible_text(characters.flush());
 }
 
-// In how many of the incomplete caches each token is.
+// Counts, for each token, how many of the incomplete caches hold it.
 void count_caches(const Trace& trace, int64_t kv_heads, Heatmap& map) {
   const auto add = [&](const std::vector<int32_t>& positions, int64_t caches) {
     for (const int32_t position : positions) {
@@ -42,7 +42,7 @@ void count_caches(const Trace& trace, int64_t kv_heads, Heatmap& map) {
     map.all_caches += kv_heads;
     if (layer.kept_all) {
       const auto live = static_cast<size_t>(layer.live);
-      // Which tokens were live between two drops is not recorded: only the last set is.
+      // Only the last set of live tokens is recorded; which tokens were live between two drops is not.
       if (live >= map.tokens.size() || !trace.selected || trace.selected->size() != live) continue;
       add(*trace.selected, kv_heads);
     } else {
@@ -64,8 +64,8 @@ void mark_kept(const Trace& trace, Heatmap& map) {
   map.kept = std::count_if(map.tokens.begin(), map.tokens.end(), [](const HeatToken& t) { return t.kept; });
 }
 
-// Ranks as top-k orders: by score, then by lower index. Scores are heavy-tailed, so that the colour is a
-// share of tokens: of those with a lower score, which gives equal scores one colour.
+// Ranks as top-k does: by score, then by lower index. Scores are heavy-tailed, so the colour is the share of
+// tokens with a lower score, which gives equal scores one colour.
 void apply_scores(const std::vector<float>& scores, Heatmap& map) {
   const size_t count = std::min(scores.size(), map.tokens.size());
   const auto value = [&](size_t i) {  // a NaN would break the order
@@ -99,13 +99,14 @@ void mark_window(int64_t window, Heatmap& map) {
   if (!map.prefill.active) return;
   for (size_t i = map.tokens.size() - static_cast<size_t>(window); i < map.tokens.size(); ++i) {
     HeatToken& token = map.tokens[i];
-    // The mark says that they are always kept; a method that does otherwise does not get it.
+    // The mark says that the window is always kept; a method that does otherwise does not get it.
     token.window = token.kept && token.caches == map.caches;
     if (token.window) token.level = -1;
   }
 }
 
-// C1 controls, of which U+009B begins escape sequences, and those that reorder the text around them.
+// True for C1 controls, of which U+009B begins escape sequences, and for characters that reorder the text
+// around them.
 bool acts_unseen(uint32_t code) {
   return (code >= 0x80 && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
          (code >= 0x2066 && code <= 0x2069);

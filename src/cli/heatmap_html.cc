@@ -122,7 +122,7 @@ std::string strip(const Heatmap& map) {
       bins.size(), kHeight);
   for (size_t i = 0; i < bins.size(); ++i) {
     const HeatBin& bin = bins[i];
-    // A few kept tokens among many must still be seen.
+    // A few kept tokens among many must still be visible.
     const double height = bin.share > 0 ? std::max(1.0, kHeight * bin.share) : 0;
     out += fmt::format(
         "<a href=\"#p{}\"><title>tokens {} to {}: {:.0f}% {}</title><rect x=\"{}\" y=\"{:.1f}\" width=\".9\" "
@@ -159,7 +159,7 @@ std::string legend(const Heatmap& map) {
 }  // namespace
 
 std::string heatmap_html(const Heatmap& map) {
-  // The policy is a second wall behind the escapes: whatever a prompt holds, nothing runs or loads.
+  // The policy is a second defence behind the escapes: nothing in a prompt can run or load.
   std::string out = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "

@@ -22,7 +22,7 @@ std::string style_of(const HeatToken& token) {
                      kBackgrounds[static_cast<size_t>(token.level)]);
 }
 
-// A line ends unstyled, else some terminals colour the rest of it.
+// A line ends unstyled, because some terminals colour the rest of it otherwise.
 void append_styled(std::string_view text, const std::string& style, std::string& out) {
   for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
     out.append(text.substr(0, end)).append(kReset).append("\n").append(style);
@@ -116,7 +116,7 @@ std::string heatmap_text(const Heatmap& map, bool color) {
   const auto facts = heatmap_facts(map);
   for (size_t i = 0; i + 1 < facts.size(); ++i) line(facts[i].first, facts[i].second);
   line("Where", strip(map));
-  color = color && map.prefill.active;  // else there is nothing to tell apart
+  color = color && map.prefill.active;  // otherwise there is nothing to distinguish
   if (color) line("Marks", legend(map));
   out += "\n" + (color ? colored(map) : plain(map));
   if (out.back() != '\n') out += '\n';

@@ -1,5 +1,5 @@
-// claa inspect: what a model file holds, and the memory it needs per prompt length. Reads no weights and
-// needs no device.
+// claa inspect: what a model file holds, and the memory it needs for each prompt length. It reads no weights
+// and needs no device.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -20,11 +20,11 @@ constexpr double kMiB = 1024.0 * 1024.0;
 struct InspectOptions {
   std::string model, shape;
   std::string device = "cpu", dtype = "auto";
-  std::vector<int64_t> lengths;  // empty: a few
+  std::vector<int64_t> lengths;  // empty: a few typical ones
   bool json = false;
 };
 
-// "fp8" of weights that a device stores in a byte a value.
+// The device that a plan is for; `text` names it, with "fp8" for weights stored in one byte each.
 struct PlanTarget {
   DeviceRows rows;
   bool byte_weights = false;
@@ -32,7 +32,7 @@ struct PlanTarget {
 };
 
 PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) {
-  // Not resolved: a plan needs no device.
+  // The device is not resolved: a plan needs none.
   BackendOptions device;
   device.name = options.device;
   if (device.name != "cpu" && device.name != "cuda") {
@@ -66,7 +66,7 @@ std::vector<int64_t> plan_lengths(const InspectOptions& options, const ModelConf
   return lengths;
 }
 
-// Refuses before anything is printed.
+// Refuses bad lengths before anything is printed.
 void check_plans(const InspectOptions& options, const ModelConfig& config) {
   plan_targets(options);
   plan_lengths(options, config);
@@ -155,7 +155,7 @@ void run(const InspectOptions& options) {
   print_plans(options, config);
 }
 
-// A published shape has no file: its plan is all there is to tell.
+// A published shape has no file, so its plan is all there is to print.
 void run_shape(const InspectOptions& options) {
   const ModelConfig& config = find_shape(options.shape);
   check_plans(options, config);

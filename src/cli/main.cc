@@ -22,8 +22,8 @@ int report(const claa::Error& error) {
 }
 
 // Waiting threads of libgomp spin for milliseconds, which costs a multiple of the time where other programs
-// want the cores too. It reads the limit before main(), so the program starts itself once more with one of
-// some 0.1 ms; a user's own setting holds, and programs that this one starts see none of it.
+// want the cores too. libgomp reads the limit before main(), so the program starts itself again with a limit
+// of about 0.1 ms; a user's own setting holds, and programs started by this one do not inherit it.
 void limit_spinning(char** argv) {
   constexpr const char *kCount = "GOMP_SPINCOUNT", *kDone = "CLAA_SPIN_LIMITED";
   if (std::getenv(kDone) != nullptr) {
@@ -33,7 +33,7 @@ void limit_spinning(char** argv) {
     setenv(kCount, "20000", 1);
     setenv(kDone, "1", 1);
     execv("/proc/self/exe", argv);
-    unsetenv(kCount), unsetenv(kDone);  // where it cannot be started again, it goes on as it is
+    unsetenv(kCount), unsetenv(kDone);  // if the restart fails, the program continues as it is
   }
 }
 

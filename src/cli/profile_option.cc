@@ -1,4 +1,4 @@
-// --profile: what claa chooses by, from a file, from next to the model or from the program.
+// --profile: the profile that claa chooses by, from a file, from beside the model, or from the program.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace claa::cli {
 namespace {
 
-// What a profile decides, and what one with heads puts out of use.
+// Parameters that a profile sets, and those that a profile with heads makes unused.
 constexpr std::array<std::string_view, 7> kDecided = {"heads",   "early_heads",     "window",     "kernel",
                                                       "pooling", "selection_layer", "first_layer"};
 constexpr std::array<std::string_view, 2> kUnused = {"last_layers", "aggregator"};

@@ -24,8 +24,9 @@ class ProgressBar {
   Stopwatch since_draw_;
 };
 
-// Of a study: what is done, what is at work and the remaining time, on stderr. One line on a terminal that
-// overwrites itself; one line a call elsewhere. `timed` of those done took `elapsed_ms`.
+// Progress of a study on stderr: what is done, what is running, and the remaining time. On a terminal it is
+// one line that overwrites itself; elsewhere one line per call. `timed` of the prompts done took
+// `elapsed_ms`.
 void show_study_progress(size_t done, size_t total, size_t timed, double elapsed_ms,
                          const std::string& at_work);
 

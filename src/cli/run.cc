@@ -36,7 +36,7 @@ std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
     rate = fmt::format("decode {:.1f} tokens/s",
                        1000.0 * static_cast<double>(answer.tokens.size() - 1) / answer.timings.decode);
   }
-  // Only methods that look before they enter spend time there.
+  // Only methods that look at the prompt before it enters spend time there.
   const std::string entry = prefill.active && answer.timings.entry >= 1
                                 ? fmt::format("look ahead {}, ", seconds(answer.timings.entry))
                                 : std::string();
@@ -64,7 +64,7 @@ void print_json(const Answer& answer, const ProfileChoice& choice) {
 }
 
 void run(RunOptions& options) {
-  // Whatever can be refused without the model is refused before loading it.
+  // Refuses everything that can be refused before the model is loaded.
   options.prompt.fill(options.request);
   const ProfileChoice choice = options.method.fill(options.request, options.model.path);
   options.request.cancel = &interrupt_flag();

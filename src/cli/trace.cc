@@ -79,7 +79,7 @@ json::object trace_json(const Trace& trace, const ModelSummary& model, const std
   return result;
 }
 
-// As https://no-color.org asks; a terminal that calls itself dumb has no colours either.
+// https://no-color.org asks for this; a terminal that calls itself dumb has no colours either.
 bool use_color(const std::string& choice) {
   if (choice != "auto") return choice == "always";
   const char* no_color = std::getenv("NO_COLOR");

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kMagic = "claa-cache-1 ";
 constexpr size_t kMostBytes = size_t{1} << 20;
 
-// As the XDG base directory specification has it: relative paths are ignored.
+// The XDG base directory specification says that relative paths are ignored.
 std::filesystem::path folder() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   if (cache != nullptr && cache[0] == '/') return std::filesystem::path(cache) / "claa";
@@ -24,7 +24,7 @@ std::filesystem::path folder() {
   return {};
 }
 
-// First line: what finds damage in all that follows.
+// The first line is a checksum that finds damage in everything after it.
 std::string first_line(std::string_view rest) {
   return fmt::format("{}{:016x}\n", kMagic, fingerprint(std::as_bytes(std::span(rest))));
 }

@@ -1,5 +1,5 @@
-// A small file that spares a later process some work: $XDG_CACHE_HOME/claa/NAME, or ~/.cache/claa/NAME.
-// Whatever is wrong with it counts as no file: it can be deleted at any time.
+// A small file that saves a later process some work: $XDG_CACHE_HOME/claa/NAME, or ~/.cache/claa/NAME. A
+// damaged file counts as no file, and it can be deleted at any time.
 #pragma once
 
 #include <string>
@@ -9,11 +9,12 @@ namespace claa {
 
 class CacheFile {
  public:
-  // `key`: all that the content depends on, one line; a file of another key counts as none.
+  // `key` is one line that names everything the content depends on; a file with another key counts as no
+  // file.
   CacheFile(const std::string& name, std::string key);
   // The content; empty for a missing, unreadable, damaged or foreign file.
   std::string read() const;
-  // False when it cannot be written, as in a read-only home. The file appears whole or not at all.
+  // Returns false when the file cannot be written, as in a read-only home. It appears whole or not at all.
   bool write(std::string_view content) const;
   const std::string& path() const { return path_; }  // empty when there is no home
 

@@ -1,4 +1,4 @@
-// A cancellation token: one thread asks, the computing thread looks at every chunk of rows.
+// A cancellation token: one thread sets it, the computing thread checks it before every chunk of rows.
 #pragma once
 
 #include <atomic>

@@ -15,7 +15,7 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-// Adds the life time of the scope to `total`.
+// Adds the lifetime of the scope to `total`.
 class ScopedTimer {
  public:
   explicit ScopedTimer(double& total) : total_(total) {}

@@ -48,7 +48,7 @@ FileMap::~FileMap() {
 }
 
 void FileMap::let_go() const {
-  // A refusal would only leave the pages where they are.
+  // If the system refuses, the pages only stay where they are.
   if (data_ != nullptr) static_cast<void>(madvise(data_, size_, MADV_DONTNEED));
 }
 

@@ -17,7 +17,7 @@ class FileMap {
   FileMap(const FileMap&) = delete;
   FileMap& operator=(const FileMap&) = delete;
 
-  // Lets the pages go from this process's memory; whoever reads them again gets them from the file.
+  // Drops the pages from this process's memory; the next read loads them from the file again.
   void let_go() const;
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
 
@@ -26,7 +26,7 @@ class FileMap {
   size_t size_ = 0;
 };
 
-// The whole of a regular file. Throws as FileMap does.
+// Reads a whole regular file. Throws as FileMap does.
 std::string read_file(const std::string& path);
 
 }  // namespace claa

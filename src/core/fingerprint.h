@@ -1,5 +1,5 @@
-// A 64-bit fingerprint of bytes (XXH3): tells files apart and finds damage; it is no protection against an
-// attacker.
+// A 64-bit fingerprint of bytes (XXH3). It distinguishes files and finds damage; it does not protect against
+// an attacker.
 #pragma once
 
 #include <cstddef>

@@ -7,8 +7,8 @@
 namespace claa {
 
 // Opens a temporary file beside the target, so that a path that cannot be written is refused before any work;
-// commit() writes it and gives it its name. Without commit() nothing is left behind. A target that is no
-// regular file, as a pipe, is written to directly.
+// commit() writes it and renames it to the target. Without commit() nothing is left behind. A target that is
+// not a regular file, such as a pipe, is written to directly.
 class OutputFile {
  public:
   explicit OutputFile(const std::string& path);
@@ -20,7 +20,7 @@ class OutputFile {
  private:
   [[noreturn]] void refuse(int error) const;
   std::string path_;    // as the user wrote it
-  std::string target_;  // links followed
+  std::string target_;  // with symbolic links followed
   std::string temporary_;
   int fd_ = -1;
 };

@@ -11,7 +11,7 @@
 namespace claa {
 namespace {
 
-// Parses the whole of `text`; std::from_chars takes no locale and no leading blanks.
+// Parses the whole of `text`; std::from_chars uses no locale and accepts no leading blanks.
 template <typename T>
 bool parse_all(const std::string& text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -13,7 +13,8 @@
 
 namespace claa {
 
-// kF8: E4M3 with a scale a row. kI8: 8 bits, stored plus 128, with a scale for every so many values of a row.
+// kF8 is E4M3 with one scale per row. kI8 is 8 bits, stored plus 128, with one scale per fixed number of
+// values in a row.
 enum class DType : uint8_t { kF32, kBF16, kI32, kF8, kI8 };
 
 constexpr size_t dtype_bytes(DType dtype) {
@@ -49,7 +50,7 @@ inline Bf16 to_bf16(float value) {
   return {static_cast<uint16_t>(bits >> 16)};
 }
 
-// Memory of one backend, freed by whoever made it.
+// Memory of one backend; the function that allocated it frees it.
 class Buffer {
  public:
   Buffer() = default;
@@ -68,8 +69,8 @@ struct Tensor {
   DType dtype = DType::kF32;
   std::array<int64_t, 3> shape{1, 1, 1};  // [planes, rows, columns]
   std::array<int64_t, 2> stride{0, 0};    // elements between planes and between rows; columns are contiguous
-  float* scales = nullptr;                // of the rows of a matrix of kF8 or kI8: value = scale * stored
-  int64_t row_scales = 1;                 // scales of a row
+  float* scales = nullptr;  // one per row of a kF8 or kI8 matrix, or several: value = scale * stored
+  int64_t row_scales = 1;   // scales per row
 
   static Tensor matrix(void* data, DType dtype, int64_t rows, int64_t columns) {
     return {data, dtype, {1, rows, columns}, {rows * columns, columns}};
@@ -85,7 +86,7 @@ struct Tensor {
   T* ptr(int64_t plane = 0, int64_t row = 0) const {
     return static_cast<T*>(data) + plane * stride[0] + row * stride[1];
   }
-  // Address of an element of whatever type.
+  // Address of an element, whatever its type.
   void* address(int64_t plane, int64_t row, int64_t column = 0) const {
     return static_cast<char*>(data) +
            static_cast<size_t>(plane * stride[0] + row * stride[1] + column) * dtype_bytes(dtype);

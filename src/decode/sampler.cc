@@ -57,11 +57,11 @@ int32_t Sampler::next(std::span<const float> logits, std::span<const int32_t> se
   double mass = 0;
   size_t count = 0;
   const double floor = params_.min_p * all.front().probability;
-  for (; count < all.size(); ++count) {  // at least the best one survives
+  for (; count < all.size(); ++count) {  // at least the best candidate survives
     if (count > 0 && (mass >= params_.top_p * total || all[count].probability < floor)) break;
     mass += all[count].probability;
   }
-  // 53 random bits: the same draw on every standard library.
+  // 53 random bits give the same draw on every standard library.
   double draw = static_cast<double>(random_() >> 11) * 0x1p-53 * mass;
   for (size_t i = 0; i + 1 < count; ++i) {
     draw -= all[i].probability;

@@ -18,7 +18,7 @@ void check_sampling(const SamplingParams& params);
 class Sampler {
  public:
   explicit Sampler(const SamplingParams& params) : params_(params), random_(params.seed) {}
-  // `seen`: prompt and answer so far; may repeat.
+  // `seen` holds the prompt and the answer so far; ids may repeat.
   int32_t next(std::span<const float> logits, std::span<const int32_t> seen);
 
  private:

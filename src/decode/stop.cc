@@ -30,7 +30,7 @@ std::string StopMatcher::push(std::string_view text) {
     pending_.clear();
     return shown;
   }
-  size_t held = 0;  // the longest tail that begins a stop string
+  size_t held = 0;  // length of the longest tail that begins a stop string
   for (const std::string& stop : stops_) {
     for (size_t length = std::min(stop.size() - 1, pending_.size()); length > held; --length) {
       if (pending_.ends_with(std::string_view(stop).substr(0, length))) held = length;

@@ -1,4 +1,4 @@
-// Stop strings in streamed text: holds back what may yet become one.
+// Stop strings in streamed text: holds text back while it may still become a stop string.
 #pragma once
 
 #include <string>
@@ -10,10 +10,10 @@ namespace claa {
 class StopMatcher {
  public:
   explicit StopMatcher(std::vector<std::string> stops);
-  // Adds text; returns what is safe to show. After a stop string has matched, stopped() is true and nothing
-  // more comes.
+  // Adds text; returns what is safe to show. After a stop string has matched, stopped() is true and no more
+  // text is returned.
   std::string push(std::string_view text);
-  // What was held back, when the answer ends for another reason.
+  // Returns the text held back, when the answer ends for another reason.
   std::string flush();
   bool stopped() const { return stopped_; }
 

@@ -28,10 +28,10 @@ T load(const std::byte* from) {
 // bytes of it.
 std::string printable(std::string_view text);
 
-// What is being read, kept in parts because the sentence is needed only when a check fails.
+// Describes what is being read. It is kept in parts because the sentence is needed only when a check fails.
 struct Field {
   const char* what;               // "length of item"
-  std::string_view subject = {};  // the key or the tensor it belongs to
+  std::string_view subject = {};  // the key or tensor that it belongs to
   int64_t index = -1;             // its number, where there are several
 
   std::string to_string() const;  // "length of item 17 of 'tokenizer.ggml.tokens'"
@@ -39,7 +39,7 @@ struct Field {
 
 class ByteReader {
  public:
-  // `name` is the file's, for messages. Both must outlive the reader.
+  // `name` is the file name for messages. Both must outlive the reader.
   ByteReader(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
 
   uint64_t position() const { return position_; }

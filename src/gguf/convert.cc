@@ -125,7 +125,7 @@ std::vector<std::string_view> to_strings(const Value& value, const std::string& 
   if (value.type != ValueType::kArray || value.item_type != ValueType::kString) {
     misfit(value, name, "an array of strings");
   }
-  // Checked again although parsing has walked it: a mapped file may have been overwritten since.
+  // Parsing has checked this, but a mapped file may have been overwritten since.
   ByteReader reader(value.bytes, name);
   std::vector<std::string_view> strings;
   strings.reserve(value.count);

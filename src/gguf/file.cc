@@ -10,7 +10,7 @@
 namespace claa::gguf {
 namespace {
 
-constexpr uint64_t kMaxCount = 65536;  // of tensors, and of metadata pairs
+constexpr uint64_t kMaxCount = 65536;  // limit for tensors, and for metadata pairs
 constexpr uint32_t kDefaultAlignment = 32;
 constexpr uint32_t kMinAlignment = 8;
 constexpr uint32_t kMaxAlignment = 65536;
@@ -31,7 +31,7 @@ void check_magic(ByteReader& reader) {
 uint32_t read_version(ByteReader& reader) {
   const Field field{"version"};
   const auto version = reader.read<uint32_t>(field);
-  // A small number in the other byte order.
+  // True for a small number written in the other byte order.
   if (version != 0 && (version & 0xffff) == 0) {
     reader.unsupported(
         4, field,

@@ -14,7 +14,7 @@
 
 namespace claa::gguf {
 
-// Numbers are those of the format.
+// The numbers are those of the format.
 enum class TensorType : uint32_t {
   kF32 = 0,
   kF16 = 1,
@@ -76,7 +76,7 @@ class File {
   std::optional<ValueType> type_of(std::string_view key) const;
   // Type of an array's items and their number; nullopt when the key is absent or no array.
   std::optional<std::pair<ValueType, uint64_t>> array_of(std::string_view key) const;
-  uint64_t alignment() const;  // of tensor offsets; general.alignment, or 32
+  uint64_t alignment() const;  // for tensor offsets: general.alignment, or 32
 
   // Scalars. nullopt when the key is absent; kCorruptFile when it is present with an unfitting type or value.
   std::optional<uint64_t> get_uint(std::string_view key) const;  // any non-negative integer type
@@ -91,7 +91,8 @@ class File {
       std::string_view key) const;  // items of any float or integer type
   std::optional<std::vector<bool>> get_bools(std::string_view key) const;
 
-  // When the tensors have been read: their bytes need not stay in memory, and come back when they are read.
+  // Call this after the tensors have been read: their pages are dropped from memory, and read again when
+  // needed.
   void let_go() const;
 
   std::span<const TensorInfo> tensors() const;
@@ -103,8 +104,8 @@ class File {
   std::unique_ptr<Impl> impl_;
 };
 
-// Fingerprint of the weights: names, shapes, types, and the first and last bytes of every tensor, which tells
-// models and quantisations apart without reading the whole file.
+// Fingerprint of the weights: names, shapes, types, and the first and last bytes of every tensor. It
+// distinguishes models and quantisations without reading the whole file.
 uint64_t weights_fingerprint(const File& file);
 
 }  // namespace claa::gguf

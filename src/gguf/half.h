@@ -11,7 +11,7 @@ inline float bf16_to_float(uint16_t bits) {
 }
 
 inline float half_to_float(uint16_t bits) {
-  constexpr uint32_t kRebias = (127 - 15) << 23;  // what an exponent gains, in place
+  constexpr uint32_t kRebias = (127 - 15) << 23;  // added to an exponent in place
   constexpr uint32_t kOne = kRebias + (1 << 23);  // 2^-14, the smallest normal
   const uint32_t sign = (uint32_t{bits} & 0x8000) << 16;
   const uint32_t magnitude = (uint32_t{bits} & 0x7fff) << 13;

@@ -14,7 +14,7 @@
 
 namespace claa::gguf {
 
-inline constexpr uint64_t kMaxStringBytes = uint64_t{64} << 20;  // chat templates and merges are far below
+inline constexpr uint64_t kMaxStringBytes = uint64_t{64} << 20;  // chat templates and merges are far smaller
 inline constexpr uint64_t kMaxKeyBytes = 65535;                  // the format's own limit
 inline constexpr uint64_t kMaxArrayItems = uint64_t{1} << 24;    // vocabularies are below 2^20
 inline constexpr int kMaxArrayDepth = 4;
@@ -24,14 +24,14 @@ struct Value {
   ValueType type = ValueType::kU8;
   ValueType item_type = ValueType::kU8;  // arrays only
   uint64_t count = 0;                    // items, arrays only
-  uint64_t offset = 0;                   // of `bytes` in the file
+  uint64_t offset = 0;                   // position of `bytes` in the file
   std::span<const std::byte> bytes =
       {};  // a scalar, the characters of a string, or an array's items as stored
 };
 
 class Metadata {
  public:
-  // Reads `count` pairs. Every type, length and count of every value is checked, also of those never asked
+  // Reads `count` pairs. Every type, length and count of every value is checked, even if it is never asked
   // for.
   static Metadata parse(ByteReader& reader, uint64_t count);
 
@@ -46,8 +46,8 @@ class Metadata {
 // Size of one value of a fixed-size type; 0 for strings and arrays.
 uint64_t fixed_size(ValueType type);
 
-// Conversions; kCorruptFile (naming key and offset) when the stored type or value does not fit. `name` is the
-// file's.
+// Conversions. They throw kCorruptFile, naming key and offset, when the stored type or value does not fit.
+// `name` is the file's.
 uint64_t to_uint(const Value& value, const std::string& name);
 double to_float(const Value& value, const std::string& name);
 bool to_bool(const Value& value, const std::string& name);

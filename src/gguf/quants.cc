@@ -20,7 +20,7 @@ float load_half(const uint8_t* from) {
   return half_to_float(load<uint16_t>(reinterpret_cast<const std::byte*>(from)));
 }
 
-// --- 32 elements a block: low nibbles are elements 0..15, high nibbles 16..31 ---
+// --- 32 elements per block: low nibbles are elements 0..15, high nibbles 16..31 ---
 
 void block_q8_0(const uint8_t* in, float* out) {
   const float d = load_half(in);
@@ -48,7 +48,7 @@ void block_q4_1(const uint8_t* in, float* out) {
   }
 }
 
-// Five-bit numbers: the nibble, and as fifth bit that of the same number as the element in a word of 32.
+// Five-bit numbers: four bits are the nibble, and the fifth is the element's bit in a 32-bit word.
 void unpack_q5(const uint8_t* high, const uint8_t* low, int32_t* q) {
   uint32_t fifth;
   std::memcpy(&fifth, high, sizeof(fifth));
@@ -73,7 +73,7 @@ void block_q5_1(const uint8_t* in, float* out) {
   for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(q[i]) + m;
 }
 
-// --- 256 elements a block: a block scale times small integer scales of 16 or 32 elements ---
+// --- 256 elements per block: a block scale times small integer scales of 16 or 32 elements ---
 
 // Two-bit planes: in each half, bits 2p and 2p+1 of 32 bytes are elements 32p..32p+31. 16 scale bytes: low
 // nibble the scale, high nibble the minimum, of 16 elements each.

@@ -11,7 +11,7 @@ namespace {
 constexpr uint64_t kMinInfoBytes =
     8 + 1 + 4 + 8 + 4 + 8;  // name length, one character, dims, one dim, type, offset
 
-// Where a tensor says it lies.
+// Where a tensor claims to lie.
 struct Extent {
   uint64_t field;   // position of the offset in the file, for messages
   uint64_t offset;  // from the start of the data section

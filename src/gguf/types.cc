@@ -11,8 +11,8 @@ namespace {
 struct TypeTraits {
   TensorType type;
   std::string_view name;
-  uint32_t elements;  // of a block
-  uint32_t bytes;     // of a block
+  uint32_t elements;  // per block
+  uint32_t bytes;     // per block
 };
 
 constexpr std::array kSupported{
@@ -31,7 +31,7 @@ constexpr auto kTypes = [] {
   return types;
 }();
 
-// Only to say what a refused tensor is.
+// Needed only to name the type of a tensor that is refused.
 constexpr std::array<std::pair<uint32_t, std::string_view>, 29> kRefused{{
     {4, "Q4_2"},        {5, "Q4_3"},     {9, "Q8_1"},   {15, "Q8_K"},       {16, "IQ2_XXS"},
     {17, "IQ2_XS"},     {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"},     {21, "IQ3_S"},

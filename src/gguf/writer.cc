@@ -14,7 +14,7 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-// Not vector::insert, for which GCC 12 warns of an overflow that is none.
+// Not vector::insert, for which GCC 12 warns of an overflow that cannot happen.
 void append(Bytes& out, const void* data, size_t size) {
   if (size == 0) return;
   out.resize(out.size() + size);
@@ -58,7 +58,7 @@ void put_item(Bytes& out, const T& item) {
   }
 }
 
-// Encodes a scalar, and says its type.
+// Encodes a scalar and returns its type.
 template <typename T>
 ValueType encode(Bytes& out, const T& value) {
   put_item(out, value);

@@ -1,4 +1,4 @@
-// A small GGUF writer for tests and tools. Everything is held in memory until the file is produced.
+// A small GGUF writer for tests and tools. It holds everything in memory until the file is written.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Added tokens: those written out in the text itself and never merged from bytes, as "<|im_start|>".
+// Added tokens: tokens that stand in the text itself, such as "<|im_start|>", and are never merged from
+// bytes.
 #pragma once
 
 #include <array>
@@ -34,7 +35,7 @@ class AddedTokens {
   explicit AddedTokens(std::vector<Token> tokens);
 
   // First hit at or after `from`. Control tokens must lie inside one of `control_ranges` (ascending, not
-  // touching). `range_hint` is the caller's: 0 at first, then as left by the call before.
+  // touching). The caller owns `range_hint`: it starts at 0, then keeps the value of the previous call.
   std::optional<Hit> find(std::string_view text, size_t from, const std::vector<Range>& control_ranges,
                           size_t& range_hint) const;
   bool empty() const { return tokens_.empty(); }

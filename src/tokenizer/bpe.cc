@@ -12,17 +12,17 @@ namespace {
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 constexpr Merge kNoMerge{kNone, -1};
 
-// Up to here rescanning the word for each merge is faster than keeping a heap.
+// For words up to this length, rescanning for each merge is faster than keeping a heap.
 constexpr size_t kShortWord = 48;
 
-// For std::push_heap, which keeps the greatest on top: later is smaller.
+// Order for std::push_heap, which keeps the greatest on top: a later merge compares as smaller.
 struct ComesLater {
   bool operator()(const BpeModel::Scratch::Candidate& a, const BpeModel::Scratch::Candidate& b) const {
     return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
   }
 };
 
-// Names from files may hold anything; messages show a bounded, printable form.
+// Names from files may hold any bytes; messages show a bounded, printable form.
 std::string shown(std::string_view text) {
   constexpr size_t kMax = 60;
   std::string out;
@@ -163,9 +163,9 @@ void BpeModel::push_candidate(Scratch& scratch, uint32_t position) const {
   std::push_heap(scratch.heap.begin(), scratch.heap.end(), ComesLater{});
 }
 
-// A linked list of symbols and a heap of candidate merges: O(n log n). Candidates are not removed when their
-// symbols change, but recognised as stale when they come up. A symbol swallowed by its left neighbour gets
-// the id -1.
+// A linked list of symbols and a heap of candidate merges: O(n log n). A candidate whose symbols have changed
+// is not removed, but recognised as stale when it comes up. A symbol swallowed by its left neighbour gets the
+// id -1.
 void BpeModel::merge_long(Scratch& scratch) const {
   auto& symbols = scratch.symbols;
   const auto count = static_cast<uint32_t>(scratch.ids.size());

@@ -1,5 +1,5 @@
 // Byte-pair encoding of one word: starting from single bytes, the adjacent pair with the lowest merge rank
-// (the leftmost one of equal rank) is joined until no pair can be.
+// (the leftmost one of equal rank) is joined until no pair can be joined.
 #pragma once
 
 #include <array>
@@ -14,27 +14,26 @@
 
 namespace claa {
 
-// What may become of a token.
+// How a token may arise.
 enum class TokenRole : uint8_t {
   kNormal,       // spelled in the byte-level alphabet; the result of merging
-  kUserDefined,  // written out in the text as it is; merging may give it too
-  kControl,      // never comes out of merging: text that a user writes must not become one, whatever the file
-                 // says
+  kUserDefined,  // stands in the text as it is; merging may also give it
+  kControl,      // never comes out of merging: a user's text must not become one, whatever the file says
 };
 
 class BpeModel {
  public:
   struct Options {
-    // A word that is a token as a whole becomes that token, whatever the merges say (Llama 3).
+    // A word that is a token as a whole becomes that token, regardless of the merges (Llama 3).
     bool ignore_merges = false;
   };
 
-  // `tokens` and `roles` by id; `merges`: "left right" in order of rank. Throws kCorruptFile for duplicate
-  // tokens and malformed merges.
+  // `tokens` and `roles` are indexed by id; `merges` holds "left right" in order of rank. Throws kCorruptFile
+  // for duplicate tokens and malformed merges.
   BpeModel(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
            const std::vector<std::string>& merges, Options options);
 
-  // Memory that one thread uses again from word to word.
+  // Memory that one thread reuses from word to word.
   struct Scratch {
     struct Symbol {
       int32_t id;
@@ -83,7 +82,7 @@ class BpeModel {
   StringIndex by_text_;
   StringIndex by_bytes_;  // normal tokens only
   MergeIndex merges_;
-  // Whether merging the bytes of a token gives that very token; found out when the word first occurs. Most
+  // True where merging the bytes of a token gives that same token, found when the word first occurs. Most
   // words of real text are one token, and this makes them one lookup.
   std::unique_ptr<std::atomic<uint8_t>[]> word_states_;
 };

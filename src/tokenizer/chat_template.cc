@@ -13,7 +13,7 @@ namespace {
 using jinja::Context;
 using jinja::Value;
 
-// No template of a model is near this; what is built while parsing is in proportion.
+// No model's template comes near this size; what parsing builds is proportional to it.
 constexpr size_t kMaxSource = 1u << 20;
 
 Value to_value(Context& context, const TemplateValue& source) {
@@ -77,7 +77,7 @@ void set_variables(jinja::Interpreter& interpreter, Context& context, std::span<
   for (const auto& [name, value] : variables.extra) interpreter.set_variable(name, to_value(context, value));
 }
 
-// What the standard library throws when limits set far above the defaults let a template ask for too much.
+// The standard library throws this when limits far above the defaults let a template ask for too much.
 template <typename Work>
 auto within_memory(const Work& work) {
   try {

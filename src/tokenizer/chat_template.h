@@ -23,13 +23,13 @@ struct ChatMessage {
 // A stretch of rendered text of one origin.
 struct TemplateSpan {
   std::string text;
-  bool
-      special;  // text of the template (or bos/eos): control tokens may be recognised; false: a caller's data
+  bool special;  // true: text of the template (or bos/eos), in which control tokens may be recognised; false:
+                 // a caller's data
 };
 
 struct TemplateLimits {
   uint64_t max_steps =
-      10'000'000;       // one a node evaluated, and one for about 16 bytes handled: bounds time and memory
+      10'000'000;       // one per node evaluated, and one for about 16 bytes handled: bounds time and memory
   int max_depth = 256;  // nesting of the source, of calls while rendering and of values; at most 1000
   uint64_t max_output = 64ull << 20;  // bytes of the rendered text and of any string on the way
 };

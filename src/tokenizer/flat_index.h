@@ -1,5 +1,5 @@
-// Two small hash indexes with open addressing: string to token id, and pair of ids to merge. Built once, then
-// only read; the tokenizer spends most of its time here.
+// Two small hash indexes with open addressing: string to token id, and pair of ids to merge. They are built
+// once and then only read; the tokenizer spends most of its time here.
 #pragma once
 
 #include <bit>
@@ -11,13 +11,13 @@
 
 namespace claa {
 
-// Maps strings to the ids under which they stand in some list of strings. The index holds ids and hashes
-// only, the caller passes the list on each call.
+// Maps strings to the ids under which they stand in some list of strings. The index holds only ids and
+// hashes; the caller passes the list on each call.
 class StringIndex {
  public:
   explicit StringIndex(size_t capacity) : slots_(std::bit_ceil(2 * capacity + 2)), mask_(slots_.size() - 1) {}
 
-  // False when an equal string is there already.
+  // Returns false when an equal string is already there.
   template <typename Strings>
   bool insert(const Strings& strings, int32_t id) {
     const std::string_view key = strings[static_cast<size_t>(id)];
@@ -30,7 +30,7 @@ class StringIndex {
     return true;
   }
 
-  // -1 when absent.
+  // Returns -1 when absent.
   template <typename Strings>
   int32_t find(const Strings& strings, std::string_view key) const {
     const size_t hash = hash_of(key);
@@ -64,7 +64,7 @@ class MergeIndex {
  public:
   explicit MergeIndex(size_t capacity) : slots_(std::bit_ceil(2 * capacity + 2)), mask_(slots_.size() - 1) {}
 
-  // False when the pair is there already.
+  // Returns false when the pair is already there.
   bool insert(int32_t left, int32_t right, Merge merge) {
     const uint64_t key = key_of(left, right);
     size_t i = place_of(key);

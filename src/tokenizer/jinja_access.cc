@@ -100,7 +100,7 @@ Range clip(Context& context, const SliceBounds& bounds, int64_t size) {
   const int64_t stop = bound(bounds.stop, step < 0 ? low : high);
   const int64_t distance = step < 0 ? start - stop : stop - start;
   if (distance <= 0) return {start, step, 0};
-  // The magnitude of the smallest integer does not fit, so it is made unsigned.
+  // The magnitude of the smallest integer does not fit a signed type, so it is unsigned.
   const uint64_t magnitude =
       step < 0 ? uint64_t{0} - static_cast<uint64_t>(step) : static_cast<uint64_t>(step);
   return {start, step, static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / magnitude) + 1};

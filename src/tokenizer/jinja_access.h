@@ -14,7 +14,7 @@ namespace claa::jinja {
 Value get_attribute(Context& context, const Value& object, std::string_view name);
 // `object[key]`: the item, else the attribute of that name.
 Value get_item(Context& context, const Value& object, const Value& key);
-// "a.b.0": what filters take as `attribute`.
+// A path such as "a.b.0", which filters take as `attribute`.
 Value get_path(Context& context, const Value& object, const Value& path);
 
 struct SliceBounds {
@@ -24,14 +24,14 @@ struct SliceBounds {
 };
 Value get_slice(Context& context, const Value& object, const SliceBounds& bounds);
 
-// What a loop over `value` walks through: items, characters or keys.
+// The values that a loop over `value` visits: items, characters or keys.
 ListPtr iterate(Context& context, const Value& value);
 
 const Value* find_key(Context& context, const Dict& dict, const Value& key);
 const Value* find_key(Context& context, const Dict& dict, std::string_view key);
 // Sets a key of a mapping that is being built.
 void set_entry(Context& context, std::vector<std::pair<Value, Value>>& entries, Value key, Value value);
-// Where `needle` is in `text` at or behind `from`, or npos.
+// Position of `needle` in `text` at or behind `from`, or npos.
 size_t find_bytes(Context& context, std::string_view text, std::string_view needle, size_t from);
 
 }  // namespace claa::jinja

@@ -1,4 +1,4 @@
-// The parsed form of a template. Built once, then only read.
+// The parsed form of a template. It is built once and then only read.
 #pragma once
 
 #include <cstdint>
@@ -59,10 +59,10 @@ using ExprPtr = std::unique_ptr<const Expr>;
 struct Expr {
   ExprKind kind;
   int line;
-  int depth = 1;  // levels of the tree below, this one included
+  int depth = 1;  // levels of the tree below, including this one
   std::string name;
   Value constant;
-  FunctionPtr function = nullptr;  // of a filter or test; null when there is none of that name
+  FunctionPtr function = nullptr;  // the filter or test; null when none has that name
   std::vector<ExprPtr> operands;
   std::vector<std::pair<std::string, ExprPtr>> keywords;
   std::vector<Operator> operators;
@@ -91,7 +91,7 @@ struct MacroDef {
   std::string name;
   int line = 0;
   std::vector<std::string> parameters;
-  std::vector<ExprPtr> defaults;  // one a parameter, null when it has none
+  std::vector<ExprPtr> defaults;  // one per parameter, null when it has no default
   Block body;
   bool uses_varargs = false;
   bool uses_kwargs = false;

@@ -6,9 +6,9 @@
 namespace claa::jinja {
 namespace {
 
-// Above this, the recursion of the interpreter itself might not fit a thread's stack.
+// At depths above this, the recursion of the interpreter itself might not fit a thread's stack.
 constexpr int kMaxDepth = 1000;
-// A string and its bookkeeping take about as much memory as this many steps stand for.
+// A string and its bookkeeping take about as much memory as this many steps.
 constexpr uint64_t kTextSteps = 6;
 constexpr uint64_t kDictEntrySteps = 4;
 
@@ -104,7 +104,7 @@ void TextBuilder::append(std::string_view bytes, bool user) {
 void TextBuilder::append(const Text& text, size_t begin, size_t end) {
   context_.check_text_size(text_.size() + (end - begin));
   charge(end - begin);
-  // A part never has more runs than bytes, nor than the whole.
+  // A part never has more runs than bytes, nor more runs than the whole.
   charge(std::min(text.runs().size(), end - begin) * Context::kBytesPerStep);
   text_.append(text, begin, end);
 }

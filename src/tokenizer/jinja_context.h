@@ -1,6 +1,6 @@
-// Context: what one rendering may use up, and the place it is at. Everything that makes a value asks it
-// first, so that no template can run, grow or nest without end. Also the readers of arguments that functions
-// and filters share.
+// Context: the limits of one rendering, and its current position. Everything that makes a value asks it
+// first, so that no template can run, grow or nest without end. It also has the argument readers that
+// functions and filters share.
 #pragma once
 
 #include <fmt/format.h>
@@ -23,7 +23,7 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  int line = 1;  // of the node being parsed or evaluated; named in errors
+  int line = 1;  // line of the node being parsed or evaluated; named in errors
 
   template <typename... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
@@ -36,21 +36,21 @@ class Context {
     if (count > steps_left_) fail_steps();
     steps_left_ -= count;
   }
-  // Work on `bytes` of text.
+  // Counts work on `bytes` of text.
   void step_bytes(uint64_t bytes) { step(1 + bytes / kBytesPerStep); }
   void check_text_size(uint64_t bytes) const;
   int max_depth() const { return max_depth_; }
   const TemplateDate& date() const { return date_; }
 
-  // New values. Cost and size are checked before anything is copied; items already made are checked on the
-  // way.
+  // Creates values. Cost and size are checked before anything is copied; items that exist already are checked
+  // as they are added.
   Value text(Text text);
   Value text(std::string_view bytes, bool user = false);
   Value list(std::vector<Value> items, bool tuple = false);
   Value dict(std::vector<std::pair<Value, Value>> entries);
   Value function(std::string name, FunctionPtr function, Value subject = {});
   Value name_space(std::vector<std::pair<std::string, Value>> attributes);
-  void reserve_list(uint64_t size) { step(1 + 2 * size); }  // before a list of that size is built
+  void reserve_list(uint64_t size) { step(1 + 2 * size); }  // call it before a list of that size is built
 
   static constexpr uint64_t kBytesPerStep = 16;
 

@@ -11,11 +11,11 @@
 
 namespace claa::jinja {
 
-// Variables of one block that has its own: the template, a turn of a loop, a macro.
+// Variables of a block with its own scope: the template, one iteration of a loop, a macro.
 struct Scope {
   Scope* parent = nullptr;
   std::vector<std::pair<std::string_view, Value>> variables;
-  bool kept = false;  // a macro defined inside may outlive the block
+  bool kept = false;  // true if a macro defined inside may outlive the block
 };
 
 class Interpreter {
@@ -37,7 +37,7 @@ class Interpreter {
   ListPtr filter_loop_items(const Stmt& statement, ListPtr items);
   Flow execute_scope(const Stmt& statement, TextBuilder& out);
   void execute_set(const Expr& target, const Value& value);
-  Value capture(const Stmt& statement);  // the text of the body, through the filters of the tag
+  Value capture(const Stmt& statement);  // text of the body, passed through the filters of the tag
   void execute_call_block(const Stmt& statement, TextBuilder& out);
   Value make_macro(const MacroDef& macro);
 

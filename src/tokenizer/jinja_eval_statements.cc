@@ -80,7 +80,7 @@ Interpreter::Flow Interpreter::execute_if(const Stmt& statement, TextBuilder& ou
   return execute(statement.otherwise, out);
 }
 
-// The items a loop's `if` lets through. It sees the loop's variables, but not `loop`.
+// The items that a loop's `if` lets through. The condition sees the loop's variables, but not `loop`.
 ListPtr Interpreter::filter_loop_items(const Stmt& statement, ListPtr items) {
   if (statement.condition == nullptr) return items;
   std::vector<Value> passed;
@@ -100,7 +100,7 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& statement, TextBuilder& o
   if (items->items.empty()) return execute(statement.otherwise, out);
   const auto loop = std::make_shared<Loop>();
   loop->items = items;
-  // A value that holds the loop is one level deeper than its items.
+  // A value that holds the loop nests one level deeper than its items.
   if (items->depth >= context_.max_depth())
     context_.fail("nested deeper than {} levels", context_.max_depth());
   for (size_t i = 0; i < items->items.size(); ++i) {
@@ -117,7 +117,7 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& statement, TextBuilder& o
 
 Interpreter::Flow Interpreter::execute_scope(const Stmt& statement, TextBuilder& out) {
   std::vector<Value> values;
-  // All of {% with %}'s values are computed before any of its names is known.
+  // All values of {% with %} are computed before any of its names is defined.
   for (const auto& [name, expr] : statement.assignments) values.push_back(evaluate(*expr));
   ScopeGuard scope(*this);
   for (size_t i = 0; i < values.size(); ++i) set_variable(statement.assignments[i].first, values[i]);

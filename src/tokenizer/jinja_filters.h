@@ -18,7 +18,7 @@ FunctionPtr find_selection_filter(std::string_view name);
 // range(), namespace(), dict(), raise_exception() and strftime_now(); null when `name` is none of them.
 FunctionPtr find_global(std::string_view name);
 
-// What the functions above share.
+// Functions that the ones above share.
 template <size_t kSize>
 FunctionPtr find_function(const NamedFunction (&table)[kSize], std::string_view name) {
   for (const NamedFunction& row : table) {

@@ -23,7 +23,8 @@ struct Spec {
   int64_t width = 0;
   int64_t precision = -1;
   char type = '\0';
-  bool user = false;  // the field came from a caller's data: so did everything it makes, as fill or sign
+  bool user = false;  // true if the field came from a caller's data; then everything made from it counts as
+                      // such, even fill and sign
 };
 
 bool has_user_bytes(const Text& text, size_t begin, size_t end) {
@@ -142,7 +143,7 @@ void write_text(TextBuilder& out, const Value& value, const Spec& spec, bool rep
   pad(out, text, spec, false);
 }
 
-// The values behind '%', handed out in order or by name.
+// The values behind '%', taken in order or by name.
 class PercentValues {
  public:
   PercentValues(Context& context, const Value& value) : context_(context), value_(value) {
@@ -234,7 +235,7 @@ Spec parse_brace_spec(Context& context, std::string_view text) {
   return spec;
 }
 
-// One {...}: a number, a name or nothing; then !r or !s; then a colon and a format.
+// Formats one {...}: a number, a name or nothing; then !r or !s; then a colon and a format.
 void write_brace_field(TextBuilder& out, std::string_view field, bool user, const Arguments& arguments,
                        size_t& next) {
   Context& context = out.context();

@@ -41,7 +41,7 @@ Value make_range(Context& context, const Value&, const Arguments& arguments) {
   return context.list(std::move(items));
 }
 
-// Entries of dict(...) and namespace(...): those of a mapping or of pairs, then the named ones.
+// Adds the entries of dict(...) and namespace(...): those of a mapping or of pairs, then the named ones.
 std::vector<std::pair<Value, Value>> read_entries(Context& context, const Arguments& arguments) {
   if (arguments.positional.size() > 1)
     context.fail("dict() and namespace() take at most one value by position");
@@ -87,7 +87,8 @@ constexpr std::string_view kMonths[] = {"January",   "February", "March",    "Ap
 constexpr std::string_view kWeekdays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                           "Thursday", "Friday", "Saturday"};
 
-// One directive of strftime, in English whatever the locale. `plain` numbers have no leading zero (%-d).
+// Formats one directive of strftime, in English whatever the locale. `plain` numbers have no leading zero
+// (%-d).
 std::string date_part(const Context& context, char directive, bool plain) {
   const TemplateDate& date = context.date();
   const auto number = [plain](int value, int width) {

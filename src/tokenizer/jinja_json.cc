@@ -1,4 +1,4 @@
-// tojson, as Python's json.dumps writes it.
+// tojson, with the output of Python's json.dumps.
 #include <algorithm>
 #include <cmath>
 

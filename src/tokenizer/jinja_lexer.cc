@@ -18,7 +18,7 @@ bool is_name_part(char c) {
   return is_name_start(c) || (c >= '0' && c <= '9');
 }
 
-// One kind of newline, and none at the very end, as Jinja reads a source.
+// Converts newlines to one kind and removes the one at the very end, as Jinja does when it reads a source.
 std::string normalize(std::string_view source) {
   std::string result;
   result.reserve(source.size());
@@ -85,7 +85,7 @@ class Lexer {
     return source_.size();
   }
 
-  // Text between two tags, [begin, end), less the whitespace that the tag at `end` takes away.
+  // The text between two tags, [begin, end), without the whitespace that the tag at `end` removes.
   void push_text(size_t begin, size_t end) {
     std::string_view text = std::string_view(source_).substr(begin, end - begin);
     if (end < source_.size()) text = strip_before_tag(text, end);
@@ -97,7 +97,7 @@ class Lexer {
     const char sign = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
     if (sign == '-') return strip_end(text);
     if (sign == '+' || source_[tag + 1] == '{') return text;
-    // lstrip_blocks: a tag first on its line takes the indentation before it.
+    // lstrip_blocks: a tag that comes first on its line removes the indentation before it.
     const size_t newline = text.rfind('\n');
     if (newline == std::string_view::npos && !line_starting_) return text;
     const size_t line = newline == std::string_view::npos ? 0 : newline + 1;
@@ -119,7 +119,7 @@ class Lexer {
     advance(offset);
   }
 
-  // If a tag ends here with `close`, moves behind it and what it trims.
+  // If a tag ends here with `close`, moves behind it and behind the whitespace that it trims.
   bool take_end(std::string_view close, bool trims_newline) {
     const bool strips = starts("-") && rest().substr(1, close.size()) == close;
     const bool keeps = trims_newline && starts("+") && rest().substr(1, close.size()) == close;
@@ -153,7 +153,7 @@ class Lexer {
     context_.fail("the comment is not closed");
   }
 
-  // {% raw %} ... {% endraw %}: text as it stands.
+  // {% raw %} ... {% endraw %}: the text stays as it is.
   bool read_raw() {
     const size_t begin = at_;
     const int line = context_.line;
@@ -215,7 +215,7 @@ class Lexer {
       push(TokenKind::kName, source_.substr(at_, end - at_));
       at_ = end;
     } else if (c >= '0' && c <= '9') {
-      // Behind a dot stands an index: a.0.1 holds no float.
+      // An index follows a dot: a.0.1 holds no float.
       const bool index =
           !tokens_.empty() && tokens_.back().kind == TokenKind::kOperator && tokens_.back().text == ".";
       const NumberLiteral number = scan_number(index ? rest().substr(0, rest().find('.')) : rest());

@@ -41,7 +41,7 @@ int prefix_base(std::string_view text) {
   return letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 10;
 }
 
-// Reads up to `count` digits of `base` at `text`; `read` says how many there were.
+// Reads up to `count` digits of `base` at `text`; sets `read` to their number.
 int32_t escape_code(std::string_view text, size_t count, int base, size_t& read) {
   int64_t code = 0;
   for (read = 0; read < count && read < text.size() && digit_value(text[read]) < base; ++read) {
@@ -50,7 +50,7 @@ int32_t escape_code(std::string_view text, size_t count, int base, size_t& read)
   return static_cast<int32_t>(std::min<int64_t>(code, 0x110000));
 }
 
-// One escape behind its backslash; returns the characters read.
+// Reads one escape after its backslash; returns the number of characters read.
 size_t append_escape(std::string_view text, std::string& out, const Context& context) {
   static constexpr std::string_view kLetters = "\\'\"abfnrtv";
   static constexpr std::string_view kMeanings = "\\'\"\a\b\f\n\r\t\v";
@@ -122,7 +122,7 @@ Value parse_float(std::string_view digits, const Context& context) {
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error == std::errc::invalid_argument) context.fail("invalid number {}", digits);
-  // Out of range: Python rounds to infinity or to zero; only a negative exponent can be too small.
+  // Out of range: Python rounds to infinity or to zero, and only a negative exponent can be too small.
   if (error == std::errc::result_out_of_range)
     value = digits.find('-') == std::string_view::npos ? HUGE_VAL : 0.0;
   return Value(value);

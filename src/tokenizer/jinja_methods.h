@@ -1,5 +1,4 @@
-// Methods of strings, mappings and lists. Those that would change a value do not exist: they fail when
-// called.
+// Methods of strings, mappings and lists. Methods that would change a value exist only to fail when called.
 #pragma once
 
 #include <string_view>
@@ -11,7 +10,7 @@ namespace claa::jinja {
 // The method `name` of the type of `object`, or null.
 FunctionPtr find_method(const Value& object, std::string_view name);
 
-// One table a type; each row is the method's name and its function.
+// One table per type; each row is the method's name and its function.
 struct NamedFunction {
   std::string_view name;
   FunctionPtr function;

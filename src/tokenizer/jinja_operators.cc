@@ -110,7 +110,7 @@ Value calculate_integers(Context& context, Operator op, int64_t a, int64_t b) {
     case Operator::kFloorDivide:
     case Operator::kModulo:
       if (b == 0) context.fail("division by zero");
-      // INT64_MIN / -1 has no 64-bit result, and traps.
+      // INT64_MIN / -1 has no 64-bit result and traps.
       overflow = b == -1 && op == Operator::kFloorDivide && __builtin_sub_overflow(int64_t{0}, a, &result);
       if (b == -1) break;
       result = op == Operator::kFloorDivide ? floor_divide(a, b) : a - floor_divide(a, b) * b;
@@ -170,7 +170,7 @@ bool equal(Context& context, const Value& a, const Value& b) {
   if (a.dict() != nullptr) return equal_dicts(context, *a.dict(), *b.dict());
   if (a.loop() != nullptr) return a.loop() == b.loop();
   if (a.callable() != nullptr) return a.callable() == b.callable();
-  return a.name_space() == b.name_space();  // also both none, or both undefined
+  return a.name_space() == b.name_space();  // true also if both are none, or both undefined
 }
 
 std::partial_ordering compare(Context& context, const Value& a, const Value& b) {

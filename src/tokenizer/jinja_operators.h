@@ -1,5 +1,4 @@
-// Operators of the language on values, as Python defines them, with 64-bit integers: one that overflows is an
-// error.
+// Operators of the language on values, as Python defines them, with 64-bit integers: an overflow is an error.
 #pragma once
 
 #include <compare>

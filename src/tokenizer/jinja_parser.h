@@ -1,4 +1,4 @@
-// Parses a template into statements and expressions; its grammar, precedence included, is Jinja's.
+// Parses a template into statements and expressions; the grammar, including precedence, is Jinja's.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ class ExprParser {
   ExprParser(std::vector<Token> tokens, Context& context) : tokens_(std::move(tokens)), context_(context) {}
 
  protected:
-  // Whether a bare list of values ends at the current token.
+  // True if a bare list of values ends at the current token.
   enum class TupleItems { kFull, kNoConditional };
 
   ExprPtr parse_expression();
@@ -47,7 +47,7 @@ class ExprParser {
   Token take();
   [[noreturn]] void fail_unexpected(std::string_view wanted) const;
 
-  // What the macro being parsed mentions.
+  // The special names that the macro being parsed mentions.
   struct MacroUses {
     bool varargs = false;
     bool kwargs = false;
@@ -57,7 +57,8 @@ class ExprParser {
   std::vector<Token> tokens_;
   Context& context_;
   size_t at_ = 0;
-  int conditional_ = 0;  // inside a branch that may never run: an unknown filter then fails only when reached
+  int conditional_ =
+      0;  // depth inside branches that may never run: an unknown filter fails there only when reached
   MacroUses uses_;
 
  private:

@@ -125,7 +125,7 @@ class StatementParser : public ExprParser {
     return done(std::move(statement));
   }
 
-  // What may be assigned to: a name, or names with commas between, in parentheses or not.
+  // Parses a target of an assignment: a name, or names separated by commas, with or without parentheses.
   ExprPtr parse_target() {
     DepthGuard guard(context_);
     Expr tuple = make(ExprKind::kTuple);
@@ -179,7 +179,7 @@ class StatementParser : public ExprParser {
 
   StmtPtr parse_filter_block() {
     Stmt statement = make_statement(StmtKind::kFilter);
-    // `{% filter upper %}` is as `{% filter | upper %}` would be.
+    // `{% filter upper %}` is parsed as `{% filter | upper %}` would be.
     Token& tag = tokens_[at_];
     tag.kind = TokenKind::kOperator;
     tag.text = "|";
@@ -187,7 +187,7 @@ class StatementParser : public ExprParser {
     return done(std::move(statement));
   }
 
-  // Filters, the end of the tag, and a body whose text goes through them.
+  // Parses filters, the end of the tag, and a body whose text goes through them.
   void parse_captured(Stmt& statement, std::string_view end) {
     statement.value = parse_filters(finish(make(ExprKind::kCaptured)), true);
     expect(TokenKind::kBlockEnd);

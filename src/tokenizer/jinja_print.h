@@ -12,7 +12,7 @@ void write_str(TextBuilder& out, const Value& value);
 void write_repr(TextBuilder& out, const Value& value);
 std::string float_repr(double value);
 
-// The value as a string: itself when it is one.
+// The value as a string; a string is returned as it is.
 TextPtr to_text(Context& context, const Value& value);
 
 struct JsonStyle {

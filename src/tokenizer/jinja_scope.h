@@ -18,8 +18,7 @@ class Interpreter::ScopeGuard {
   explicit ScopeGuard(Interpreter& interpreter) : ScopeGuard(interpreter, interpreter.scope_) {}
   ~ScopeGuard() {
     interpreter_.scope_ = before_;
-    // A macro refers to this scope; it and the macro live until the rendering ends, so that neither owns the
-    // other.
+    // A macro refers to this scope; both live until the rendering ends, so that neither owns the other.
     if (scope_->kept) interpreter_.kept_scopes_.push_back(std::move(scope_));
   }
   ScopeGuard(const ScopeGuard&) = delete;

@@ -6,7 +6,7 @@
 namespace claa::jinja {
 namespace {
 
-// The arguments behind the first `count` positional ones.
+// The arguments after the first `count` positional ones.
 Arguments behind(const Arguments& arguments, size_t count) {
   Arguments rest;
   for (size_t i = count; i < arguments.positional.size(); ++i)
@@ -15,7 +15,7 @@ Arguments behind(const Arguments& arguments, size_t count) {
   return rest;
 }
 
-// Jinja looks whether there is anything before it walks: none, false and 0 are as good as an empty list here.
+// Jinja checks whether there is anything before it iterates: none, false and 0 count as an empty list here.
 ListPtr iterate_if_any(Context& context, const Value& subject) {
   return truthy(subject) ? iterate(context, subject) : std::make_shared<const List>();
 }
@@ -44,7 +44,7 @@ Value map_attribute(Context& context, const Value& subject, const Arguments& arg
 }
 
 Value filter_map(Context& context, const Value& subject, const Arguments& arguments) {
-  // A filter may map with this one again, and so on.
+  // A filter may call map again, and so on.
   DepthGuard guard(context);
   if (arguments.positional.empty()) return map_attribute(context, subject, arguments);
   const FunctionPtr filter = named_function(context, arguments.positional[0], find_filter, "filter");

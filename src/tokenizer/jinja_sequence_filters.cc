@@ -71,7 +71,8 @@ Value filter_reverse(Context& context, const Value& subject, const Arguments& ar
   return context.list(std::move(items));
 }
 
-// What items are compared by: themselves or an attribute, strings without regard to case unless asked for.
+// The key by which items are compared: the item or one of its attributes, strings without regard to case by
+// default.
 Value sort_key(Context& context, const Value& item, const Value* attribute, bool case_sensitive) {
   const bool plain = attribute == nullptr || attribute->is_none();
   const Value key = plain ? item : get_path(context, item, *attribute);

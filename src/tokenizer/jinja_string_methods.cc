@@ -153,7 +153,7 @@ Value method_format(Context& context, const Value& subject, const Arguments& arg
   return format_braces(context, text_of(subject), arguments);
 }
 
-// isdigit and its kind: every character has the property, and there is one.
+// isdigit and its relatives: true if every character has the property and there is at least one.
 template <bool (*kProperty)(int32_t)>
 Value method_is(Context& context, const Value& subject, const Arguments& arguments) {
   ArgumentReader(context, "isdigit", arguments).done();

@@ -26,7 +26,7 @@ Char last_character(const Text& text, size_t end) {
   return {text.view().substr(begin, point.size), point.value, begin, false};
 }
 
-// Pieces of `text` between whitespace, from the left: [begin, end) each.
+// Pieces of `text` between whitespace, from the left; each is [begin, end).
 struct Piece {
   size_t begin;
   size_t end;
@@ -44,7 +44,7 @@ std::vector<Piece> split_spaces(Context& context, const Text& text, int64_t limi
       inside = true;
       context.reserve_list(1);
       pieces.push_back({c.offset, text.size()});
-      // The rest stays one piece, whitespace at its end included.
+      // The rest stays one piece, including the whitespace at its end.
       if (limit >= 0 && pieces.size() > static_cast<uint64_t>(limit)) break;
     }
   }
@@ -116,7 +116,7 @@ std::vector<Piece> split_spaces_reversed(Context& context, const Text& text, int
 }  // namespace
 
 Value strip(Context& context, const Text& text, const Text* chars, Side side) {
-  // Membership is a search in `chars`, so its length counts too.
+  // Membership is a search in `chars`, so the length of `chars` counts too.
   const uint64_t cost = chars == nullptr ? 1 : 1 + chars->size() / 8;
   size_t begin = 0;
   size_t end = text.size();

@@ -11,7 +11,7 @@ namespace claa::jinja {
 
 class Text {
  public:
-  // Bytes [previous run's end, end) have one origin.
+  // Bytes from the previous run's end up to `end` have one origin.
   struct Run {
     size_t end;
     bool user;

@@ -21,7 +21,7 @@ class Value;
 struct MacroDef;
 struct Scope;
 
-// A missing variable, attribute or item: renders as nothing, and most operations on it fail with `what`.
+// A missing variable, attribute or item. It renders as nothing, and most operations on it fail with `what`.
 struct Undefined {
   std::shared_ptr<const std::string> what;
 };
@@ -31,7 +31,7 @@ struct List;
 struct Dict;
 struct Loop;
 struct Callable;
-// Mutable attributes of namespace(). Owned by the Context, since attributes may form cycles.
+// Mutable attributes of namespace(). The Context owns them, since attributes may form cycles.
 struct Namespace;
 
 using TextPtr = std::shared_ptr<const Text>;
@@ -58,7 +58,7 @@ class Value {
   bool is_none() const { return std::holds_alternative<None>(data_); }
   bool is_bool() const { return std::holds_alternative<bool>(data_); }
   bool is_float() const { return std::holds_alternative<double>(data_); }
-  bool is_int() const { return std::holds_alternative<int64_t>(data_); }  // a boolean is not
+  bool is_int() const { return std::holds_alternative<int64_t>(data_); }  // a boolean is not an int
   bool is_integral() const { return is_int() || is_bool(); }  // arithmetic takes booleans as 0 and 1
   bool is_number() const { return is_integral() || is_float(); }
 
@@ -89,10 +89,11 @@ class Value {
 struct List {
   std::vector<Value> items;
   bool tuple = false;
-  int depth = 1;  // levels of nesting, this one included
+  int depth = 1;  // levels of nesting, including this one
 };
 
-// A mapping in insertion order. Searched linearly: mappings of templates are small, and each look is counted.
+// A mapping in insertion order. It is searched linearly: mappings in templates are small, and each comparison
+// is counted.
 struct Dict {
   std::vector<std::pair<Value, Value>> entries;
   int depth = 1;
@@ -127,7 +128,7 @@ struct Callable {
 const char* type_name(const Value& value);
 int nesting(const Value& value);  // 0 for a scalar
 bool truthy(const Value& value);
-// What `a.name` or `a[name]` finds missing.
+// Description of a missing `a.name` or `a[name]`, for messages.
 Value undefined(std::string what);
 
 }  // namespace claa::jinja

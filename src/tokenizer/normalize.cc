@@ -68,8 +68,8 @@ std::string normalize_nfc(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   Codepoints codepoints;
-  // Only stretches outside ASCII are rewritten, with the one ASCII character before them: it may take a mark.
-  // No ASCII character combines with what stands before it.
+  // Only stretches outside ASCII are rewritten, together with the one ASCII character before them, which may
+  // take a mark. No ASCII character combines with what stands before it.
   for (size_t pos = 0; pos < text.size();) {
     const size_t begin =
         static_cast<size_t>(std::find_if_not(text.begin() + pos, text.end(), is_ascii) - text.begin());

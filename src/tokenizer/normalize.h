@@ -14,7 +14,7 @@ namespace claa {
 // which such a mark stands out of order next to another mark gets other ids there.
 std::string normalize_nfc(std::string_view text);
 
-// Whether normalize_nfc() can change anything: false when no character is at or above U+0300.
+// True if normalize_nfc() can change anything: false when no character is at or above U+0300.
 bool may_need_nfc(std::string_view text);
 
 }  // namespace claa

@@ -17,8 +17,8 @@ struct PreName {
   PreKind kind;
 };
 
-// The names converters write. "default" and a missing name come from files older than the key, when GPT-2's
-// pattern was the only one. StarCoder and Refact share the pattern of SmolLM.
+// Pre-tokenizer names as converters write them. Files older than the key have "default" or no name; they date
+// from when GPT-2's pattern was the only one. StarCoder and Refact share the pattern of SmolLM.
 constexpr std::array kPreNames = {
     PreName{"gpt-2", PreKind::kGpt2},
     PreName{"gpt2", PreKind::kGpt2},
@@ -33,12 +33,12 @@ constexpr std::array kPreNames = {
     PreName{"deepseek-r1-qwen", PreKind::kQwen2},
 };
 
-// The patterns as the tokenizer.json files of the models have them.
+// The patterns, as the models' tokenizer.json files have them.
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 // SmolLM first cuts out every numeric character (Digits), then GPT-2's pattern sees each piece alone, so that
-// a digit ends the text for its look-ahead. This is both in one.
+// a digit ends the text for its look-ahead. This pattern does both in one step.
 constexpr std::string_view kSmolLmPattern =
     R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+)";
 
@@ -58,8 +58,8 @@ std::string_view pattern_of(PreKind kind) {
   return kQwen2Pattern;
 }
 
-// White space as Unicode defines it, the inside of a character class. PCRE2's own \s also takes U+180E, which
-// stopped being white space in Unicode 6.3.
+// White space as Unicode defines it, as the inside of a character class. PCRE2's own \s also matches U+180E,
+// which stopped being white space in Unicode 6.3.
 constexpr std::string_view kSpace =
     R"(\t-\r\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 
@@ -88,7 +88,7 @@ std::string with_unicode_space(std::string_view pattern) {
 }
 
 // Backtracking is bounded by the length of one run of white space; the limits are a multiple of that, so that
-// they never stop honest text and stop a pattern that misbehaves.
+// they never stop honest text but stop a pattern that misbehaves.
 constexpr uint32_t kMatchLimitFloor = 1u << 20;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 
@@ -129,13 +129,13 @@ struct PreTokenizer::Impl {
 PreTokenizer::PreTokenizer(PreKind kind, bool use_jit) : impl_(std::make_unique<Impl>()) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  // Anchored: words follow each other without gaps, so a match that starts later is never wanted.
+  // Anchored, because words follow each other without gaps: a match that starts later is never wanted.
   const std::string pattern = with_unicode_space(pattern_of(kind));
   impl_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                   PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &offset, nullptr));
   if (!impl_->code) fail_pcre2("the pattern does not compile", error);
-  // No JIT (another architecture, or executable memory forbidden): the interpreter gives the same words,
-  // slower.
+  // Without a JIT (another architecture, or executable memory forbidden) the interpreter gives the same words
+  // more slowly.
   impl_->jit = use_jit && pcre2_jit_compile(impl_->code.get(), PCRE2_JIT_COMPLETE) == 0;
 }
 

@@ -11,7 +11,7 @@ namespace claa {
 
 enum class PreKind { kGpt2, kSmolLm, kLlama3, kQwen2 };
 
-// By tokenizer.ggml.pre. nullopt when the name is unknown.
+// The kind named by tokenizer.ggml.pre. nullopt when the name is unknown.
 std::optional<PreKind> pre_kind_from_name(std::string_view name);
 // The names pre_kind_from_name() knows, for messages.
 std::string known_pre_names();
@@ -35,7 +35,7 @@ class PreTokenizer {
     ~Words();
     Words(const Words&) = delete;
     Words& operator=(const Words&) = delete;
-    // Empty at the end.
+    // Returns an empty view at the end.
     std::string_view next();
 
    private:

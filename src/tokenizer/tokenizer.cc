@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
-// Control tokens that end an answer in the models that have them, also when the file's own ids do not say so.
+// Control tokens that end an answer in models that have them, even when the file does not list their ids.
 constexpr std::array<std::string_view, 7> kEndNames = {
     "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "</s>"};
 
@@ -118,7 +118,7 @@ struct Tokenizer::Impl {
   void encode_stretch(std::string_view text, BpeModel::Scratch& scratch, std::vector<int32_t>& ids) const;
 };
 
-// Text between added tokens: made valid, normalised, cut into words, merged.
+// Encodes text between added tokens: made valid, normalised, cut into words, merged.
 void Tokenizer::Impl::encode_stretch(std::string_view text, BpeModel::Scratch& scratch,
                                      std::vector<int32_t>& ids) const {
   std::string valid;

@@ -1,5 +1,5 @@
-// Tokenizer: byte-level BPE as a model file describes it. Ids equal those of the Python `tokenizers` package
-// built from the same vocabulary (checked by tests/tokenizer and tools/compare_tokenizers.py).
+// Tokenizer: byte-level BPE as a model file describes it. Its ids equal those of the Python `tokenizers`
+// package built from the same vocabulary (checked by tests/tokenizer and tools/compare_tokenizers.py).
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ namespace gguf {
 class File;
 }
 
-// Numbers are those of tokenizer.ggml.token_type.
+// The numbers are those of tokenizer.ggml.token_type.
 enum class TokenType : int32_t {
   kUndefined = 0,
   kNormal = 1,
@@ -30,14 +30,14 @@ enum class TokenType : int32_t {
   kByte = 6,
 };
 
-struct TokenizerData {  // what a model file says
+struct TokenizerData {  // contents of a model file
   std::string model;    // "gpt2" is byte-level BPE, the only one supported
   std::string pre;      // name of the pre-tokenizer: "smollm", "gpt-2", "llama-bpe", "qwen2" and aliases
   std::vector<std::string> tokens;   // by id, in the byte-level alphabet
-  std::vector<int32_t> token_types;  // empty: all normal, except those that the ids below name
+  std::vector<int32_t> token_types;  // empty: all normal, except those named by the ids below
   std::vector<std::string> merges;   // "left right", in order of rank
   int32_t bos = -1, eos = -1, eot = -1, eom = -1, unknown = -1, padding = -1;  // -1: the model has none
-  bool add_bos = false, add_eos = false;  // what a caller should put around a prompt; encode() never does
+  bool add_bos = false, add_eos = false;  // what a caller should add around a prompt; encode() never does
   std::string chat_template;              // empty when the file has none
 };
 
@@ -45,8 +45,8 @@ struct TokenizerData {  // what a model file says
 // or does not fit the others (counts, ids out of range); kUnsupported for another kind of tokenizer.
 TokenizerData read_tokenizer_data(const gguf::File& file);
 
-// A stretch of a prompt. special: control tokens in it are recognised (text of a template); otherwise it is
-// somebody's text, in which "<|im_end|>" is nothing but ten characters.
+// A stretch of a prompt. special: control tokens in it are recognised (text of a template); otherwise it is a
+// user's text, in which "<|im_end|>" is only ten characters.
 struct Span {
   std::string_view text;
   bool special;
@@ -67,28 +67,29 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
-  // Somebody's text: control tokens are never recognised, and no id of a control token is ever returned.
+  // Encodes a user's text: control tokens are never recognised, and no id of a control token is ever
+  // returned.
   std::vector<int32_t> encode(std::string_view text) const;
 
-  // The ids of the joined text: words may reach across the borders of spans. A control token is recognised
-  // only where it lies within special text as a whole (one special span or several that touch).
+  // The ids of the joined text: words may cross the borders of spans. A control token is recognised only
+  // where it lies within special text as a whole (one special span or several that touch).
   std::vector<int32_t> encode(std::span<const Span> spans) const;
 
-  // Bytes of the tokens in a row: not always valid UTF-8 (Utf8Stream helps). Control tokens are left out
+  // The bytes of consecutive tokens, not always valid UTF-8 (Utf8Stream helps). Control tokens are left out
   // unless keep_special. Throws kInvalidArgument for an id outside the vocabulary, as do the methods below.
   std::string decode(std::span<const int32_t> ids, bool keep_special = false) const;
   std::string_view token_bytes(int32_t id) const;
 
-  // Control, unknown and unused tokens: not text.
+  // True for control, unknown and unused tokens, which are not text.
   bool is_special(int32_t id) const;
-  // Whether generation ends here: eos, eot, eom, and control tokens with well-known names like "<|im_end|>".
+  // True if generation ends here: eos, eot, eom, and control tokens with well-known names like "<|im_end|>".
   bool is_end_of_generation(int32_t id) const;
 
   int32_t vocab_size() const;
-  // By the spelling in the vocabulary ("Ġthe", "<|im_end|>").
+  // Looks a token up by its spelling in the vocabulary ("Ġthe", "<|im_end|>").
   std::optional<int32_t> find(std::string_view token) const;
-  // Bytes for which the vocabulary has no token: encode() leaves them out, as the Python package does. Empty
-  // for most models; SmolLM2 lacks six control characters and lead bytes of characters that are not assigned.
+  // Bytes for which the vocabulary has no token; encode() leaves them out, as the Python package does. Empty
+  // for most models; SmolLM2 lacks six control characters and lead bytes of unassigned characters.
   std::vector<uint8_t> missing_bytes() const;
   const TokenizerData& data() const;
 

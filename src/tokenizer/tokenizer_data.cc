@@ -9,7 +9,7 @@
 namespace claa {
 namespace {
 
-// Id of an optional key. Some converters write 2^32 - 1 for "none".
+// The id under an optional key. Some converters write 2^32 - 1 for "none".
 int32_t read_id(const gguf::File& file, std::string_view key, size_t vocab_size) {
   const auto value = file.get_uint(key);
   if (!value || *value == std::numeric_limits<uint32_t>::max()) return -1;
@@ -42,7 +42,7 @@ std::vector<int32_t> read_types(const gguf::File& file) {
   return types;
 }
 
-// Names come from files: only the head of a long one is shown.
+// Names come from files: only the beginning of a long one is shown.
 std::string_view shown(std::string_view name) {
   return name.substr(0, 60);
 }
@@ -98,7 +98,8 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   }
   data.model = *model;
   data.pre = file.get_string("tokenizer.ggml.pre").value_or("default");
-  check_model(data.model, data.pre, file.name());  // before the lists: other models need not have merges
+  check_model(data.model, data.pre,
+              file.name());  // checked before the lists, because other models need not have merges
   data.tokens = read_strings(file, "tokenizer.ggml.tokens");
   data.token_types = read_types(file);
   data.merges = read_strings(file, "tokenizer.ggml.merges");
@@ -109,7 +110,7 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count);
   data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count);
   data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count);
-  // Files of Llama 3 often leave the flag out and mean yes.
+  // Files of Llama 3 often omit the flag and mean yes.
   const bool is_llama3 = pre_kind_from_name(data.pre) == PreKind::kLlama3;
   data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(is_llama3) && data.bos >= 0;
   data.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false) && data.eos >= 0;

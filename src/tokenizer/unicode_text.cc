@@ -42,7 +42,7 @@ bool is_cased(int32_t code) {
          within(0x1f130, 0x1f149) || within(0x1f150, 0x1f169) || within(0x1f170, 0x1f189);
 }
 
-// Whether the first character from `offset` on that is not case-ignorable is cased.
+// True if the first character from `offset` on that is not case-ignorable is cased.
 bool cased_follows(std::string_view text, size_t offset) {
   while (offset < text.size()) {
     const jinja::CodePoint next = jinja::decode(text, offset);

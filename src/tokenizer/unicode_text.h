@@ -1,6 +1,5 @@
-// What Python's str and re say of whole texts and words, on UTF-8. The tables are those of the linked
-// utf8proc (2.8: Unicode 15.0); Python 3.11 has Unicode 14.0, and characters new in 15.0 are the only
-// difference.
+// Python's str and re on whole texts and words, for UTF-8. The tables are those of the linked utf8proc (2.8:
+// Unicode 15.0); Python 3.11 has Unicode 14.0, and the only difference is the characters new in 15.0.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@ namespace claa {
 // form. Ill-formed bytes become U+FFFD.
 std::string lower_case(std::string_view utf8);
 
-// \w of re: letters, numbers of every kind, and the low line. Combining marks are none.
+// Matches \w of re: letters, numbers of every kind, and the low line, but not combining marks.
 bool is_word_character(int32_t code);
 
 }  // namespace claa

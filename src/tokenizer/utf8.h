@@ -1,5 +1,5 @@
-// UTF-8 at the two ends of the tokenizer: text that comes in is made valid, token bytes that go out are cut
-// at whole characters.
+// UTF-8 at the two ends of the tokenizer: incoming text is made valid, and outgoing token bytes are cut at
+// whole characters.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,8 @@ namespace claa {
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 
-// What stands at the start of a byte string: a whole character, the beginning of one that the string cuts
-// off, or an ill-formed sequence (the "maximal subpart" of the Unicode standard: the longest prefix that
+// The unit at the start of a byte string: a whole character, the beginning of a character that the string
+// cuts off, or an ill-formed sequence (the "maximal subpart" of the Unicode standard: the longest prefix that
 // could begin a character, or one byte).
 struct Utf8Unit {
   enum class Kind { kCharacter, kTruncated, kInvalid };
@@ -33,7 +33,7 @@ class Utf8Stream {
   // Takes the next bytes and returns what is certain now: all whole characters, ill-formed sequences as
   // U+FFFD. At most three bytes stay behind until the rest of their character arrives.
   std::string push(std::string_view bytes);
-  // The end of the stream: what stayed behind, as U+FFFD. The object can be used again.
+  // Ends the stream: returns what stayed behind, as U+FFFD. The object can be used again.
   std::string flush();
 
  private:
