@@ -14,7 +14,7 @@ size_t best_of(const std::vector<float>& values) {
   return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
-// How many values come before that at `index`; equal ones by their place.
+// Number of values that come before the one at `index`; equal values are ordered by their place.
 int64_t rank_of(const std::vector<float>& values, size_t index) {
   int64_t before = 0;
   for (size_t i = 0; i < values.size(); ++i)
@@ -38,7 +38,7 @@ void StepSums::add(const std::vector<float>& full, const std::vector<float>& met
   double divergence = 0;
   for (size_t i = 0; i < full.size(); ++i)
     divergence += std::exp(static_cast<double>(full[i])) * (static_cast<double>(full[i]) - method[i]);
-  kl += std::max(0.0, divergence);  // below zero by rounding alone
+  kl += std::max(0.0, divergence);  // only rounding can make it negative
   const int64_t rank = rank_of(method, best_of(full));
   top1 += rank == 0 ? 1 : 0;
   top5 += rank < kBest ? 1 : 0;
@@ -51,7 +51,7 @@ std::map<std::string, double> StepSums::means() const {
   return {{"kl", kl / count}, {"top1", top1 / count}, {"top5", top5 / count}, {"nll", nll / count}};
 }
 
-// Which tokens are fed: the text's own, or what `full` answers.
+// Decides which tokens are fed: the text's own, or the answer of `full`.
 void AgreementMeter::prepare(const PlannedExample& planned) {
   if (reference_.index == planned.index) return;
   reference_ = {};
@@ -65,7 +65,7 @@ void AgreementMeter::prepare(const PlannedExample& planned) {
     request.max_tokens = example.max_tokens;
     reference_.tokens = engine_.answer(request).tokens;
   } else {
-    // Both together, so that the border between them is no different from the rest of the text.
+    // Both are tokenised together, so that the border between them is like the rest of the text.
     request.prompt += example.answers.at(0);
     std::vector<int32_t> ids = engine_.tokenize(request);
     const auto begin = std::min(ids.size(), reference_.prompt.size());

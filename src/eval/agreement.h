@@ -11,13 +11,14 @@
 
 namespace claa::eval {
 
-// Tasks as any other: "agreement" continues along the text itself, "agreement_own" along the greedy answer of
-// `full`. They take the texts of --haystack, else the .txt files of `data`, in pieces that do not overlap.
+// Two tasks like any other: "agreement" continues along the text itself, "agreement_own" along the greedy
+// answer of `full`. They take the texts of --haystack, or else the .txt files of `data`, in pieces that do
+// not overlap.
 std::vector<TaskInfo> agreement_tasks();
 inline constexpr const char* kAgreementGroup = "agreement";
 bool is_agreement(const Example& example);
 
-// Natural logarithms of the softmax of logits; f64 inside.
+// Natural logarithms of the softmax of logits, computed in f64.
 std::vector<float> log_softmax(const std::vector<float>& logits);
 
 // Sums over the steps of one example.
@@ -25,13 +26,13 @@ struct StepSums {
   double kl = 0;    // KL(full || method), nats
   double top1 = 0;  // both name the same best token
   double top5 = 0;  // the best token of full is among the method's five best
-  double nll = 0;   // of the token that was fed, nats; exp of the mean is the perplexity
+  double nll = 0;   // of the token that was fed, in nats; exp of the mean is the perplexity
   int64_t steps = 0;
   void add(const std::vector<float>& full, const std::vector<float>& method, int32_t token);
   std::map<std::string, double> means() const;
 };
 
-// Measures configurations example by example; what `full` said is kept until the next example.
+// Measures configurations example by example; the results of `full` are kept until the next example.
 class AgreementMeter {
  public:
   AgreementMeter(Engine& engine, const std::atomic<bool>* cancel) : engine_(engine), cancel_(cancel) {}

@@ -39,7 +39,7 @@ bool blank(char c) {
   return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-// A text, and the places before its words: tokenizers of this kind never join a word to the one before.
+// A text, and the places before its words: byte-level tokenizers never join a word to the one before it.
 class Words {
  public:
   Words(std::string text, const TaskOptions& options) : text_(std::move(text)), count_(options.count_tokens) {
@@ -51,7 +51,7 @@ class Words {
   // The last place up to which there are at most `tokens` tokens from `begin`; `begin` when there is none.
   size_t reach(size_t begin, int64_t tokens) const {
     auto low = std::upper_bound(ends_.begin(), ends_.end(), begin);
-    // Every word has a token, which bounds the search.
+    // Every word has at least one token, which bounds the search.
     auto high = ends_.end() - low > tokens ? low + tokens : ends_.end();
     const auto fits = [&](size_t end) { return count_(piece(begin, end)) <= tokens; };
     const auto over = std::partition_point(low, high, fits);

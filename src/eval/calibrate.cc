@@ -18,7 +18,8 @@ namespace {
 
 namespace json = boost::json;
 
-// Scores of one prompt's heads on their way to the file; of the recall only what the oracle tells later.
+// Collects the scores of one prompt's heads for the file. For the recall it keeps only each head's best
+// tokens, because the oracle is known later.
 class HeadCollector {
  public:
   HeadCollector(const CalibrateOptions& options, const ModelSummary& model, int64_t tokens)
@@ -55,7 +56,7 @@ class HeadCollector {
   const HeadScoresWriter& writer() const { return writer_; }
 
  private:
-  using Layer = std::vector<std::vector<int32_t>>;  // by head: indices
+  using Layer = std::vector<std::vector<int32_t>>;  // indices, by head
 
   void remember_best(std::span<const float> values, int64_t heads, int64_t kernel, std::vector<Layer>& to) {
     const size_t tokens = values.size() / static_cast<size_t>(heads);
@@ -322,7 +323,7 @@ SelectionResult choose_heads(const std::vector<CollectedPrompt>& collected, cons
 
 std::vector<const Candidate*> to_compare(const SelectionResult& result) {
   std::vector<const Candidate*> compared;
-  double best = 0;  // of the heads that were listed last
+  double best = 0;  // the best of the heads listed last
   for (const Candidate& candidate : result.candidates) {
     const double recall = moments(candidate.judged_by).mean;
     const bool rival = !compared.empty() && candidate.heads > 0 && compared.back()->heads > 0 &&

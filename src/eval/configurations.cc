@@ -18,13 +18,13 @@ bool has_param(const MethodInfo& method, const std::string& name) {
                      [&](const ParamSpec& spec) { return spec.name == name; });
 }
 
-// Collects what is compared; the registry judges every value.
+// Collects the configurations; the registry checks every value.
 class Builder {
  public:
   explicit Builder(const ConfigurationOptions& options)
       : options_(options), registry_(builtin_methods()), set_unused_(names_of(options.set)) {}
 
-  // One configuration, or one a rate when it has a rate and leaves it open.
+  // Adds one configuration, or one per rate if it has a rate that is left open.
   void add(const std::string& line, const std::string& method, const ParamValues& own,
            const std::string& profile) {
     const MethodInfo& info = registry_.find(method);
@@ -96,7 +96,7 @@ std::string param_text(const json::value& value, const std::string& where) {
   fail(ErrorCode::kInvalidArgument, "{} must be a string or a number, not {}", where, json::serialize(value));
 }
 
-// Every combination of a grid's lists, the last parameter fastest.
+// Every combination of a grid's lists; the last parameter changes fastest.
 void expand(Builder& builder, const std::string& label, const std::string& method, const ParamValues& params,
             const std::string& profile,
             const std::vector<std::pair<std::string, std::vector<std::string>>>& grid, size_t at) {

@@ -12,14 +12,14 @@ namespace claa::eval {
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-constexpr double kOracleBest = 0.05;  // the oracle's tokens that a head should find,
-constexpr double kHeadBest = 0.2;     // among this share of its own
+constexpr double kOracleBest = 0.05;  // share of the tokens, best by the oracle, that a head should find
+constexpr double kHeadBest = 0.2;     // a head should find them among this share, best by its own scores
 
 std::vector<int32_t> best_tenth(std::span<const float> scores) {
   return top_indices(scores, top_tenth(static_cast<int64_t>(scores.size())));
 }
 
-// The oracle's ranking cut to the length of another one, with what is compared often.
+// The oracle's ranking cut to the length of another one, with derived values that are needed often.
 struct Reference {
   Reference(std::span<const float> scores, size_t tokens)
       : ranks(average_ranks(scores.first(tokens))), best(best_tenth(scores.first(tokens))) {}
@@ -58,7 +58,7 @@ HeuristicCurve curve_of(const LayerRankings::Heuristic& heuristic, const Referen
   return curve;
 }
 
-// One ranking for the whole model: a horizontal line.
+// One ranking for the whole model, drawn as a horizontal line.
 HeuristicCurve look_ahead_curve(const Row& scores, const Reference& reference, size_t layers) {
   HeuristicCurve curve;
   curve.name = "specprefill";

@@ -9,17 +9,17 @@
 namespace claa::eval {
 
 struct DiagnoseOptions {
-  int64_t window = 8;           // observers
+  int64_t window = 8;           // number of observers
   int64_t kernel = 13;          // pooling of the analysis' rankings (spec.md 9.1)
   int64_t deployed_kernel = 7;  // pooling of CLAA and SpecPrefill as they run
   int64_t gemfilter_kernel = 5;
-  int64_t last_layers = 4;     // n
-  int64_t look_ahead = 8;      // SpecPrefill's draft tokens; the model drafts for itself
+  int64_t last_layers = 4;     // the paper's n
+  int64_t look_ahead = 8;      // draft tokens of SpecPrefill; the model drafts for itself
   int64_t answer_tokens = 64;  // longest answer
   bool use_gold = false;       // the right answer, teacher forced, where a prompt has one
-  int fixed_layer = -1;        // of positions and adaptive exit; -1: the layer at half depth
+  int fixed_layer = -1;        // for positions and adaptive exit; -1: the layer at half depth
 
-  // Name and value of each, as reports and results carry them.
+  // Name and value of each option, as reports and results store them.
   std::vector<std::pair<std::string, std::string>> show() const;
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 namespace json = boost::json;
 
-// A token can end inside a character; JSON is UTF-8.
+// A token can end inside a character, but JSON is UTF-8.
 json::string text_json(const std::string& text) {
   return json::string(replace_invalid_utf8(text));
 }
@@ -47,7 +47,7 @@ json::object curve_json(const HeuristicCurve& curve) {
   fail(ErrorCode::kCorruptFile, "the diagnosis field '{}' must be {}", path, wanted);
 }
 
-// A JSON value and the way to it, for messages: "heuristics[2].jaccard".
+// A JSON value and the path to it, for messages: "heuristics[2].jaccard".
 struct Field {
   const json::value& value;
   std::string path;
@@ -91,7 +91,7 @@ struct Field {
     return *integer;
   }
 
-  // The paths of single numbers are made only for a message: there are many numbers.
+  // There are many numbers, so the paths of single ones are made only for a message.
   std::vector<double> numbers() const {
     const json::array* array = value.if_array();
     if (array == nullptr) fail_type(path, "a list of numbers");

@@ -1,5 +1,5 @@
-// What `claa diagnose` measures on one prompt: each heuristic's ranking of the prompt's tokens, layer by
-// layer, against the Answer-Informed Oracle (spec.md 8, 9).
+// The measurements of `claa diagnose` on one prompt: each heuristic's ranking of the prompt's tokens, layer
+// by layer, against the Answer-Informed Oracle (spec.md 8, 9).
 #pragma once
 
 #include <boost/json.hpp>
@@ -9,15 +9,16 @@
 
 namespace claa::eval {
 
-// A ranking of the prompt's tokens at every layer. Vectors have one value a layer; NaN where there is none
+// A ranking of the prompt's tokens at every layer. Vectors have one value per layer; NaN where there is none
 // (fewer layers than an aggregation needs, a constant ranking).
 struct HeuristicCurve {
   std::string name;         // stable, for files: "fastkv", "claa_deployed", ...
   bool horizontal = false;  // one ranking for the whole model (specprefill): all layers hold the same value
   std::vector<double> spearman;   // rank correlation with the oracle
-  std::vector<double> jaccard;    // of the best 10 % with the oracle's best 10 %
+  std::vector<double> jaccard;    // best 10 % against the oracle's best 10 %
   std::vector<double> stability;  // Spearman with the layer before; NaN at layer 0
-  int exit_layer = -1;  // where the adaptive-exit rule stops (spec.md 9.2); -1: not for this heuristic
+  int exit_layer =
+      -1;  // layer at which the adaptive-exit rule stops (spec.md 9.2); -1: not for this heuristic
   std::vector<double>
       positions;  // at the fixed layer: where in the prompt the best 10 % lie, 0..1, ascending
 };

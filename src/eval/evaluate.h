@@ -1,4 +1,4 @@
-// Runs an evaluation: every example by every configuration, results written one by one.
+// Runs an evaluation: every example by every configuration; results are written one by one.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ class Evaluator {
  public:
   Evaluator(Engine& engine, Scorer score, const std::atomic<bool>* cancel)
       : engine_(engine), score_(std::move(score)), cancel_(cancel), agreement_(engine, cancel) {}
-  // What goes wrong is part of the outcome; only an interruption (Error{kCancelled}) is thrown.
+  // A failure is part of the outcome; only an interruption (Error{kCancelled}) is thrown.
   Outcome run(const PlannedExample& planned, const Configuration& configuration);
 
  private:
@@ -30,15 +30,15 @@ class Evaluator {
 
 struct EvalProgress {
   size_t done = 0, total = 0;
-  size_t timed = 0;  // of those done, how many now and not in an earlier run
+  size_t timed = 0;  // how many of `done` were timed in this run, not in an earlier one
   const PlannedExample* example = nullptr;
   const Configuration* configuration = nullptr;
 };
 
 using RunExample = std::function<Outcome(const PlannedExample&, const Configuration&)>;
 
-// Adds to the log what it lacks, examples outermost, so that a stopped run has every configuration's answers
-// to the same examples. False when it was interrupted.
+// Adds what the log lacks. Examples are the outer loop, so that a stopped run has every configuration's
+// answers to the same examples. Returns false when interrupted.
 bool evaluate_all(const std::vector<PlannedExample>& examples,
                   const std::vector<Configuration>& configurations, const RunExample& run, StudyLog& log,
                   const std::function<void(const EvalProgress&)>& on_progress);

@@ -5,11 +5,11 @@
 
 namespace claa::eval {
 
-void make_folder(const std::filesystem::path& folder);  // with its parents; one that is there is fine
+void make_folder(const std::filesystem::path& folder);  // with its parents; an existing folder is fine
 
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// A new folder of its own inside `parent`, removed with all that is in it.
+// A new folder inside `parent`, removed with all its contents.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::filesystem::path& parent);

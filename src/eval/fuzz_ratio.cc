@@ -61,8 +61,8 @@ class SequenceMatcher {
  private:
   static constexpr size_t kAutojunkFrom = 200;  // characters of b
 
-  // The longest match that holds no frequent character, first in a, then in b; afterwards grown at both ends
-  // over whatever is equal, frequent or not.
+  // The longest match that holds no frequent character, the first in a, then in b; it is then extended at
+  // both ends over equal characters, frequent or not.
   Block longest_match(const Range& range) {
     Block best{range.a_begin, range.b_begin, 0};
     std::vector<size_t> touched;  // places of lengths_ that the last character of a set
@@ -80,8 +80,8 @@ class SequenceMatcher {
     return best;
   }
 
-  // lengths_[j + 1]: length of the match that ends at character i of a and j of b. Those of i - 1 are read
-  // before any of i is written. Returns the places now set.
+  // lengths_[j + 1] is the length of the match that ends at character i of a and j of b. Those of i - 1 are
+  // read before any of i is written. Returns the places now set.
   std::vector<size_t> extend_matches(size_t i, const Range& range, const std::vector<size_t>& touched,
                                      Block& best) {
     std::vector<size_t> now;
@@ -103,7 +103,7 @@ class SequenceMatcher {
   }
 
   std::u32string a_, b_;
-  std::unordered_map<char32_t, std::vector<size_t>> places_;  // of a character in b, ascending
+  std::unordered_map<char32_t, std::vector<size_t>> places_;  // places of a character in b, ascending
   std::vector<size_t> lengths_;                               // zero between two calls of longest_match
 };
 
@@ -114,7 +114,7 @@ int fuzz_ratio(std::string_view a, std::string_view b) {
   const std::string text_b = replace_invalid_utf8(b);
   if (text_a == text_b) return 100;
   if (text_a.empty() || text_b.empty()) return 0;
-  // Halves go to the even neighbour, as in Python.
+  // Halves are rounded to the even neighbour, as in Python.
   return static_cast<int>(std::nearbyint(100 * SequenceMatcher(text_a, text_b).ratio()));
 }
 

@@ -14,12 +14,12 @@
 namespace claa::eval {
 namespace {
 
-constexpr size_t kMostMessage = 2000;  // bytes of gnuplot's complaints that go into an error
+constexpr size_t kMostMessage = 2000;  // bytes of gnuplot's messages that go into an error
 
 class Pipe {
  public:
   Pipe() {
-    // Closed on exec: no other child of the program may inherit an end and hold it open.
+    // A pipe that is closed on exec, so that no other child of the program inherits an end and holds it open.
     if (::pipe2(ends_, O_CLOEXEC) != 0) {
       fail(ErrorCode::kIo, "cannot run gnuplot: no pipe for its messages ({})", std::strerror(errno));
     }
@@ -37,8 +37,8 @@ class Pipe {
     ends_[1] = -1;
   }
 
-  // Until the other side closes; what exceeds kMostMessage is read and dropped, so that the writer never
-  // waits.
+  // Reads until the other side closes; bytes beyond kMostMessage are read and dropped, so that the writer
+  // never waits.
   std::string read_all() {
     std::string text;
     char buffer[4096];
@@ -67,8 +67,8 @@ class FileActions {
   posix_spawn_file_actions_t actions_;
 };
 
-// Of a script's error gnuplot prints blank lines, the line and an arrow below the place; one line is left of
-// it.
+// For an error in a script gnuplot prints blank lines, the line, and an arrow below the place; this leaves
+// one line.
 std::string in_one_line(std::string_view text) {
   std::string line;
   for (char c : text) {
@@ -117,8 +117,8 @@ void run_gnuplot(const std::filesystem::path& folder, const std::string& script)
   do {
     waited = ::waitpid(child, &status, 0);
   } while (waited < 0 && errno == EINTR);
-  // A program that ignores SIGCHLD has its children reaped for it: the status is unknown then, and the caller
-  // sees by the missing picture that it failed.
+  // A program that ignores SIGCHLD has its children reaped for it. The status is then unknown, and the caller
+  // notices the failure by the missing picture.
   if (waited < 0) return;
   if (WIFSIGNALED(status)) {
     fail(ErrorCode::kInternal, "gnuplot was ended by signal {} while it drew {}: {}", WTERMSIG(status),

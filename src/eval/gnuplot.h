@@ -1,4 +1,4 @@
-// The program gnuplot, which draws the pictures.
+// Runs the program gnuplot, which draws the pictures.
 #pragma once
 
 #include <filesystem>

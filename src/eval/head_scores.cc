@@ -21,7 +21,7 @@ struct Header {
 };
 static_assert(sizeof(Header) == 48);
 
-constexpr float kLargestHalf = 32768;  // of a row
+constexpr float kLargestHalf = 32768;  // the largest of a row
 
 template <class T>
 void append(std::string& bytes, const std::vector<T>& values) {
@@ -131,7 +131,7 @@ void HeadScoresFile::read(size_t window, int layer, int head, std::span<float> o
   const uint16_t* from = values_[window] + row * tokens;
   for (size_t t = 0; t < out.size(); ++t) {
     const float score = gguf::half_to_float(from[t]) * unit;
-    out[t] = score > 0 ? score : 0;  // no file makes a NaN, which has no order
+    out[t] = score > 0 ? score : 0;  // no file can make a NaN, which has no order
   }
 }
 

@@ -14,7 +14,7 @@
 namespace claa::eval {
 namespace {
 
-// Recall of one prompt without an allocation a call: it is asked for very often.
+// Recall of one prompt. It is computed very often, so it allocates nothing per call.
 class RecallCounter {
  public:
   double operator()(std::span<const float> scores, std::span<const int32_t> wanted, int64_t budget) {
@@ -36,7 +36,7 @@ class RecallCounter {
   }
 
  private:
-  // Wanted ones among the scores equal to the least that is kept; the lower index comes first.
+  // Wanted tokens among the scores equal to the least that is kept; the lower index comes first.
   static size_t tied(std::span<const float> scores, std::span<const int32_t> wanted, size_t count,
                      float least) {
     auto room = count - static_cast<size_t>(std::count_if(scores.begin(), scores.end(),
@@ -52,7 +52,7 @@ class RecallCounter {
   std::vector<float> order_;
 };
 
-// Sums of the heads picked so far, one row a prompt.
+// Sums of the heads picked so far, one row per prompt.
 class Selection {
  public:
   Selection(std::span<const SelectionPrompt> prompts, std::span<const size_t> used) : prompts_(prompts) {
@@ -114,7 +114,7 @@ std::vector<size_t> all_but(size_t count, std::span<const size_t> left_out) {
   return rest;
 }
 
-// Recall of every prompt when its part was left out: [picks][prompts].
+// Recall of every prompt while its part was left out: [picks][prompts].
 using LeftOut = std::vector<std::vector<double>>;
 
 class Validation {

@@ -8,14 +8,14 @@
 namespace claa::eval {
 namespace {
 
-// Pixels of the SVG.
+// Sizes are in pixels of the SVG.
 constexpr double kLeft = 70;
 constexpr double kRight = 118;  // the colour scale, its tick labels and its label
 constexpr double kTop = 36;
 constexpr double kBottom = 56;
 
-// From dark to light without turning back, so that the order survives in grey (after cividis, for all kinds
-// of sight).
+// Lightness rises steadily from dark to light, so that the order survives in grey (after cividis, for all
+// kinds of sight).
 constexpr const char* kPalette =
     "set palette defined (0 '#00224E', .2 '#35456C', .4 '#666970', .6 '#948E77', .8 '#C8B866', 1 "
     "'#FEE838')\n";
@@ -41,11 +41,11 @@ std::string data_block(const std::vector<std::vector<double>>& values) {
       if (std::isfinite(value)) data += fmt::format("{} {} {:.7g}\n", column, row, value);
     }
   }
-  // gnuplot refuses an empty block; a cell outside the picture is not seen.
+  // gnuplot refuses an empty block; a cell outside the picture is not visible.
   return data + "-9 -9 0\nEOD\n";
 }
 
-// Every index while there is room for it, then every second, fifth, tenth, ...
+// Shows every index while there is room for it, then every second, fifth, tenth, ...
 int tick_step(size_t count, double pixels, double room) {
   const double least = room * static_cast<double>(count) / pixels;
   int step = 1;
@@ -53,7 +53,7 @@ int tick_step(size_t count, double pixels, double room) {
   return step;
 }
 
-// Every `step`-th label, where there are any; a number alone lets gnuplot write the indices.
+// Shows every `step`-th label if there are labels; a number alone lets gnuplot write the indices.
 std::string ticks(const std::vector<std::string>& labels, int step) {
   if (labels.empty()) return std::to_string(step);
   std::string text = "(";
@@ -95,7 +95,7 @@ std::string heat_map_script(const HeatMap& map, const std::string& stem) {
         std::lround(full_width) * scale, std::lround(full_height) * scale,
         png ? "fontscale 2 linewidth 2 font 'sans-serif,11'" : "dynamic fontscale 1.25 font 'sans-serif,11'");
     script += fmt::format("set output '{}.{}'\n", stem, png ? "png" : "svg");
-    // Set for every terminal: the labels take its default markup.
+    // Set for every terminal: the labels use its default markup.
     script += fmt::format("set title {} font ',12' offset 0, -.4 noenhanced\n", gnuplot_string(map.title));
     script += fmt::format("set xlabel {} font ',11' noenhanced\n", gnuplot_string(map.x_label));
     script += fmt::format("set ylabel {} font ',11' noenhanced\n", gnuplot_string(map.y_label));

@@ -37,7 +37,7 @@ summary { cursor: pointer; }
 std::string number(double value, int digits) {
   if (!std::isfinite(value)) return "–";
   const std::string text = fmt::format("{:.{}f}", value, digits);
-  // A minus sign is as wide as a digit; a rounded zero has none.
+  // A minus sign is as wide as a digit; a number rounded to zero has none.
   if (text[0] != '-') return text;
   return text.find_first_not_of("-0.") == std::string::npos ? text.substr(1) : "−" + text.substr(1);
 }

@@ -6,7 +6,7 @@
 
 namespace claa::eval {
 
-// "–" for what is no number; a proper minus sign.
+// A value that is not a number becomes "–"; a minus becomes a proper minus sign.
 std::string number(double value, int digits = 3);
 
 class HtmlTable {
@@ -23,7 +23,7 @@ class HtmlTable {
 };
 
 std::string paragraph(const std::string& text);
-// Folded until it is opened.
+// A section that is folded until it is opened.
 std::string details(const std::string& heading, const std::string& content);
 std::string plural(size_t count, const char* word);
 

@@ -9,7 +9,7 @@
 namespace claa::eval {
 namespace {
 
-// Puts `prefix` before the ids of one tag, and before what refers to them.
+// Puts `prefix` before the ids in one tag, and before references to them.
 std::string prefixed_tag(std::string_view tag, const std::string& prefix) {
   constexpr std::string_view kBefore[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
   std::string result;
@@ -42,7 +42,8 @@ std::string inline_svg(const std::string& svg, const std::string& prefix, const 
   const int width = drawn_width(svg);
   std::string result = fmt::format("<svg role=\"img\" aria-label=\"{}\"", escape_html(label));
   if (width > 0) result += fmt::format(" style=\"max-width:{}px\"", width);
-  // Only inside tags: a text of the picture may look like an attribute. A '<' or '>' of a text is an entity.
+  // Only inside tags, because a text of the picture may look like an attribute. A '<' or '>' in a text is an
+  // entity.
   for (size_t at = begin + kElement.size(); at < svg.size();) {
     const bool in_tag = at == begin + kElement.size() || svg[at] == '<';
     const size_t found = svg.find(in_tag ? '>' : '<', at);

@@ -10,21 +10,21 @@
 
 namespace claa::eval {
 
-// A path that such a file names: relative ones start at the file's folder; empty stays empty.
+// Resolves a path in such a file: relative paths start at the file's folder; an empty one stays empty.
 std::string beside(const std::string& file, const std::string& path);
 
 // One object of such a file. All functions throw Error{kInvalidArgument}.
 class JsonObject {
  public:
   static JsonObject read(const std::string& path);
-  // An object that is already there; `where` begins every complaint.
+  // Wraps an object that is already parsed; `where` begins every complaint.
   JsonObject(boost::json::object object, std::string where)
       : object_(std::move(object)), where_(std::move(where)) {}
 
   const std::string& where() const { return where_; }
   const boost::json::object& json() const { return object_; }
   bool has(std::string_view name) const { return object_.contains(name); }
-  // Refuses fields of other names, offering these.
+  // Refuses fields with other names, and offers these.
   void allow(std::initializer_list<std::string_view> names) const;
 
   std::string text(std::string_view name, const std::optional<std::string>& otherwise = {}) const;

@@ -80,7 +80,7 @@ void RankingCollector::observe(LayerView& view) {
   remember(sums_, {std::move(sum)});
   remember(deployed_, std::move(groups));
   add(kClaaDeployed, aggregate(deployed_, Aggregator::kRawMax));
-  // The analysis waits until it has n layers.
+  // The analysis starts when it has n layers.
   const bool enough = static_cast<int64_t>(sums_.size()) == options_.last_layers;
   add(kClaaAnalysis, enough ? aggregate(sums_, Aggregator::kZscoreMax) : Row{});
   add(kSum, enough ? aggregate(sums_, Aggregator::kSum) : Row{});

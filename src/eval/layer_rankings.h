@@ -28,14 +28,14 @@ class RankingCollector {
   LayerRankings take() { return std::move(rankings_); }
 
  private:
-  // Scores of the last n layers, oldest first, aggregated; each [rows, tokens].
+  // Aggregates the scores of the last n layers, oldest first; each is [rows, tokens].
   Row aggregate(const std::deque<std::vector<Row>>& history, Aggregator aggregator) const;
   void add(size_t heuristic, Row row) { rankings_.heuristics[heuristic].layers.push_back(std::move(row)); }
 
   DiagnoseOptions options_;
   LayerRankings rankings_;
-  std::deque<std::vector<Row>> sums_;      // [1][tokens] of the last n layers, head sums
-  std::deque<std::vector<Row>> deployed_;  // [kv heads][tokens] of the last n layers
+  std::deque<std::vector<Row>> sums_;      // [1][tokens] for each of the last n layers: sums over heads
+  std::deque<std::vector<Row>> deployed_;  // [kv heads][tokens] for each of the last n layers
 };
 
 }  // namespace claa::eval

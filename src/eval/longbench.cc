@@ -1,4 +1,4 @@
-// Which LongBench task is scored how.
+// The metric of each LongBench task.
 #include <algorithm>
 #include <array>
 
@@ -14,7 +14,7 @@ enum class Metric { kQaF1, kRougeL, kClassification, kCount, kRetrieval, kCodeSi
 struct Task {
   std::string_view name;
   Metric metric;
-  bool first_line = false;  // models went on with further examples; what counts is the first line
+  bool first_line = false;  // models continue with further examples; only the first line counts
 };
 
 constexpr std::array kTasks = {

@@ -1,4 +1,4 @@
-// What the metrics share: words, and the characters of ASCII punctuation.
+// Text helpers of the metrics: words, and the characters of ASCII punctuation.
 #pragma once
 
 #include <string_view>
@@ -6,10 +6,11 @@
 
 namespace claa::eval {
 
-// str.split() of Python: at every white space of Unicode, without empty words. The parts point into `utf8`.
+// Python's str.split(): splits at every white space of Unicode, without empty words. The parts point into
+// `utf8`.
 std::vector<std::string_view> split_words(std::string_view utf8);
 
-// string.punctuation of Python.
+// Python's string.punctuation.
 bool is_ascii_punctuation(char c);
 
 // The text without line feeds at its start; other white space stays.

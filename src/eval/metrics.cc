@@ -13,8 +13,8 @@
 namespace claa::eval {
 namespace {
 
-// Articles are words in the sense of a regular expression, so that quotation marks and dashes beyond ASCII,
-// which stay in the text, end a word too. Each leaves a blank.
+// Articles are words in the sense of a regular expression, so quotation marks and dashes beyond ASCII, which
+// stay in the text, end a word too. Each removed article leaves a blank.
 std::string without_articles(std::string_view text) {
   std::string result;
   size_t offset = 0;
@@ -130,8 +130,8 @@ double qa_f1(std::string_view prediction, std::string_view answer) {
   return 2 * precision * recall / (precision + recall);
 }
 
-// The original removes from the list that it walks, so that the entry after a removed one is not looked at.
-// Kept, since it changes scores.
+// The original removes from the list that it walks over, so the entry after a removed one is not looked at.
+// This is kept, since it changes scores.
 double classification_score(std::string_view prediction, std::string_view answer,
                             std::span<const std::string> all_classes) {
   const std::string text = replace_invalid_utf8(prediction);

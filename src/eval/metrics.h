@@ -1,5 +1,5 @@
-// How good an answer is, as the published benchmarks count it (spec.md 10.1 to 10.3). Every score is in
-// [0, 1] for one answer. Texts are UTF-8, ill-formed bytes read as U+FFFD; no content makes a function throw.
+// Scores of answers, as the published benchmarks count them (spec.md 10.1 to 10.3). Every score is in [0, 1]
+// for one answer. Texts are UTF-8, ill-formed bytes read as U+FFFD; no content makes a function throw.
 // "Word", "lower case" and "white space" are Python's (tokenizer/unicode_text.h), because the published
 // numbers were computed there.
 #pragma once
@@ -17,36 +17,37 @@ double qa_f1(std::string_view prediction, std::string_view answer);
 
 struct RougeOptions {
   // The Python package finds a common subsequence by recursion and fails, which LongBench scores 0, when a
-  // pair of sentences needs more calls than Python allows. On: such a pair scores 0 here too.
+  // pair of sentences needs more calls than Python allows. If set, such a pair scores 0 here too.
   bool recursion_limit = false;
-  // What a script of one function below its module leaves of Python's 1000 (measured with Python 3.11).
+  // The part of Python's limit of 1000 that is left to a function called from a script (measured with Python
+  // 3.11).
   int64_t most_calls = 991;
 };
-// f of the package `rouge` 1.0.1, summary level, exclusive. 0 for a text without sentences. Time and (one bit
-// a cell) memory are the product of the lengths of two sentences.
+// The f value of the package `rouge` 1.0.1, summary level, exclusive. 0 for a text without sentences. Time,
+// and memory of one bit per cell, grow with the product of the lengths of two sentences.
 double rouge_l(std::string_view prediction, std::string_view answer, const RougeOptions& options = {});
 
-// 1 / number of classes named in the prediction, when the answer is one of them; else 0. A class that is a
+// 1 / number of classes named in the prediction if the answer is one of them, else 0. A class that is a
 // proper part of the answer does not count, except where the original skips it: see the source.
 double classification_score(std::string_view prediction, std::string_view answer,
                             std::span<const std::string> all_classes);
 
-// Share of the integers in the prediction that are the N of "Paragraph N" in the answer. Compared as written:
-// 07 is not 7. 0 without integers, and for an answer that names no paragraph.
+// Share of the integers in the prediction that equal the N of "Paragraph N" in the answer. They are compared
+// as written: 07 is not 7. 0 without integers, and for an answer that names no paragraph.
 double retrieval_score(std::string_view prediction, std::string_view answer);
-// Share of the integers in the prediction that are the answer, compared as written.
+// Share of the integers in the prediction that equal the answer, compared as written.
 double count_score(std::string_view prediction, std::string_view answer);
 
 // fuzz_ratio / 100 of the answer and the first line of the prediction without `, # and //.
 double code_sim_score(std::string_view prediction, std::string_view answer);
 
-// 0 to 100: fuzz.ratio of fuzzywuzzy 0.18 on difflib.SequenceMatcher, so without python-Levenshtein, whose
-// ratio differs by a few points. Characters that are frequent in a long `b` start no match ("autojunk"),
-// hence the order matters. Quadratic but for texts whose matches split very unevenly, as in difflib.
+// 0 to 100: fuzz.ratio of fuzzywuzzy 0.18 on difflib.SequenceMatcher, without python-Levenshtein, whose ratio
+// differs by a few points. Characters that are frequent in a long `b` start no match ("autojunk"), so the
+// order matters. Quadratic except for texts whose matches split very unevenly, as in difflib.
 int fuzz_ratio(std::string_view a, std::string_view b);
 
-// RULER: share of references that occur in the prediction, and whether one does, both without regard to case.
-// 0 without references.
+// RULER: the share of references that occur in the prediction, and 1 if any does, both without regard to
+// case. 0 without references.
 double ruler_string_match_all(std::string_view prediction, std::span<const std::string> references);
 double ruler_string_match_part(std::string_view prediction, std::span<const std::string> references);
 
@@ -60,8 +61,8 @@ NeedleScore needle_token_score(std::string_view response, std::string_view expec
 // The LongBench tasks that have a score here, in the order of the published tables.
 std::vector<std::string_view> longbench_tasks();
 
-// Best score over the answers, after the cut to the first line that some tasks have. `all_classes` is for
-// trec and lsht alone. An unknown task is Error{kInvalidArgument}.
+// The best score over the answers, after the cut to the first line that some tasks have. Only trec and lsht
+// use `all_classes`. An unknown task is Error{kInvalidArgument}.
 double longbench_score(std::string_view task, std::string_view prediction,
                        std::span<const std::string> answers, std::span<const std::string> all_classes = {},
                        const RougeOptions& rouge = {});

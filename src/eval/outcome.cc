@@ -9,7 +9,8 @@ namespace {
 
 namespace json = boost::json;
 
-// Milliseconds to a microsecond, scores to what a double surely carries through text and back.
+// Milliseconds are rounded to a microsecond, scores to the digits that a double surely carries through text
+// and back.
 double rounded(double value, double steps) {
   return std::round(value * steps) / steps;
 }

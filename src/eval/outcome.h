@@ -1,4 +1,4 @@
-// What one method answered to one example: a line of results.jsonl.
+// The outcome of one method on one example: a line of results.jsonl.
 #pragma once
 
 #include <boost/json.hpp>
@@ -15,21 +15,21 @@ enum class Status { kOk, kSkipped, kError };
 const char* status_name(Status status);  // "ok", "skipped", "error"
 
 struct Outcome {
-  int64_t index = 0;  // of the example in the whole evaluation, whatever part of it a shard has
+  int64_t index = 0;  // index of the example in the whole evaluation, regardless of shards
   std::string id, task, group;
   uint64_t seed = 0;
   std::map<std::string, double> facets;  // of the example: length, depth, ...
-  std::string prompt_hash;               // of the prompt's text and the answer's prefix
+  std::string prompt_hash;               // hash of the prompt's text and the answer's prefix
   std::string configuration;             // label
   std::string method;
   double keep = 1;                                          // effective rate; 1 without one
   std::vector<std::pair<std::string, std::string>> params;  // effective values
   Status status = Status::kOk;
-  std::string reason;  // of what is not ok
+  std::string reason;  // why the status is not ok
   std::string prediction;
   double score = 0;                       // in [0, 1]
-  std::map<std::string, double> metrics;  // further numbers of the task, as "kl"
-  std::map<std::string, double> signals;  // of the ranking, RankingSignals by name; empty: not measured
+  std::map<std::string, double> metrics;  // further numbers of the task, such as "kl"
+  std::map<std::string, double> signals;  // RankingSignals of the ranking by name; empty: not measured
   int64_t tokens = 0, kept_tokens = 0, output_tokens = 0;
   double ttft_ms = 0;
 };

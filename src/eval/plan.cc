@@ -14,13 +14,13 @@ std::string hash_of(const std::string& text) {
   return fmt::format("{:016x}", fingerprint(std::as_bytes(std::span(text.data(), text.size()))));
 }
 
-// The length before each field keeps ("ab", "c") and ("a", "bc") apart.
+// The length before each field distinguishes ("ab", "c") from ("a", "bc").
 void append(std::string& all, std::string_view field) {
   all += fmt::format("{}:", field.size());
   all += field;
 }
 
-// Without the first `count` of each task and length.
+// Removes the first `count` examples of each task and length.
 void drop_first(std::vector<Example>& examples, int64_t count) {
   std::map<std::pair<std::string, double>, int64_t> seen;
   std::erase_if(examples, [&](const Example& example) {

@@ -1,4 +1,4 @@
-// What an evaluation asks: the examples of its tasks, once for every seed.
+// The plan of an evaluation: the examples of its tasks, once for every seed.
 #pragma once
 
 #include <span>
@@ -22,19 +22,19 @@ struct Shard {
   int64_t part = 1, parts = 1;
   bool has(int64_t index) const { return index % parts == part - 1; }
 };
-// "2/8". Throws Error{kInvalidArgument}.
+// Parses "2/8". Throws Error{kInvalidArgument}.
 Shard parse_shard(const std::string& text);
 
-// Tasks in their order, and in each the seeds in theirs; of each task and length without the first
-// `options.skip`, and numbered without them. Throws Error{kInvalidArgument} for no examples and
-// for an id twice.
+// Tasks in their order, and in each the seeds in theirs; the first `options.skip` examples of each task and
+// length are left out, and the rest numbered without them. Throws Error{kInvalidArgument} for no examples and
+// for repeated ids.
 std::vector<PlannedExample> plan_examples(const std::vector<TaskInfo>& tasks, TaskOptions options,
                                           const std::vector<uint64_t>& seeds);
 
-// Of everything that a result depends on: two plans with one fingerprint ask the same.
+// Fingerprint of everything that a result depends on: two plans with one fingerprint ask the same.
 std::string plan_fingerprint(const std::vector<PlannedExample>& examples);
 
-// Of the prompt and the answer's prefix, 16 hexadecimal digits.
+// Hash of the prompt and the answer's prefix, 16 hexadecimal digits.
 std::string prompt_hash(const Example& example);
 
 }  // namespace claa::eval

@@ -69,8 +69,8 @@ void check_map(const HeatMap& map) {
   }
 }
 
-// gnuplot titles the picture "Gnuplot" and every curve "gnuplot_plot_1a"; a browser would show that to
-// whoever points there. A text of the picture cannot look like this element: its '<' is an entity.
+// gnuplot titles the picture "Gnuplot" and every curve "gnuplot_plot_1a", and a browser would show that as a
+// tooltip. A text of the picture cannot look like this element: its '<' is an entity.
 std::string without_titles(const std::string& svg) {
   constexpr std::string_view kBegin = "<title>";
   constexpr std::string_view kEnd = "</title>";
@@ -85,8 +85,7 @@ std::string without_titles(const std::string& svg) {
   return result.append(svg, at);
 }
 
-// gnuplot runs in a folder of its own, so that no path stands in the script and no half-written picture in
-// `folder`.
+// gnuplot runs in a separate folder, so that the script holds no path and `folder` no half-written picture.
 void render(const std::string& script, const std::filesystem::path& folder, const std::string& stem) {
   const TemporaryFolder scratch(folder);
   const std::string script_name = stem + ".gp";

@@ -11,13 +11,13 @@
 namespace claa::eval {
 
 struct Series {
-  std::string label;          // in the legend once, however many panels have it; empty: not there
+  std::string label;          // shown in the legend once, however many panels have it; empty: not shown
   std::vector<double> x, y;   // a y that is not finite is a gap
   std::vector<double> error;  // half height of a band around y; empty: none
-  bool dashed = false;        // dashed whatever its style says
-  bool area = false;          // filled light grey from 0, behind the curves, in place of a line
-  int style = -1;             // colour, dashes and mark; -1: by the place of its label in the figure
-  // Ends of an error bar at each point, in place of a band; then every point has its mark. Empty: none.
+  bool dashed = false;        // dashed, whatever its style says
+  bool area = false;          // filled light grey from 0, behind the curves, instead of a line
+  int style = -1;             // colour, dashes and mark; -1: by the position of its label in the figure
+  // Ends of an error bar at each point, instead of a band; then every point has a mark. Empty: none.
   std::vector<std::pair<double, double>> bars = {};
 };
 
@@ -37,15 +37,16 @@ struct Figure {
 
 struct HeatMap {
   std::string title, x_label, y_label;
-  std::vector<std::vector<double>> values;  // [rows][columns], row 0 at the bottom; not finite: grey
+  std::vector<std::vector<double>>
+      values;  // [rows][columns], row 0 at the bottom; values that are not finite are grey
   std::string scale_label;
-  std::vector<std::string> x_ticks = {}, y_ticks = {};  // one a column and row; empty: their indices
-  std::optional<std::pair<double, double>> range = {};  // of the scale; none: from the data
+  std::vector<std::string> x_ticks = {}, y_ticks = {};  // one per column and row; empty: their indices
+  std::optional<std::pair<double, double>> range = {};  // range of the scale; none: from the data
 };
 
 inline constexpr size_t kMostPanels = 100;
 
-// Characters of a title that fit over a panel and half the gaps beside it; more are cut.
+// Number of characters of a title that fit over a panel and half the gaps beside it; the rest is cut.
 inline size_t title_characters(int panel_width) {
   return static_cast<size_t>((panel_width + 36) / 8.3);
 }

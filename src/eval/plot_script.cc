@@ -12,8 +12,8 @@
 namespace claa::eval {
 namespace {
 
-// After Okabe and Ito, with lightness spread so that neighbours differ in grey as well; dashes and marks
-// differ besides.
+// Colours after Okabe and Ito, with lightness spread so that neighbours also differ in grey; dashes and marks
+// differ too.
 struct Style {
   const char* colour;
   const char* dashes;
@@ -27,14 +27,14 @@ constexpr Style kStyles[] = {
 };
 constexpr int kStyleCount = static_cast<int>(std::size(kStyles));
 
-// Beyond the last the colours begin again with other dashes and marks.
+// After the last colour they repeat with other dashes and marks.
 Style style_at(int index) {
   const Style& first = kStyles[index % kStyleCount];
   const Style& other = kStyles[(index + index / kStyleCount * 3) % kStyleCount];
   return {first.colour, other.dashes, other.mark};
 }
 
-// Pixels of the SVG.
+// Sizes are in pixels of the SVG.
 constexpr double kLeft = 68;  // tick labels and the label of the y axis
 constexpr double kGap = 46;   // between columns: tick labels
 constexpr double kRight = 18;
@@ -55,7 +55,7 @@ struct LegendEntry {
   bool area = false;
 };
 
-// Where everything lies, in pixels from the lower left corner as gnuplot counts its screen.
+// Positions in pixels from the lower left corner, as gnuplot counts its screen.
 class Layout {
  public:
   Layout(const Figure& figure, const std::vector<LegendEntry>& legend)
@@ -87,7 +87,8 @@ class Layout {
   }
 
  private:
-  // As many columns as fit, each as wide as its longest label; the figure grows where one is too wide.
+  // The legend has as many columns as fit, each as wide as its longest label; the figure grows if one is too
+  // wide.
   void place_legend(const std::vector<LegendEntry>& legend) {
     if (legend.empty()) return;
     for (size_t columns = legend.size(); columns >= 1; --columns) {
@@ -129,7 +130,7 @@ std::string mark_style(int index) {
   return fmt::format("pt {} ps .8 lw 1.2 lc rgb '{}'", style.mark, style.colour);
 }
 
-// One figure's script. Text of the caller goes through gnuplot_string alone.
+// The script of one figure. The caller's text goes only through gnuplot_string.
 class FigureScript {
  public:
   FigureScript(const Figure& figure, const std::string& stem)
@@ -219,7 +220,7 @@ class FigureScript {
     add_legend();
     for (size_t i = 0; i < figure_.panels.size(); ++i) {
       add_panel(i);
-      // The legend belongs to the whole: with every panel it would be drawn again.
+      // The legend belongs to the whole figure: drawn with every panel it would be repeated.
       if (i == 0) script_ += "unset label\nunset arrow\nunset object\n";
     }
     script_ += "unset multiplot\nset output\n";
@@ -319,7 +320,7 @@ class FigureScript {
   const Figure& figure_;
   const std::vector<LegendEntry> legend_;
   const Layout layout_;
-  std::map<std::pair<size_t, size_t>, bool> plots_;  // series that have data; whether they have marks
+  std::map<std::pair<size_t, size_t>, bool> plots_;  // series that have data, and whether they have marks
   std::string script_;
 };
 

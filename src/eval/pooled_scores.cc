@@ -45,7 +45,7 @@ void PooledScores::add_to(int layer, int head, std::span<const float> base, std:
 }
 
 void PooledScores::published_rule(int layer, int last_layers, std::span<float> to) const {
-  std::fill(to.begin(), to.end(), 0.0f);  // no score is below
+  std::fill(to.begin(), to.end(), 0.0f);  // no score is lower
   for (int l = std::max(0, layer - last_layers + 1); l <= layer; ++l) {
     const float* row = &largest_[static_cast<size_t>(l * tokens_)];
     for (size_t t = 0; t < to.size(); ++t) to[t] = std::max(to[t], row[t]);

@@ -1,4 +1,5 @@
-// What the heads of one prompt say with one window and one pooling, as a selection of heads asks for it.
+// The heads' scores of one prompt with one window and one pooling, in the form that the selection of heads
+// needs.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +11,18 @@
 
 namespace claa::eval {
 
-// Average pooling of a row as the methods do it, in `scratch`'s place. Both of one length.
+// Average pooling of a row as the methods do it, with `scratch` of the same length as memory.
 void pool_row(std::vector<float>& row, int64_t kernel, std::vector<float>& scratch);
 
 class PooledScores : public HeadScores {
  public:
-  // The first `ranked` tokens of every row. Memory: two bytes a layer, head and ranked token, and four a
-  // layer and ranked token.
+  // Keeps the first `ranked` tokens of every row. Memory: two bytes per layer, head and ranked token, and
+  // four per layer and ranked token.
   PooledScores(const HeadScoresFile& file, size_t window, int64_t kernel, int64_t ranked);
   int layers() const override { return layers_; }
   int heads() const override { return heads_; }
   int64_t tokens() const override { return tokens_; }
-  // A head's score is its share of the prompt, times the tokens before its window.
+  // A head's score is its share of the prompt, times the number of tokens before its window.
   void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const override;
   void published_rule(int layer, int last_layers, std::span<float> to) const override;
 

@@ -13,7 +13,7 @@ namespace {
 
 namespace json = boost::json;
 
-// Reads the fields of one object and names the file and the field in every complaint.
+// Reads the fields of one object and names the file and the field in every error.
 class Reader {
  public:
   Reader(const json::object& object, std::string where) : object_(object), where_(std::move(where)) {}
@@ -94,7 +94,7 @@ std::vector<LayerHead> read_heads(const Reader& reader, int last_layer, int head
                       static_cast<int>(head.integer("head", 0, heads - 1)), head.weight()});
   }
   try {
-    return parse_heads("heads", show_heads(chosen));  // sorted; refuses repeated ones
+    return parse_heads("heads", show_heads(chosen));  // sorts them and refuses repeated ones
   } catch (const Error& error) {
     reader.refuse("{}", error.what());
   }
@@ -106,7 +106,7 @@ void read_early(const Reader& reader, Profile& profile) {
   profile.early_heads = read_heads(reader, profile.early.layer, profile.heads);
 }
 
-// Who chooses: heads or, from version 2 on, the published rule.
+// Reads what chooses: heads or, from version 2 on, the published rule.
 void read_choice(const Reader& reader, Profile& profile, bool heads_only) {
   if (heads_only || !reader.has("last_layers")) {
     profile.chosen = read_heads(reader, profile.selection_layer, profile.heads);
@@ -168,7 +168,7 @@ Profile parse_profile(std::string_view text, const std::string& where) {
     reader.refuse("its version is {}, this program reads 1 and {}", json::serialize(version),
                   kProfileVersion);
   }
-  constexpr int64_t kMost = 4096;  // as the parameters of the method
+  constexpr int64_t kMost = 4096;  // the same limit as for the method's parameters
   Profile profile;
   const Reader model = reader.object("model");
   profile.model = model.text("name");

@@ -24,8 +24,8 @@ struct StudyPrompt {
 // (all strings). Throws Error naming file, line and field.
 std::vector<StudyPrompt> read_prompts(const std::string& path);
 
-// Asks for the oracle's ranking of a prompt, by an answer of at most `answer_tokens` tokens: the model's own
-// or, when `use_gold` is set and the prompt has one, the right one.
+// A request for the oracle's ranking of a prompt by an answer of at most `answer_tokens` tokens: the model's
+// own or, when `use_gold` is set and the prompt has one, the right one.
 OracleRequest oracle_request(const StudyPrompt& prompt, bool use_gold, int64_t answer_tokens,
                              const std::atomic<bool>* cancel);
 

@@ -48,7 +48,7 @@ void write_report(const std::vector<PromptDiagnosis>& prompts, const ReportInfo&
                   const std::filesystem::path& folder) {
   const Summary summary = summarize(prompts);
   make_folder(folder);
-  // Numbers first: they remain when there is no gnuplot.
+  // The numbers come first, so that they exist even without gnuplot.
   OutputFile(folder / "summary.json").commit(boost::json::serialize(summary_json(summary, info)) + "\n");
   OutputFile(folder / "curves.csv").commit(curves_csv(summary));
   OutputFile(folder / "prompts.csv").commit(prompts_csv(prompts, summary));

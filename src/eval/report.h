@@ -13,11 +13,11 @@ namespace claa::eval {
 struct ReportInfo {
   std::string title;
   std::vector<std::pair<std::string, std::string>>
-      configuration;     // shown in this order: what it takes to run it again
+      configuration;     // shown in this order: everything needed to run it again
   bool pictures = true;  // false: gnuplot is not needed
 };
 
-// What people read for a heuristic's name ("fastkv": "FastKV (one layer)"); an unknown name is its own label.
+// The readable name of a heuristic ("fastkv": "FastKV (one layer)"); an unknown name is its own label.
 std::string heuristic_label(const std::string& name);
 
 // Writes into `folder`, which is made if it is not there: report.html, summary.json, curves.csv, prompts.csv

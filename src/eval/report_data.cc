@@ -23,7 +23,7 @@ json::object moments_json(const Moments& moments) {
           {"n", moments.n}};
 }
 
-// Three lists of one value a layer.
+// Three lists with one value per layer.
 json::object layers_json(const std::vector<Moments>& layers) {
   json::array mean, standard_error, n;
   for (const Moments& layer : layers) {

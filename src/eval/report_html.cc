@@ -64,7 +64,7 @@ const HeuristicSummary* find_heuristic(const GroupSummary& group, const std::str
   return found == group.heuristics.end() ? nullptr : &*found;
 }
 
-// A row a heuristic, a column for all prompts and for each group.
+// One row per heuristic, one column for all prompts and one for each group.
 template <typename Cell>
 std::string group_table(const Summary& summary, Cell cell) {
   std::vector<const GroupSummary*> groups = {&summary.overall};

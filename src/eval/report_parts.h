@@ -15,26 +15,27 @@ inline constexpr const char* kPictureNames[] = {"spearman_groups", "spearman_tas
                                                 "jaccard_all",     "stability_all",  "density",
                                                 "head_recall"};
 
-// A group's or task's name on paper.
+// The readable name of a group or task.
 inline std::string shown_name(const std::string& name) {
   return name.empty() ? "(no name)" : name;
 }
 
 struct Picture {
-  std::string name;  // the file's without its ending
+  std::string name;  // file name without its ending
   std::string heading, caption;
 };
 
-// Draws what there are values for and returns it in the order of the report.
+// Draws the pictures that there are values for, and returns them in the order of the report.
 std::vector<Picture> draw_pictures(const Summary& summary, const std::filesystem::path& folder);
 
 boost::json::object summary_json(const Summary& summary, const ReportInfo& info);
 
-// group,heuristic,layer,metric,mean,standard_error,n: "(all)" is the group of all prompts. Empty: no value.
+// CSV with group,heuristic,layer,metric,mean,standard_error,n; "(all)" is the group of all prompts. An empty
+// field means no value.
 std::string curves_csv(const Summary& summary);
 
-// id,group,task,tokens,answer_tokens, then for every heuristic the mean over layers of its Spearman with the
-// oracle.
+// CSV with id,group,task,tokens,answer_tokens, then for every heuristic the mean over layers of its Spearman
+// with the oracle.
 std::string prompts_csv(const std::vector<PromptDiagnosis>& prompts, const Summary& summary);
 
 // One file that refers to nothing outside itself. `svgs` are the pictures' files, in their order.

@@ -12,10 +12,10 @@ namespace {
 
 using Layers = std::vector<Moments> HeuristicSummary::*;
 
-constexpr size_t kDensityStep = 4;  // of the 1000 places of a density every fourth is drawn
+constexpr size_t kDensityStep = 4;  // every fourth of the 1000 places of a density is drawn
 constexpr const char* kBand = "Bands: ± one standard error over the n prompts.";
 
-// The name is cut so that the number of prompts stays.
+// The name is cut so that the number of prompts still fits.
 std::string panel_title(const GroupSummary& group, const Figure& figure) {
   const std::string count = fmt::format(" (n = {})", group.prompts);
   const size_t room = title_characters(figure.panel_width);
@@ -40,7 +40,7 @@ bool has_values(const GroupSummary& group, Layers layers, bool horizontal) {
                      });
 }
 
-// `horizontal`: also the heuristics with one ranking for all layers.
+// `horizontal`: include the heuristics with one ranking for all layers.
 Panel layer_panel(const Summary& summary, const GroupSummary& group, const Figure& figure, Layers layers,
                   const std::string& y_label, bool horizontal) {
   Panel panel{panel_title(group, figure), "layer", y_label, {}, {}};
@@ -60,7 +60,7 @@ Panel layer_panel(const Summary& summary, const GroupSummary& group, const Figur
   return panel;
 }
 
-// One range for all panels, in tenths, with 0 inside it where `zero` asks for that.
+// One range for all panels, in tenths; it includes 0 if `zero` is set.
 void share_range(Figure& figure, bool zero) {
   double low = zero ? 0 : INFINITY, high = zero ? 0 : -INFINITY;
   for (const Panel& panel : figure.panels) {
@@ -74,7 +74,7 @@ void share_range(Figure& figure, bool zero) {
   }
   if (!(low <= high)) return;
   low = std::max(-1.0, std::floor(low * 10 + 1e-9) / 10);
-  // A curve at 1 is not cut in half.
+  // Leaves room, so that a curve at 1 is not cut in half.
   high = high > .99 ? 1.02 : std::ceil(high * 10 - 1e-9) / 10;
   for (Panel& panel : figure.panels) panel.y_range = {low, high};
 }
@@ -89,7 +89,7 @@ Figure grid(size_t panels, int most_columns, int width, int height) {
     const int empty = (columns - count % columns) % columns;
     if (empty < fewest) fewest = empty, figure.columns = columns;
   }
-  // One or two alone have more room, and the legend two columns.
+  // One or two panels alone get more room, and the legend two columns.
   figure.panel_width = panels == 1 ? 720 : panels == 2 ? width * 7 / 5 : width;
   figure.panel_height = panels == 1 ? 400 : panels == 2 ? height * 7 / 5 : height;
   return figure;
@@ -149,7 +149,7 @@ bool has_density(const GroupSummary& group) {
 
 Figure density_figure(const Summary& summary) {
   std::vector<const GroupSummary*> groups = {&summary.overall};
-  // A single group would show the same twice.
+  // A single group would show the same as all prompts.
   for (const GroupSummary& group : summary.groups) {
     if (summary.groups.size() > 1 && has_density(group) && groups.size() < kMostPanels)
       groups.push_back(&group);

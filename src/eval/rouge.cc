@@ -1,5 +1,5 @@
-// ROUGE-L as the Python package `rouge` (pltrdy) 1.0.1 computes it, which is not the textbook's: common words
-// are collected in one set over all pairs of sentences, and lengths are counts of distinct words.
+// ROUGE-L as the Python package `rouge` (pltrdy) 1.0.1 computes it, which differs from the textbook: common
+// words are collected in one set over all pairs of sentences, and lengths are counts of distinct words.
 #include <algorithm>
 #include <unordered_map>
 
@@ -12,7 +12,7 @@ namespace {
 
 using Sentence = std::vector<int32_t>;  // numbers of words
 
-// Numbers words by first appearance; equal words, equal numbers.
+// Numbers words by first appearance; equal words get equal numbers.
 class Vocabulary {
  public:
   int32_t number_of(std::string_view word) {
@@ -24,7 +24,8 @@ class Vocabulary {
   std::unordered_map<std::string_view, int32_t> numbers_;
 };
 
-// Pieces between full stops. One of white space alone is a sentence of one empty word, an empty one is none.
+// Splits at full stops. A piece of white space alone is a sentence of one empty word; an empty piece is
+// dropped.
 std::vector<Sentence> sentences_of(std::string_view text, Vocabulary& vocabulary) {
   std::vector<Sentence> sentences;
   for (size_t begin = 0; begin <= text.size();) {
@@ -50,8 +51,8 @@ double count_distinct(const std::vector<Sentence>& sentences) {
 }
 
 // Marks the words of one longest common subsequence, the one that the original's backtrack takes; returns the
-// calls that its recursion makes. A bit a cell suffices to walk back: whether the cell above (one reference
-// word less) is strictly longer than the cell to the left.
+// number of calls that its recursion makes. One bit per cell suffices to walk back: whether the cell above
+// (one reference word less) is strictly longer than the cell to the left.
 int64_t mark_common_words(const Sentence& reference, const Sentence& candidate, std::vector<bool>& marked) {
   const size_t width = candidate.size();
   std::vector<bool> above_is_longer(reference.size() * width);

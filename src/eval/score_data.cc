@@ -11,7 +11,8 @@ namespace {
 
 namespace json = boost::json;
 
-// Four digits: far below what the intervals leave open. Null for what is no number, which JSON lacks.
+// Four digits, which is far more precise than the intervals. Null for a value that is not a number, which
+// JSON lacks.
 json::value rounded(double value) {
   if (!std::isfinite(value)) return nullptr;
   return std::round(value * 1e4) / 1e4;
@@ -77,7 +78,7 @@ std::set<std::string> metric_names(const ScoreSummary& summary) {
   return names;
 }
 
-// CSV has no place for the configuration but a comment; readers skip lines that begin with '#'.
+// CSV has no place for the configuration except a comment; readers skip lines that begin with '#'.
 std::string csv_head(const json::object& configuration) {
   return "# " + json::serialize(configuration) + "\n";
 }

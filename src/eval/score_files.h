@@ -1,5 +1,5 @@
-// An evaluation on paper. The files of the summary hold nothing that differs between two runs of one
-// configuration; times have files of their own.
+// The files of an evaluation. The summary's files hold nothing that differs between two runs of one
+// configuration; times have separate files.
 #pragma once
 
 #include <boost/json.hpp>

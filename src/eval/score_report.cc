@@ -40,7 +40,7 @@ std::string summary_markdown(const ScoreSummary& summary, const json::object& co
   return text + configuration_text(configuration);
 }
 
-// One line a method, a point a rate, as Figure 4 of the paper.
+// One line per method and one point per rate, as in Figure 4 of the paper.
 Panel trade_panel(const ScoreSummary& summary, const ScoreRow& row, bool relative) {
   Panel panel{row.name,
               relative ? "time to first token, relative to full" : "time to first token, ms",
@@ -58,7 +58,8 @@ Panel trade_panel(const ScoreSummary& summary, const ScoreRow& row, bool relativ
       const double x = relative ? row.cells[i].ttft_ratio : row.cells[i].ttft_ms;
       if (summary.configurations[i].line == line && std::isfinite(x)) order.emplace_back(x, i);
     }
-    // By rate as they were given, not by time: a line that turns back shows where more tokens cost less.
+    // Points are in the given order of rates, not of times: a line that turns back shows where more tokens
+    // cost less.
     Series series;
     series.label = line;
     for (const auto& [x, i] : order) {
@@ -78,7 +79,7 @@ std::vector<Picture> draw_trade(const ScoreSummary& summary, const std::filesyst
   size_t groups = 0;
   for (const ScoreRow& row : summary.rows) groups += row.level == Level::kGroup ? 1 : 0;
   for (const ScoreRow& row : summary.rows) {
-    // A single group shows what overall does.
+    // A single group would show the same as overall.
     if (row.level == Level::kOverall || (row.level == Level::kGroup && (groups > 1 || rows.empty())))
       rows.push_back(&row);
   }

@@ -22,8 +22,8 @@ std::string with_interval(const Estimate& estimate, int digits = 1, bool sign = 
   return fmt::format("{} [{}, {}]", shown(estimate.mean), shown(estimate.low), shown(estimate.high));
 }
 
-// A row a configuration, a column for each row of the summary that `wanted` takes; columns without values are
-// left out.
+// One row per configuration, and one column per row of the summary that `wanted` accepts; columns without
+// values are left out.
 template <typename Wanted, typename Show>
 TextTable by_configuration(const ScoreSummary& summary, const std::string& title, Wanted wanted, Show show) {
   TextTable table{title, {"configuration"}, {}};

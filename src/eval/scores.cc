@@ -18,7 +18,7 @@ constexpr const char* kReference = "full";
 
 using Tasks = std::vector<std::string>;
 
-// Outcomes by task and configuration, examples in their order.
+// Outcomes by task and configuration, with examples in their order.
 class Table {
  public:
   explicit Table(const std::vector<Outcome>& outcomes) {
@@ -35,7 +35,7 @@ class Table {
     return found == cells_.end() ? kNothing : found->second;
   }
 
-  // A value of each answered example, a stratum a task.
+  // One value per answered example, one stratum per task.
   template <typename Value>
   std::vector<std::vector<double>> strata(const Tasks& tasks, const std::string& configuration,
                                           Value value) const {
@@ -49,7 +49,7 @@ class Table {
     return strata;
   }
 
-  // A value of each pair of answers to one example.
+  // One value per pair of answers to the same example.
   template <typename Value>
   std::vector<std::vector<double>> pairs(const Tasks& tasks, const std::string& configuration,
                                          const std::string& baseline, Value value) const {
@@ -87,7 +87,7 @@ double mean(const std::vector<double>& values) {
              : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-// The exponential of a mean and of its interval's ends, which no monotonic function reorders.
+// The exponential of a mean and of its interval's ends, which a monotonic function does not reorder.
 Estimate exponential(const Estimate& estimate) {
   return {std::exp(estimate.mean), std::exp(estimate.low), std::exp(estimate.high), estimate.n};
 }
@@ -268,7 +268,7 @@ ScoreSummary summarize_scores(const std::vector<Configuration>& configurations,
 }
 
 const ScoreRow* find_row(const ScoreSummary& summary, const std::string& name) {
-  // Overall, groups, tasks: a task that has its group's name is the same when it is the only one.
+  // Overall, groups, tasks: a task with the same name as its group is left out if it is the only one.
   const auto found = std::find_if(summary.rows.rbegin(), summary.rows.rend(),
                                   [&](const ScoreRow& row) { return row.name == name; });
   return found == summary.rows.rend() ? nullptr : &*found;

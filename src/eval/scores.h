@@ -11,22 +11,22 @@ namespace claa::eval {
 
 struct Difference {
   std::string baseline;       // as it was asked for
-  std::string configuration;  // which it is here; empty: none to compare with
-  Estimate estimate;          // of score - baseline's score over the examples that both answered, x100
+  std::string configuration;  // the configuration that it stands for here; empty: none to compare with
+  Estimate estimate;          // score - baseline's score over the examples that both answered, x100
 };
 
 // One configuration in one row.
 struct Cell {
   Estimate score;  // x100
   int64_t skipped = 0, errors = 0;
-  double tokens = 0;  // mean of the prompts
+  double tokens = 0;  // mean number of prompt tokens
   double kept = 0;    // mean share of them computed in the last layers
   std::vector<std::pair<std::string, Estimate>>
       metrics;                          // "kl", "top1", "top5", "perplexity": see agreement.h
   std::vector<Difference> differences;  // in the order of the baselines
   double ttft_ms = 0;                   // median; NaN without values
   double ttft_ratio = 0;                // median of the ratios to `full`, example by example; NaN without
-  int64_t ttft_ratios = 0;              // how many
+  int64_t ttft_ratios = 0;              // number of ratios
 };
 
 enum class Level { kTask, kGroup, kOverall };
@@ -50,7 +50,7 @@ struct ScoreSummary {
   std::vector<std::string> baselines;
   std::vector<ScoreRow> rows;  // overall, groups, tasks
   std::vector<NeedleMap> needles;
-  std::vector<Outcome> problems;  // skipped and errors
+  std::vector<Outcome> problems;  // outcomes that were skipped or failed
   int64_t results = 0, expected = 0;
 };
 

@@ -51,7 +51,7 @@ std::vector<double> average_ranks(std::span<const float> values) {
   for (size_t begin = 0; begin < n;) {
     size_t end = begin + 1;
     while (end < n && values[order[end]] == values[order[begin]]) ++end;
-    // Ranks begin + 1 ... end, of which this is the mean.
+    // The mean of the ranks begin + 1 ... end.
     const double rank = (static_cast<double>(begin) + 1.0 + static_cast<double>(end)) / 2.0;
     for (size_t i = begin; i < end; ++i) ranks[order[i]] = rank;
     begin = end;
@@ -72,8 +72,8 @@ double pearson(std::span<const double> a, std::span<const double> b) {
     square_b += y * y;
     product += x * y;
   }
-  // Two roots: the product of the squares could overflow. Rounding may lead just beyond 1, and NaN must stay
-  // NaN.
+  // Two roots, because the product of the squares could overflow. Rounding may lead just beyond 1, and NaN
+  // must stay NaN.
   const double correlation = product / (std::sqrt(square_a) * std::sqrt(square_b));
   return std::isnan(correlation) ? kNaN : std::clamp(correlation, -1.0, 1.0);
 }

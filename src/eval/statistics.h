@@ -1,5 +1,5 @@
-// The numbers that rankings are compared by (spec.md 9.2). A score that is NaN has no rank: what depends
-// on it is NaN.
+// The numbers by which rankings are compared (spec.md 9.2). A score that is NaN has no rank, and every value
+// that depends on it is NaN.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace claa::eval {
 std::vector<double> average_ranks(std::span<const float> values);
 
 // Correlation of two lists of one length. NaN for fewer than two values, a constant list or a NaN in either.
-// Of ranks it is Spearman's: take this form when one ranking is compared with many.
+// On ranks it is Spearman's; use this form when one ranking is compared with many.
 double pearson(std::span<const double> a, std::span<const double> b);
 
 // Spearman's rank correlation with ties, as scipy.stats.spearmanr.
@@ -49,7 +49,7 @@ inline constexpr double kDensityBandwidth = 0.03;
 inline constexpr int64_t kDensityPoints = 1000;
 
 // Mean of normal densities of standard deviation `bandwidth` around `positions`, at `points` evenly spaced
-// places of [0, 1], ends included. Without correction at the ends, where mass falls outside. All NaN when
+// places of [0, 1], ends included. There is no correction at the ends, where mass falls outside. All NaN when
 // there is no position.
 std::vector<double> kernel_density(std::span<const double> positions, double bandwidth = kDensityBandwidth,
                                    int64_t points = kDensityPoints);
@@ -57,9 +57,9 @@ std::vector<double> kernel_density(std::span<const double> positions, double ban
 // MADE: mean of |a - b| over the grid.
 double mean_absolute_difference(std::span<const double> a, std::span<const double> b);
 
-// Where the adaptive exit stops. stability[i] is the correlation of layer i with layer i - 1, NaN at layer 0.
-// The last layer of the first window of three such correlations with mean >= .99; else the last layer; -1
-// without layers.
+// The layer at which the adaptive exit stops. stability[i] is the correlation of layer i with layer i - 1,
+// NaN at layer 0. It is the last layer of the first window of three such correlations with mean >= .99; else
+// the last layer; -1 without layers.
 int adaptive_exit_layer(std::span<const double> stability);
 
 }  // namespace claa::eval

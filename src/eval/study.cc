@@ -41,7 +41,7 @@ json::object without_shard(json::object configuration) {
   return configuration;
 }
 
-// Which field of two studies is not the same.
+// Names the field in which two studies differ.
 std::string different_field(const json::object& a, const json::object& b) {
   for (const auto& [name, value] : a) {
     const json::value* other = b.if_contains(name);
@@ -57,13 +57,13 @@ Key key_of(const json::object& result) {
   return {outcome.index, outcome.configuration};
 }
 
-// What two evaluations of the same examples need not share.
+// Fields in which two evaluations of the same examples may differ.
 json::object without_configurations(json::object study) {
   study.erase("configurations");
   return study;
 }
 
-// Studies of one configuration: every shard once, and whole.
+// Checks that the studies have one configuration, and that every shard is given once and complete.
 void check_shards(const std::vector<const Study*>& studies, const std::vector<std::string>& folders) {
   std::map<int64_t, std::string> parts;
   for (size_t i = 0; i < studies.size(); ++i) {
@@ -135,7 +135,7 @@ json::object study_json(const StudySetup& setup, const ModelSummary& model,
                            {"example_count", examples.size()},
                            {"examples_fingerprint", plan_fingerprint(examples)},
                            {"configurations", to_json(configurations)}};
-  // As it is read again, so that the kinds of numbers compare equal.
+  // Parsed from its text, so that the kinds of numbers compare equal.
   return json::parse(json::serialize(study)).as_object();
 }
 
@@ -168,7 +168,7 @@ Study merge_studies(const std::vector<std::string>& folders) {
   for (const std::string& folder : folders) studies.push_back(read_study(folder));
 
   Study merged = studies[0];
-  std::vector<json::object> kinds;  // one a set of shards
+  std::vector<json::object> kinds;  // one per set of shards
   for (size_t i = 0; i < studies.size(); ++i) {
     json::object kind = without_shard(studies[i].configuration);
     if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) continue;

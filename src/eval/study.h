@@ -1,4 +1,4 @@
-// An evaluation as a study on disk: what its configuration is, and how shards become one.
+// An evaluation as a study on disk: its configuration, and how shards are joined.
 #pragma once
 
 #include <boost/json.hpp>
@@ -32,18 +32,18 @@ struct Study {
   std::vector<Configuration> configurations;
   std::vector<boost::json::object> results;
   Shard shard;
-  int64_t expected = 0;  // results when it is complete
+  int64_t expected = 0;  // number of results of a complete study
 };
 // Reads FOLDER/results.jsonl. Throws Error: kNotFound, kIo, kCorruptFile.
 Study read_study(const std::string& folder);
 
-// All shards of one evaluation as the study that one run would have written; with shards of others that asked
-// the same examples of the same model, their configurations join it. Throws Error{kInvalidArgument} for
+// Joins all shards of one evaluation into the study that one run would have written; shards of evaluations
+// that asked the same examples of the same model add their configurations. Throws Error{kInvalidArgument} for
 // examples that differ, for two configurations of one label, and for a shard that is given twice, is missing
 // or is not complete.
 Study merge_studies(const std::vector<std::string>& folders);
 
-// Its results.jsonl.
+// Writes its results.jsonl.
 std::string study_text(const Study& study);
 
 }  // namespace claa::eval

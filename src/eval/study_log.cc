@@ -14,7 +14,7 @@ namespace {
 
 namespace json = boost::json;
 
-// Where the configurations differ, in words; empty when they agree.
+// Describes the first difference between two configurations; empty when they agree.
 std::string difference(const json::object& before, const json::object& now) {
   for (const auto& [name, value] : now) {
     const json::value* old = before.if_contains(name);
@@ -80,7 +80,8 @@ void StudyLog::add(const json::object& result) {
   const std::string line = json::serialize(result);
   file_ << line << std::endl;
   if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path_, std::strerror(errno));
-  // As it would be read again: what is computed from results may not depend on whether the run was stopped.
+  // Kept as it would be read again: what is computed from results must not depend on whether the run was
+  // stopped.
   results_.push_back(json::parse(line).as_object());
 }
 

@@ -1,5 +1,5 @@
-// Results of a study as JSONL: the configuration first, then one object a prompt. A run that was stopped goes
-// on where it was; a changed configuration is refused rather than mixed.
+// Results of a study as JSONL: the configuration first, then one object per prompt. A run that was stopped
+// continues where it was; a changed configuration is refused rather than mixed in.
 #pragma once
 
 #include <boost/json.hpp>
@@ -14,7 +14,7 @@ namespace claa::eval {
 struct LogContent {
   boost::json::object configuration;
   std::vector<boost::json::object> results;
-  size_t bytes = 0;  // of whole lines; what follows was cut off while it was written
+  size_t bytes = 0;  // bytes of whole lines; the rest was cut off while it was written
 };
 // Throws Error: {kNotFound} and {kIo} as for any file, {kCorruptFile} for a line that is no JSON object.
 LogContent read_log(const std::string& path);
@@ -22,8 +22,8 @@ LogContent read_log(const std::string& path);
 class StudyLog {
  public:
   // Opens or creates the file. A last line that was cut off is dropped. Throws Error{kInvalidArgument} naming
-  // the first configuration value that differs or because another log has the file open, in whatever process,
-  // {kCorruptFile} for a line that is no JSON object, {kIo}.
+  // the first configuration value that differs, or because another log in any process has the file open;
+  // {kCorruptFile} for a line that is no JSON object; {kIo}.
   StudyLog(const std::string& path, const boost::json::object& configuration);
   const std::vector<boost::json::object>& results() const { return results_; }
   // Appends one line and flushes it.

@@ -40,7 +40,7 @@ double value_of(const ScoreSummary& summary, const Threshold& threshold) {
   for (size_t i = 0; i < row->cells.size(); ++i) {
     if (summary.configurations[i].label != threshold.configuration) continue;
     const Cell& cell = row->cells[i];
-    // An example without an answer is no better than a wrong one: a gate that skips it would pass by failing.
+    // An example without an answer counts as a wrong one: a gate that skipped it would pass by failing.
     if (cell.errors > 0 || cell.skipped > 0) return kNaN;
     if (threshold.metric == "score") return cell.score.mean;
     if (threshold.metric == "difference")

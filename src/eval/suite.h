@@ -1,4 +1,4 @@
-// A suite: an evaluation in a file, and what its scores must reach. For quality gates.
+// A suite: an evaluation in a file, with the thresholds that its scores must reach. For quality gates.
 #pragma once
 
 #include <optional>
@@ -10,9 +10,9 @@
 namespace claa::eval {
 
 struct Threshold {
-  std::string configuration;  // label, as "claa 0.2"
+  std::string configuration;  // label, such as "claa 0.2"
   std::string row;            // a task, a group or "overall"
-  // "score" (x100); "kl", "top1", "top5", "perplexity"; "difference" from full (x100).
+  // One of "score" (x100), "kl", "top1", "top5", "perplexity" and "difference" from full (x100).
   std::string metric = "score";
   std::optional<double> at_least, at_most;
 };
@@ -24,8 +24,8 @@ struct Suite {
   std::optional<int64_t> examples;
   std::vector<uint64_t> seeds;
   std::vector<std::string> set;       // name=value
-  std::string data, haystack, sweep;  // beside the suite's file
-  std::string profile;                // "auto", "none", or a file beside the suite's
+  std::string data, haystack, sweep;  // paths relative to the suite's file
+  std::string profile;                // "auto", "none", or a path relative to the suite's file
   std::vector<Threshold> thresholds;
 };
 
@@ -39,7 +39,7 @@ struct Verdict {
   double value = 0;  // NaN: not measured, which never passes
   bool passed = false;
 };
-// Refuses (Error{kInvalidArgument}) a metric that there is not.
+// Refuses an unknown metric (Error{kInvalidArgument}).
 std::vector<Verdict> check_thresholds(const ScoreSummary& summary, const std::vector<Threshold>& thresholds);
 TextTable verdict_table(const std::vector<Verdict>& verdicts);
 

@@ -12,10 +12,10 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Prompts and densities: a density costs a thousand exponentials a position, so each is computed once.
+// Prompts and densities. A density costs a thousand exponentials per position, so each is computed once.
 struct Densities {
   std::vector<double> oracle;               // empty without positions
-  std::vector<std::vector<double>> curves;  // a heuristic each
+  std::vector<std::vector<double>> curves;  // one per heuristic
 };
 
 struct Measured {
@@ -98,7 +98,7 @@ Densities densities_of(const PromptDiagnosis& prompt) {
   return result;
 }
 
-// Sum of densities on the way to their mean.
+// The sum of densities from which their mean is taken.
 struct DensityMean {
   std::vector<double> sum = std::vector<double>(kDensityPoints, 0);
   int64_t n = 0;
@@ -178,7 +178,7 @@ class Gathered {
   bool horizontal_ = false, any_ = false;
   Layers spearman_, jaccard_, stability_;
   std::vector<double> exit_layer_, at_exit_, at_fixed_, gain_, made_;
-  DensityMean density_, oracle_;  // of the same prompts
+  DensityMean density_, oracle_;  // densities of the same prompts
 };
 
 GroupSummary summarize_group(const std::string& name, const std::vector<Measured>& members,
@@ -247,7 +247,7 @@ Summary summarize(const std::vector<PromptDiagnosis>& prompts) {
   summary.layers = layers_of(prompts);
   check_prompts(prompts, summary.layers);
   std::vector<Densities> densities;
-  densities.reserve(prompts.size());  // pointers into it are kept
+  densities.reserve(prompts.size());  // because pointers into it are kept
   std::vector<Measured> all;
   for (const PromptDiagnosis& prompt : prompts) {
     for (const HeuristicCurve& curve : prompt.heuristics) add_new(summary.heuristics, curve.name);

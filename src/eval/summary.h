@@ -1,4 +1,4 @@
-// Means over prompts of what diagnosis.h holds for one. Every prompt weighs the same, whatever its task.
+// Means over prompts of the measurements in diagnosis.h. Every prompt weighs the same, whatever its task.
 #pragma once
 
 #include <string>
@@ -12,20 +12,20 @@ namespace claa::eval {
 struct HeuristicSummary {
   std::string name;
   bool horizontal = false;                            // one ranking for all layers
-  std::vector<Moments> spearman, jaccard, stability;  // a layer each
-  // Of the prompts with an exit layer: where the adaptive exit stops, the Spearman with the oracle there and
-  // at the fixed layer, and the first less the second, prompt by prompt. n is 0 without one.
+  std::vector<Moments> spearman, jaccard, stability;  // one per layer
+  // Over the prompts with an exit layer: where the adaptive exit stops, the Spearman with the oracle there
+  // and at the fixed layer, and the first less the second, prompt by prompt. n is 0 without one.
   Moments exit_layer, spearman_at_exit, spearman_at_fixed, exit_gain;
   std::vector<double> density;  // mean of the prompts' densities of chosen positions; empty without positions
-  Moments made;                 // of each prompt's density from the oracle's of that prompt
-  double made_of_mean = 0;      // of the two mean densities; NaN without
+  Moments made;                 // MADE between each prompt's density and the oracle's density of that prompt
+  double made_of_mean = 0;      // MADE of the two mean densities; NaN without
 };
 
 struct GroupSummary {
   std::string name;
   int64_t prompts = 0;
   std::vector<HeuristicSummary>
-      heuristics;                      // in the order of Summary::heuristics, those that have prompts here
+      heuristics;  // in the order of Summary::heuristics; only those that have prompts here
   std::vector<double> oracle_density;  // empty without positions
 };
 
@@ -39,11 +39,11 @@ struct Summary {
       head_recall;  // [layers][heads], mean over the prompts that have it; may be empty
 };
 
-// Throws Error{kInvalidArgument}: no prompt, ids or heuristics twice, layers or heads that differ between
+// Throws Error{kInvalidArgument}: no prompt, repeated ids or heuristics, layers or heads that differ between
 // prompts.
 Summary summarize(const std::vector<PromptDiagnosis>& prompts);
 
-// Mean over the layers with a value, of one prompt's curve or of a summary's means; NaN without.
+// Mean over the layers with a value, for one prompt's curve or for a summary's means; NaN without.
 double mean_over_layers(const std::vector<double>& values);
 std::vector<double> means(const std::vector<Moments>& moments);
 

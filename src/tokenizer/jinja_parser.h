@@ -21,7 +21,8 @@ class ExprParser {
   ExprParser(std::vector<Token> tokens, Context& context) : tokens_(std::move(tokens)), context_(context) {}
 
  protected:
-  // True if a bare list of values ends at the current token.
+  // The form of a tuple's items: kNoConditional leaves out `x if y else z`, whose `if` would belong to a
+  // loop.
   enum class TupleItems { kFull, kNoConditional };
 
   ExprPtr parse_expression();

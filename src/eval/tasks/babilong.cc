@@ -95,7 +95,7 @@ constexpr BabiTask kTasks[] = {
      kNamesAndThings},
 };
 
-// "4k" is 4000 tokens; 0 for what is no length.
+// "4k" is 4000 tokens; 0 for a name that is no length.
 int64_t as_length(std::string name) {
   int64_t unit = 1;
   if (name.ends_with("k")) unit = 1000;

@@ -18,7 +18,7 @@ int64_t tokens_of(const Draft& draft, const TaskOptions& options) {
 int64_t largest_fitting(int64_t least, int64_t most, const std::function<bool(int64_t)>& fits) {
   if (most < least || !fits(least)) return least - 1;
   int64_t good = least, step = 1;
-  // Doubling before halving: a try costs as much as its text is long, and `most` may be far away.
+  // Doubles before halving: a try costs as much as its text is long, and `most` may be far away.
   while (good < most && fits(std::min(most, good + step))) {
     good = std::min(most, good + step);
     step *= 2;
@@ -55,14 +55,14 @@ std::vector<Example> generate(const Generator& generator, const TaskOptions& opt
     return generator.make(random, size, index);
   };
   const auto fits = [&](int64_t size) { return tokens_of(draft(size, 0), options) <= budget; };
-  // A unit is a token or more, but for those that a generator rounds away.
+  // A unit has at least one token, except those that a generator rounds away.
   const int64_t most = std::min(generator.most, generator.least + 4 * length);
   const int64_t planned = largest_fitting(generator.least, most, fits);
 
   std::vector<Example> examples;
   const int64_t wanted = options.examples == 0 ? kAllGenerated : options.examples;
   for (int64_t index = 0; index < std::min(wanted, generator.questions); ++index) {
-    // Another example of the same size is a little longer or shorter.
+    // Another example of the same size may be a little longer or shorter.
     int64_t size = std::max(planned, generator.least);
     Draft made = draft(size, index);
     while (tokens_of(made, options) > budget && size > generator.least) {

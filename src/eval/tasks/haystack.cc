@@ -17,7 +17,7 @@ bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// Whether the word that `text` ends with is cut short by the dot after it.
+// True if the word that `text` ends with is an abbreviation, cut short by the dot after it.
 bool is_abbreviation(std::string_view text) {
   size_t begin = text.size();
   while (begin > 0 && is_letter(text[begin - 1])) --begin;

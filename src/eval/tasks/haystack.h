@@ -8,10 +8,10 @@
 
 namespace claa::eval {
 
-// assets/haystack.txt, compiled in.
+// The text of assets/haystack.txt, compiled in.
 std::string_view bundled_haystack();
 
-// A text as a row of words with single blanks between them, from the start over again when it ends.
+// A text as a sequence of words with single blanks between them, which starts over when it ends.
 class Haystack {
  public:
   // The file, or the bundled text when `path` is empty. Throws as read_file does, and
@@ -24,8 +24,9 @@ class Haystack {
   std::vector<std::string_view> words_;
 };
 
-// Cuts a text with single blanks at the ends of its sentences: . ! or ? with what closes after it, a blank,
-// and no small letter. An abbreviation or an initial ends none. The parts joined by blanks are the text.
+// Cuts a text with single blanks at the ends of its sentences: . ! or ? with closing characters after it,
+// then a blank, then no small letter. An abbreviation or an initial does not end a sentence. The parts joined
+// by blanks are the text.
 std::vector<std::string_view> sentences(std::string_view text);
 
 }  // namespace claa::eval

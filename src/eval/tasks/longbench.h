@@ -10,8 +10,8 @@ struct LongBenchTask {
   const char* name;
   const char* summary;
   int64_t max_tokens;  // LongBench's dataset2maxlen.json
-  bool in_e;           // LongBench-E has it too
-  bool chat;           // off for the tasks that give examples to continue
+  bool in_e;           // true if LongBench-E has it too
+  bool chat;           // false for the tasks that give examples to continue
   const char* prompt;  // LongBench's dataset2prompt.json, with {context} and {input}
 };
 

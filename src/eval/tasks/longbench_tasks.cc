@@ -16,8 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kNeeds = "LongBench's TASK.jsonl files in a folder (LongBench-E: TASK_e.jsonl)";
 
-// The template with its two names filled in at once, so that a context which has "{input}" in it stays as it
-// is.
+// Fills in both names of the template at once, so that a context which contains "{input}" stays as it is.
 std::string filled(std::string_view prompt, const std::string& context, const std::string& input) {
   std::string text;
   while (true) {
@@ -51,13 +50,13 @@ Example example_of(const LongBenchTask& task, bool e, const Record& record, int6
   if (record.find("length") != nullptr) {
     const int64_t words = record.integer("length");
     example.facets["words"] = static_cast<double>(words);
-    // The published tables of LongBench-E: 0 to 4k, 4k to 8k, and more.
+    // The buckets of the published tables of LongBench-E: 0 to 4k, 4k to 8k, and more.
     if (e) example.facets["bucket"] = words < 4000 ? 0 : words < 8000 ? 4000 : 8000;
   }
   return example;
 }
 
-// Whether a file says that it is this task's, by its name.
+// True if a file's name says that it belongs to this task.
 std::string own_file(const std::string& data, const std::string& name) {
   for (const fs::path& folder : {fs::path(data), fs::path(data) / "data"}) {
     std::error_code error;
@@ -81,7 +80,8 @@ std::vector<Example> make_all(const LongBenchTask& task, bool e, const TaskOptio
   }
   const std::vector<std::string> files = data_files(options.data, ".jsonl", name, kNeeds);
   for (const std::string& file : files) {
-    // A published file of another task names its set too, without the _e; its name tells the two apart.
+    // A published file of another task names its set too, without the _e; its file name distinguishes the
+    // two.
     if (fs::path(file).stem().string().ends_with("_e") != e) continue;
     const bool named = files.size() == 1 && fs::path(file).stem() == name;
     for_each_record(file, [&](const Record& record) {

@@ -16,11 +16,12 @@ constexpr const char* kNeedle =
 constexpr const char* kExpected = "eat a sandwich and sit in Dolores Park on a sunny day.";
 constexpr const char* kQuestion = "The best thing to do in San Francisco is: ";
 constexpr std::array<int, 10> kDepths = {0, 11, 22, 33, 44, 56, 67, 78, 89, 100};
-// Of the length; kept free for the wrapper, the question and the answer.
+// Tokens of the length that are kept free for the wrapper, the question and the answer.
 constexpr int64_t kBuffer = 200;
 constexpr int64_t kMaxTokens = 50;
 
-// At `percent` of the text, moved back to the end of a sentence; the text's start where there is none before.
+// Inserts the needle at `percent` of the text, moved back to the end of a sentence, or to the start of the
+// text if none comes before.
 std::string with_needle(const std::string& text, int percent) {
   if (percent == 100) return text + kNeedle;
   size_t at = text.size() * static_cast<size_t>(percent) / 100;

@@ -1,5 +1,5 @@
-// The chance of an example. The same numbers on every machine: the generator is fixed by the C++ standard,
-// and the draws are made here because the standard's distributions are not.
+// Random numbers of an example. They are the same on every machine: the C++ standard fixes the generator, and
+// the draws are made here because the standard's distributions are not fixed.
 #pragma once
 
 #include <fmt/format.h>
@@ -30,7 +30,7 @@ class Random {
     bits_.seed(state);
   }
 
-  // 0 to n - 1, evenly; n > 0. The rejected tail is what makes it even.
+  // 0 to n - 1, evenly; n > 0. Rejecting the tail makes it even.
   int64_t below(int64_t n) {
     require(n > 0, "a draw from nothing");
     const uint64_t bound = static_cast<uint64_t>(n), limit = UINT64_MAX - UINT64_MAX % bound;

@@ -104,7 +104,7 @@ std::vector<std::string> data_files(const std::string& path, const std::string& 
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::is_directory(status)) {
-    // A missing file is refused where it is read, in the system's words.
+    // A missing file is refused where it is read, with the system's message.
     if (fs::is_regular_file(status) && !path.ends_with(ending)) {
       fail(ErrorCode::kInvalidArgument,
            "task '{}' cannot read '{}': its name does not end with {}; it needs {}", task, path, ending,

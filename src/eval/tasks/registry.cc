@@ -26,7 +26,7 @@ std::vector<TaskInfo> find_tasks(const std::vector<std::string>& names) {
     for (const TaskInfo& task : all_tasks()) {
       if (task.name != name && task.group != name) continue;
       any = true;
-      // A task that is named twice, or with its group, is asked once.
+      // A task named twice, or both by name and by its group, is asked once.
       const bool there = std::any_of(found.begin(), found.end(),
                                      [&](const TaskInfo& other) { return other.name == task.name; });
       if (!there) found.push_back(task);

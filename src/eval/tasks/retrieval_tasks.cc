@@ -80,8 +80,8 @@ Example topics_example(const Record& record) {
 
 struct RetrievalTask {
   const char *name, *group, *summary, *needs;
-  const char* ending;  // of the names of its files
-  const char* answer;  // the field that holds it
+  const char* ending;  // ending of its file names
+  const char* answer;  // the field that holds the answer
   const char* metric;
   Example (*read)(const Record&);
 };

@@ -1,6 +1,6 @@
-// RULER's examples as its own generator writes them: TASK.jsonl in a folder, or a folder of such folders with
-// one for every length. Prompt to run is `input` and then `answer_prefix`, which older versions of the
-// generator leave inside `input`.
+// RULER's examples as its own generator writes them: TASK.jsonl in a folder, or in a folder for every length.
+// The prompt is `input` followed by `answer_prefix`, which older versions of the generator leave inside
+// `input`.
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -37,7 +37,7 @@ constexpr FileTask kTasks[] = {
     {"qa_2", 32},
 };
 
-// 0 for a name that is no number.
+// Returns 0 for a name that is no number.
 int64_t as_length(const std::string& name) {
   int64_t length = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), length);
@@ -65,7 +65,7 @@ void read_file_task(const FileTask& task, const std::string& path, int64_t lengt
   });
 }
 
-// Whether the folder has files of tasks.
+// True if the folder has files of tasks.
 bool read_folder(const fs::path& folder, int64_t length, const TaskOptions& options,
                  std::vector<Example>& examples) {
   bool any = false;

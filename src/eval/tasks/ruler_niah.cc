@@ -1,7 +1,7 @@
 // The eight needle tasks of RULER (NVIDIA/RULER, scripts/data/synthetic/niah.py and synthetic.yaml):
 // sentences "One of the special magic numbers for KEY is: VALUE." among essays, one repeated line, or
 // sentences of their own kind. Wording, depths and the order of draws follow the original; docs/tasks.md
-// lists what does not.
+// lists the differences.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -41,7 +41,7 @@ constexpr NeedleTask kTasks[] = {
 constexpr const char* kNoiseLine =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 
-// Percent: 40 depths, evenly spaced, as whole numbers.
+// In percent: 40 depths, evenly spaced, as whole numbers.
 double depth_of(int64_t step) {
   return std::nearbyint(100.0 * static_cast<double>(step) / 39.0);
 }
@@ -63,8 +63,8 @@ struct Needle {
   std::string sentence;
 };
 
-// The text with its needles, and where in percent the needle of every key stands (its last one's, for a key
-// with several values).
+// The text with its needles, and the depth in percent of every key's needle (the last one's, for a key with
+// several values).
 struct Context {
   std::string text;
   std::vector<double> depths;
@@ -84,7 +84,7 @@ Context in_essays(Random& random, const std::vector<Needle>& needles, const Hays
   std::vector<std::string> parts;
   size_t last = 0;
   const auto copy_to = [&](size_t end) {
-    // An empty stretch stays an empty part, and so a second blank, as in the original.
+    // An empty stretch stays an empty part, and so does a second blank, as in the original.
     parts.push_back(fmt::format("{}", fmt::join(essay.begin() + static_cast<std::ptrdiff_t>(last),
                                                 essay.begin() + static_cast<std::ptrdiff_t>(end), " ")));
     last = end;
@@ -130,14 +130,14 @@ Context place(Random& random, const NeedleTask& task, const std::vector<std::str
       continue;
     }
     std::string key = draw(random, task.key);
-    // A second value of a key that is asked for would be as right as the first.
+    // A second value of a requested key would be as right as the first.
     while (std::find(keys.begin(), keys.end(), key) != keys.end()) key = draw(random, task.key);
     lines.push_back(needle_sentence(task, key, draw(random, task.value)));
   }
   return in_lines(random, needles, std::move(lines));
 }
 
-// "a", "a, and b", "a, b, and c": the original's, comma before every "and".
+// "a", "a, and b", "a, b, and c": the original puts a comma before every "and".
 std::string enumerate(const std::vector<std::string>& names) {
   if (names.size() == 1) return names[0];
   return join({names.begin(), names.end() - 1}, ", ") + ", and " + names.back();

@@ -1,5 +1,5 @@
-// RULER's question answering (NVIDIA/RULER, scripts/data/synthetic/qa.py): the paragraphs that a question of
-// SQuAD or HotpotQA belongs to, among paragraphs of other questions.
+// RULER's question answering (NVIDIA/RULER, scripts/data/synthetic/qa.py): the paragraphs of one question of
+// SQuAD or HotpotQA, among paragraphs of other questions.
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -20,12 +20,12 @@ namespace fs = std::filesystem;
 struct Question {
   std::string text;
   std::vector<std::string> answers;
-  std::vector<int64_t> documents;  // those it belongs to
-  std::vector<int64_t> related;    // of the same article; the next to come in
+  std::vector<int64_t> documents;  // the question's own documents
+  std::vector<int64_t> related;    // of the same article; they are added next
 };
 
 struct Corpus {
-  std::vector<std::string> documents;  // different, in order
+  std::vector<std::string> documents;  // distinct, in order
   std::vector<Question> questions;
 };
 
@@ -64,7 +64,7 @@ void add_squad_questions(const Record& paragraph, const DocumentIndex& index,
   const json::array& questions = array_of(paragraph, "qas");
   for (size_t q = 0; q < questions.size(); ++q) {
     const Record asked = record_of(questions[q], fmt::format("{}, qas[{}]", paragraph.where(), q));
-    // Version 1 of the data has no such field: everything can be answered.
+    // Version 1 of the data lacks this field: every question can be answered.
     const json::value* impossible = asked.find("is_impossible");
     if (impossible != nullptr && impossible->is_bool() && impossible->as_bool()) continue;
     Question question;
@@ -123,7 +123,7 @@ std::string hotpot_document(const Record& record, const json::value& title, cons
   return document;
 }
 
-// Pairs [title, sentences], as HotpotQA is published, or an object of two columns, as data hubs keep it.
+// Pairs [title, sentences], as HotpotQA is published, or an object of two columns, as data hubs store it.
 std::vector<std::string> hotpot_documents(const Record& record) {
   std::vector<std::string> documents;
   const json::value& context = record.at("context");
@@ -172,8 +172,8 @@ Corpus read_hotpot(const std::string& path) {
   return corpus;
 }
 
-// The question's own documents, then those of its article, then any; shuffled. With the original this differs
-// in that a question whose documents are more than `count` keeps them all.
+// The question's own documents, then those of its article, then any others, shuffled. Unlike the original, a
+// question with more than `count` own documents keeps all of them.
 std::vector<int64_t> choose(const Corpus& corpus, const Question& question, Random& random, int64_t count) {
   std::vector<int64_t> chosen = question.documents, related = question.related;
   random.shuffle(related);
@@ -215,7 +215,7 @@ struct QaTask {
   const char* name;
   const char* summary;
   const char* needs;
-  std::vector<const char*> names;  // what a data file's name has, in small letters
+  std::vector<const char*> names;  // parts of a data file's name, in small letters
   Corpus (*read)(const std::string&);
 };
 
@@ -237,7 +237,7 @@ std::string find_file(const QaTask& task, const std::string& data) {
   return found[0];
 }
 
-// The questions whose own documents fit, in the order of the file: the others cannot be asked at this length.
+// The questions whose own documents fit, in the order of the file; the others cannot be asked at this length.
 std::vector<const Question*> that_fit(const Corpus& corpus, const TaskOptions& options, int64_t budget,
                                       int64_t wanted) {
   std::vector<const Question*> fitting;

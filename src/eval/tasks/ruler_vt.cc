@@ -1,6 +1,6 @@
 // RULER's variable tracking (NVIDIA/RULER, scripts/data/synthetic/variable_tracking.py): one chain of five
-// variables, four of them assigned from the one before, hidden in order in a repeated line; all five are
-// asked for. A solved example of three-letter variables in about 500 tokens stands before.
+// variables, four of them assigned from the one before, hidden in order in a repeated line; the question asks
+// for all five. A solved example with three-letter variables in about 500 tokens comes first.
 #include <algorithm>
 #include <set>
 
@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kNoise =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 constexpr int64_t kHops = 4;
-constexpr int64_t kExampleTokens = 500;  // of the solved example, with its answer
+constexpr int64_t kExampleTokens = 500;  // for the solved example with its answer
 constexpr int64_t kMaxTokens = 30;
 
 std::vector<std::string> draw_variables(Random& random, int64_t letters) {
@@ -29,7 +29,7 @@ std::vector<std::string> draw_variables(Random& random, int64_t letters) {
 struct Chain {
   std::vector<std::string> variables;
   int64_t value = 0;
-  std::vector<int64_t> places;  // before which line, ascending
+  std::vector<int64_t> places;  // indices of the lines before which they stand, ascending
 };
 
 struct Question {
@@ -41,7 +41,7 @@ Question ask(const Chain& chain, int64_t lines) {
   size_t next = 0;
   for (int64_t line = 0; line < lines; ++line) {
     if (next < chain.places.size() && chain.places[next] == line) {
-      // The blank after a copied variable is the original's.
+      // The blank after a copied variable is in the original.
       context += next == 0
                      ? fmt::format("VAR {} = {}\n", chain.variables[0], chain.value)
                      : fmt::format("VAR {} = VAR {} \n", chain.variables[next], chain.variables[next - 1]);
@@ -74,7 +74,7 @@ std::string solved(const Chain& chain, int64_t lines) {
   return fmt::format("{}{} {}\n\n", question.prompt, question.answer_prefix, fmt::join(chain.variables, " "));
 }
 
-// As many lines as fit 500 tokens, for all examples of a run alike; as few as there can be if none do.
+// As many lines as fit 500 tokens, the same for all examples of a run; the smallest number if none fits.
 int64_t example_lines(const TaskOptions& options) {
   const auto fits = [&](int64_t lines) {
     Random random(options.seed, "vt example", kExampleTokens, 0);
@@ -85,7 +85,7 @@ int64_t example_lines(const TaskOptions& options) {
 }
 
 Draft make(const TaskOptions& options, int64_t lines_of_example, Random& random, int64_t lines) {
-  // Value and places of the solved example are those of the run, its names are new in every example.
+  // Value and places of the solved example are fixed for the run, its names are new in every example.
   Random of_run(options.seed, "vt example", kExampleTokens, 0);
   Chain shown = draw_chain(of_run, 3, lines_of_example);
   shown.variables = draw_variables(random, 3);

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int64_t kCommon = 10;
 
-// `count` different words: of the lists, then compounds of them, because the lists end before long prompts
-// do.
+// `count` distinct words: from the lists, then compounds of them, because long prompts need more words than
+// the lists have.
 std::vector<std::string> draw_words(Random& random, int64_t count) {
   static const std::vector<std::string_view> all = [] {
     std::vector<std::string_view> words = nouns();
@@ -24,7 +24,7 @@ std::vector<std::string> draw_words(Random& random, int64_t count) {
     return words;
   }();
   const int64_t listed = static_cast<int64_t>(all.size());
-  // All of them are drawn, so that more words only follow those of a shorter list.
+  // All of them are drawn, so that a longer list begins with the words of a shorter one.
   std::vector<std::string> words;
   for (const int64_t i : random.sample(listed, listed)) {
     if (static_cast<int64_t>(words.size()) < count) words.emplace_back(all[static_cast<size_t>(i)]);
@@ -70,7 +70,7 @@ std::vector<Example> common_words(const TaskOptions& options) {
   check_generation(options, "cwe");
   std::vector<Example> examples;
   for (const int64_t length : options.lengths) {
-    // The original's two settings: what is counted gets rarer where there is little room.
+    // The original's two settings: the counted words get rarer where there is little room.
     const bool small = length < 4096;
     Generator generator;
     generator.task = "cwe";
@@ -97,11 +97,11 @@ std::vector<Example> common_words(const TaskOptions& options) {
 
 constexpr double kZeta2 = 1.6449340668482264;  // the sum of 1 / k^2
 
-// From here on ranks 4 and 5 differ by a whole word, so that the third answer is the only right one:
-// words / zeta(2) * (1/16 - 1/25) >= 1.
+// From here on ranks 4 and 5 differ by a whole word, so that the third answer is the only right one: words /
+// zeta(2) * (1/16 - 1/25) >= 1.
 constexpr int64_t kLeastCoded = 74;
 
-// How often the word of each rank occurs among `words`, rank 1 first, cut to whole numbers.
+// How often the word of each rank occurs among `words`, rank 1 first, rounded down.
 std::vector<int64_t> zipf_counts(int64_t words, int64_t ranks) {
   std::vector<int64_t> counts;
   for (int64_t k = 1; k <= ranks; ++k) {

@@ -16,7 +16,7 @@ const std::string& first_answer(const Example& example) {
   return example.answers[0];
 }
 
-// LongEval's: the last run of digits is the answer's.
+// LongEval's rule: the last run of digits is the answer.
 double last_number_score(std::string_view prediction, std::string_view answer) {
   constexpr std::string_view digits = "0123456789";
   const size_t last = prediction.find_last_of(digits);
@@ -26,8 +26,9 @@ double last_number_score(std::string_view prediction, std::string_view answer) {
   return prediction.substr(begin, last + 1 - begin) == answer ? 1 : 0;
 }
 
-// BABILong's compare_answers: of the labels that the question does not name, the first sentence of the answer
-// has the right one and no other. The original cuts at "Question" too, which after lower-casing never occurs.
+// BABILong's compare_answers: among the labels that the question does not name, the first sentence of the
+// answer names the right one and no other. The original also cuts at "Question", which never occurs after
+// lower-casing.
 double babilong_score(const Example& example, std::string_view prediction) {
   const auto small = [](std::string_view text) {
     std::string lower(text);

@@ -5,7 +5,8 @@
 namespace claa::eval {
 namespace {
 
-// Common words of the project's own choice, none in two lists: a word that is counted must not be two.
+// Common words of the project's own choice. No word is in two lists, because a counted word must occur in
+// only one.
 constexpr std::string_view kNouns = R"(
 acorn actor airport album alley almond amber anchor animal ankle anvil apple apricot apron arch archive
 armchair army arrow artist atlas attic aunt author autumn avenue badge bakery balcony ballad balloon bamboo

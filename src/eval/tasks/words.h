@@ -9,12 +9,12 @@
 
 namespace claa::eval {
 
-// Lower-case ASCII, no word in two lists or twice in one.
+// Lower-case ASCII; no word is in two lists or twice in one.
 const std::vector<std::string_view>& nouns();
 const std::vector<std::string_view>& adjectives();
 const std::vector<std::string_view>& verbs();
 
-// An adjective and a noun, as "quiet-harbor".
+// An adjective and a noun, such as "quiet-harbor".
 std::string random_compound(Random& random);
 
 }  // namespace claa::eval
