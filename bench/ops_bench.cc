@@ -35,7 +35,7 @@ Backend& backend(const std::string& dtype) {
   return *instance;
 }
 
-// Values with the memory they lie in.
+// Values with the memory that holds them.
 struct Array {
   Array(Backend& device, DType dtype, int64_t planes, int64_t rows, int64_t columns)
       : memory(device.allocate(static_cast<size_t>(planes * rows * columns) * dtype_bytes(dtype))),
@@ -146,7 +146,7 @@ struct Context {
   KvView view;
 };
 
-// The last `rows` queries of a context; one row is what decoding does.
+// The last `rows` queries of a context; decoding has one row.
 void attention(benchmark::State& state, Backend& device, int64_t rows) {
   const int64_t length = state.range(0), head_size = state.range(1);
   const Context context(device, length, head_size);

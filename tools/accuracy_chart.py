@@ -14,10 +14,10 @@ import subprocess
 import sys
 
 LINEAR, ATTENTION, LAYERS = 1.7, 2.2, 30
-# Layers and the rate that lives there; "k" is what was kept.
+# Layers, and the rate that lives there; "k" stands for the rate that was kept.
 THIRD = [(11, 1), (19, "k")]
 HALF, LATE, EARLY = [(15, 1), (15, "k")], [(19, 1), (11, "k")], [(11, 1), (8, 0.6), (11, "k")]
-LOOK_AHEAD = LATE + [(11, 0.1)]  # the layers after the selection once more, for the draft; its few tokens are left out
+LOOK_AHEAD = LATE + [(11, 0.1)]  # the layers after the selection again, for the draft; its few tokens are left out
 RATES = ("0.1", "0.2", "0.4")
 # Name in the chart, colour, stages, configurations.
 LINES = [
@@ -33,7 +33,7 @@ LINES = [
     ("+ look-ahead of 8", "#cc79a7", LOOK_AHEAD, [f"look ahead {k}" for k in RATES]),
     ("+ look-ahead of 8, mass 0.7", "#882255", LOOK_AHEAD, ["mass, look ahead mass=0.7"]),
 ]
-QUALITY = {"early 10:0.6 0.2": "fast", "mass mass=0.7": "balanced", "profile 0.4": "faithful"}  # claa run --quality
+QUALITY = {"early 10:0.6 0.2": "fast", "mass mass=0.7": "balanced", "profile 0.4": "faithful"}  # of claa run --quality
 
 
 def bound(stages, kept):

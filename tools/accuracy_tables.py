@@ -63,7 +63,7 @@ class Results:
         self.rows = {}
         for row in json.loads((folder / "summary.json").read_text())["rows"]:
             self.rows[row["name"]] = {cell["configuration"]: cell for cell in row["cells"]}
-        self.all = self.rows.get("overall", self.rows.get("agreement"))  # the group of agreement is no score
+        self.all = self.rows.get("overall", self.rows.get("agreement"))  # the group of agreement is not a score
 
     def cell(self, configuration):
         return self.all.get(configuration)

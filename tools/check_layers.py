@@ -5,7 +5,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# A folder may use those that stand before it. tokenizer and backend stand side by side.
+# A folder may use those that stand before it. tokenizer and backend are independent of each other.
 ALLOWED = {
     "core": [],
     "gguf": ["core"],
@@ -20,7 +20,7 @@ ALLOWED = {
     "server": ["core", "gguf", "tokenizer", "backend", "model", "kv", "prefill", "decode", "engine"],
     "cli": ["core", "gguf", "tokenizer", "backend", "model", "kv", "prefill", "decode", "engine", "eval", "server"],
 }
-# Libraries that only one place may name.
+# Libraries that only one place may include.
 CONFINED = {
     r"(oneapi/)?dnnl": ["backend/cpu/"],
     r"immintrin|x86intrin": ["backend/cpu/"],
@@ -30,7 +30,7 @@ CONFINED = {
     r"CLI/": ["cli/"],
     r"boost/": ["cli/", "server/", "eval/"],
 }
-# Methods see the extension point alone: no device, no cache, no hidden states.
+# Methods may include only the extension point: no device, no cache, no hidden states.
 METHOD_HEADERS = ("claa/", "core/check.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 

@@ -13,7 +13,7 @@ import random
 
 import eval_results
 
-# A signal that is high where trouble lies, from what is recorded.
+# From a result's signals, a value that is high where trouble is likely.
 SIGNALS = {"outside": 1, "entropy": 1, "agreement": -1, "confidence": -1}
 RESAMPLES = 2000
 

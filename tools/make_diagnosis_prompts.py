@@ -12,7 +12,7 @@ import pathlib
 
 RETRIEVAL = "niah_"
 QA = {"narrativeqa", "qasper", "multifieldqa_en", "hotpotqa", "2wikimqa", "musique"}
-CHARACTERS = 24_000  # what fits 8,192 tokens of ordinary text, with room for an answer
+CHARACTERS = 24_000  # of ordinary text, about 8,192 tokens with room for an answer
 
 
 def lines(path):

@@ -21,7 +21,7 @@ import sys
 import warnings
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # fuzzywuzzy says that it falls back to difflib, which is wanted
+    warnings.simplefilter("ignore")  # fuzzywuzzy says that it falls back to difflib, as intended
     from fuzzywuzzy import fuzz
 from rouge import Rouge
 
@@ -155,7 +155,7 @@ def rouge_l(prediction, answer, limit):
 
 def classification(prediction, answer, names):
     named = [name for name in names if name in prediction]
-    for name in named:  # shortened while it is walked, on purpose: this is what is published
+    for name in named:  # shortened while it is walked over, on purpose: the published code does so
         if name in answer and name != answer:
             named.remove(name)
     return 1 / len(named) if answer in named else 0.0

@@ -16,7 +16,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type, GGUFValueType as Value, GGUFWriter
 from gguf.quants import dequantize
 
-# Where the f16 scales lie in a block; random bits there could be infinity or NaN, whose payloads numpy may change.
+# Positions of the f16 scales in a block; random bits there could be infinity or NaN, whose payloads numpy may change.
 SCALES = {
     Type.Q8_0: [0], Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2],
     Type.Q2_K: [80, 82], Type.Q3_K: [108], Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208],

@@ -38,7 +38,7 @@ def top(scores, count):
 def ranking_case(name, a, b):
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constant and tiny inputs, which are wanted here
+        warnings.simplefilter("ignore")  # for constant and tiny inputs, which are intended here
         rho = float(stats.spearmanr(a, b).statistic) if len(a) >= 2 else math.nan
     count = -(-len(a) // 10)
     top_a, top_b = top(a, count), top(b, count)

@@ -100,7 +100,7 @@ def render(env, source, messages, variant):
                  "add_generation_prompt": variant["add_generation_prompt"], **variant.get("extra", {})}
     try:
         return {"output": env.from_string(source).render(**variables)}
-    except Exception as error:  # Jinja lets Python's own errors through
+    except Exception as error:  # Jinja passes Python's own errors through
         return {"error": str(error), "raised": type(error) is jinja2.exceptions.TemplateError}
 
 
@@ -121,7 +121,7 @@ def make_conversations(env, template):
         cases = []
         for talk, messages in talks.items():
             for index, variant in enumerate(VARIANTS):
-                # What neither variant changes is in the file once.
+                # Outputs that neither variant changes are stored once.
                 if index >= 2 and not any(key in source for key in variant["extra"]):
                     continue
                 cases.append({"conversation": talk, "variant": index, **render(env, source, messages, variant)})

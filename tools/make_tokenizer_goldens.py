@@ -256,7 +256,7 @@ def write_goldens(reference, sentences, out):
     for data in [bytes.fromhex(h) for h in INVALID] + random_bytes(rng, 40):
         cases.append({"hex": data.hex(), "ids": reference.encode(data.decode("utf-8", "replace"))})
     for spans in SPANS:
-        merged = []  # neighbours of the same kind are one text for the reference
+        merged = []  # the reference takes neighbours of the same kind as one text
         for text, special in spans:
             if merged and merged[-1][1] == special:
                 merged[-1][0] += text

@@ -26,7 +26,7 @@ def output(prefix, command):
 
 
 def claa(options, prefix, tokens):
-    # Like the others it answers a short prompt before it is timed.
+    # Like the other peers it answers a short prompt before it is timed.
     variants = [("", ["--methods", options.methods])]
     if options.early:
         variants.append((", early drop", ["--methods", "claa", "--set", f"early_drops={options.early}"]))
@@ -82,7 +82,7 @@ def print_table(tokens, times, extra):
               flush=True)
 
 
-COLOURS = ("#d55e00", "#0072b2", "#009e73")  # of the types of claa, in their order
+COLOURS = ("#d55e00", "#0072b2", "#009e73")  # for the types of claa, in their order
 
 
 def draw(path, medians, dtypes, keep):

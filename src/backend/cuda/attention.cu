@@ -1,6 +1,6 @@
-// Attention of few or odd rows: for few rows of bf16, as in decode, blocks that read a part of the keys once
-// for all heads of a group; one block a (row, head) for what neither that nor attention_tiles.cu can do: f32
-// and odd head sizes.
+// Attention of few or odd rows. For few rows of bf16, as in decode, one block reads a part of the keys once
+// for all heads of a group. Shapes that neither this nor attention_tiles.cu supports (f32, odd head sizes)
+// use one block per (row, head).
 #include <cfloat>
 
 #include "backend/cuda/attention.h"
@@ -11,23 +11,23 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kLaneValues = kMaxHeadSize / 32;
-constexpr int kSplitKeys = 256;  // keys of a block when few rows must fill the device
+constexpr int kSplitKeys = 256;  // keys per block when few rows must fill the device
 constexpr int kFewRows = 8;
 
-// The online softmax of some keys: maximum, sum of e^(logit - maximum), and the values so weighed.
+// The online softmax of some keys: their maximum, the sum of e^(logit - maximum), and the values weighted so.
 struct Partial {
   float top, total;
 };
 
-// Where a block leaves its part when the keys of a row are split; [rows, heads, splits] each. Not split: no
-// keys.
+// Memory for the parts of blocks when the keys of a row are split; [rows, heads, splits] each. keys is 0 when
+// they are not.
 struct Splits {
   int count = 1, keys = 0;
   Partial* partials = nullptr;
-  float* sums = nullptr;  // head_size values a part
+  float* sums = nullptr;  // head_size values per part
 };
 
-// Keys j = first, first + kWarps, ... below end, one warp.
+// One warp handles the keys j = first, first + kWarps, ... below end.
 template <typename T>
 __device__ Partial warp_keys(const Inputs<T>& in, const T* k, const T* v, const float (&query)[kLaneValues],
                              int first, int end, float (&sum)[kLaneValues]) {
@@ -51,7 +51,7 @@ __device__ Partial warp_keys(const Inputs<T>& in, const T* k, const T* v, const 
   return part;
 }
 
-// One block a row, head and part of the keys; its warps take turns at the keys.
+// One block per row, head and part of the keys; its warps take turns at the keys.
 template <typename T>
 __global__ void row_kernel(Inputs<T> in, Splits splits) {
   __shared__ float sums[kWarps][kMaxHeadSize];
@@ -59,7 +59,7 @@ __global__ void row_kernel(Inputs<T> in, Splits splits) {
   const int row = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int d = in.head_size, first = blockIdx.z * splits.keys;
   const int end = splits.keys == 0 ? in.visible[row] : min(in.visible[row], first + splits.keys);
-  if (first >= end) return;  // merge_kernel() leaves such a part out
+  if (first >= end) return;  // merge_kernel() skips such a part
   const T* q = in.q + row * in.q_stride + head * d;
   float query[kLaneValues], sum[kLaneValues] = {};
 #pragma unroll
@@ -109,8 +109,8 @@ __global__ void merge_kernel(Inputs<T> in, Splits splits) {
   }
 }
 
-constexpr int kLoad = 8;       // bf16 values of a load
-constexpr int kGroupKeys = 4;  // loads of a lane that are under way at once
+constexpr int kLoad = 8;       // bf16 values per load
+constexpr int kGroupKeys = 4;  // loads of a lane in flight at once
 
 __device__ void widen(const uint4& raw, float (&values)[kLoad]) {
   const Bfloat* from = reinterpret_cast<const Bfloat*>(&raw);
@@ -156,7 +156,7 @@ __device__ void group_logits(const Inputs<Bfloat>& in, const Bfloat* q, const Bf
   }
 }
 
-// logits[g] become e^(logit - maximum); a warp takes every kWarps-th head.
+// logits[g] become e^(logit - maximum); each warp takes every kWarps-th head.
 template <int G>
 __device__ void group_softmax(int count, float (*logits)[kSplitKeys], Partial* parts) {
   const int lane = threadIdx.x % 32;
@@ -170,7 +170,7 @@ __device__ void group_softmax(int count, float (*logits)[kSplitKeys], Partial* p
   }
 }
 
-// Each warp's share of the weighed values: sums[warp][g][...].
+// Each warp's share of the weighted values: sums[warp][g][...].
 template <int D, int G>
 __device__ void group_values(const Inputs<Bfloat>& in, const Bfloat* v, int first, int end,
                              const float (*weights)[kSplitKeys], float (*sums)[G][D]) {
@@ -207,7 +207,7 @@ __device__ void group_values(const Inputs<Bfloat>& in, const Bfloat* v, int firs
   }
 }
 
-// One block a row, KV head (and G of its query heads) and part of the keys.
+// One block per row, KV head (with G of its query heads) and part of the keys.
 template <int D, int G>
 __global__ void __launch_bounds__(kWarps * 32) group_kernel(Inputs<Bfloat> in, Splits splits) {
   __shared__ float logits[G][kSplitKeys];
@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(kWarps * 32) group_kernel(Inputs<Bfloat> in, S
   const int chunks = (in.group + G - 1) / G;
   const int row = blockIdx.x, kv_head = blockIdx.y / chunks, offset = blockIdx.y % chunks * G;
   const int first = blockIdx.z * splits.keys, end = min(in.visible[row], first + splits.keys);
-  if (first >= end) return;  // merge_kernel() leaves such a part out
+  if (first >= end) return;  // merge_kernel() skips such a part
   const int heads = min(G, in.group - offset), head = kv_head * in.group + offset;
   const int all_heads = static_cast<int>(gridDim.y) / chunks * in.group;
   group_logits<D, G>(in, in.q + row * in.q_stride + head * D, in.k + kv_head * in.k_plane, heads, first, end,
@@ -257,7 +257,7 @@ void launch_groups(const Inputs<Bfloat>& in, int heads, const Splits& splits, cu
     launch(group_kernel<D, 4>, 4);
   }
 }
-// False where the loads of 16 bytes do not fit.
+// Returns false where loads of 16 bytes do not fit.
 bool launch_groups(const Inputs<Bfloat>& in, int heads, const Splits& splits, cudaStream_t stream) {
   const auto addresses = reinterpret_cast<uintptr_t>(in.q) | reinterpret_cast<uintptr_t>(in.k) |
                          reinterpret_cast<uintptr_t>(in.v);

@@ -11,7 +11,7 @@ namespace fe = cudnn_frontend;
 
 namespace {
 
-constexpr int kPromptsBeforePlanning = 3;  // a method may pass over one prompt twice
+constexpr int kPromptsBeforePlanning = 3;  // one prompt of a method may take two passes
 
 AttentionPlan make_plan(cudnnHandle_t handle, const AttentionShape& s) {
   auto graph = std::make_shared<fe::graph::Graph>();
@@ -99,7 +99,7 @@ void AttentionPlans::prompt_begins() {
 }
 
 void AttentionPlans::plan_ahead(AttentionShape shape) {
-  cudnnHandle_t own = nullptr;  // a handle is for one thread at a time
+  cudnnHandle_t own = nullptr;  // a handle serves one thread at a time
   if (cudnnCreate(&own) != CUDNN_STATUS_SUCCESS) return;
   for (const bool exact : {false, true}) {
     for (int64_t rows = padded_rows(1); rows <= kChunkRows && !stop_; rows = padded_rows(rows + 1)) {
@@ -112,7 +112,7 @@ void AttentionPlans::plan_ahead(AttentionShape shape) {
         const std::lock_guard lock(mutex_);
         plans_.emplace(shape, std::move(plan));
       } catch (const std::exception&) {
-        break;  // whoever needs the plan will meet the failure and tell of it
+        break;  // the caller that needs the plan will meet the failure and report it
       }
     }
   }

@@ -1,4 +1,4 @@
-// Attention of many rows of bf16 with any ascending counts of visible keys: FlashAttention-2's loop on
+// Attention of many rows of bf16 with any ascending counts of visible keys: the loop of FlashAttention-2 on
 // mma.sync (Dao, arXiv 2307.08691).
 #include <cfloat>
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr int kTileKeys = 64, kTileWarps = 4, kTileThreads = 32 * kTileWarps;
-constexpr int kPad = 8;  // values a row of a tile, against bank conflicts
+constexpr int kPad = 8;  // values added to each row of a tile, against bank conflicts
 
 template <bool kTransposed>
 __device__ void load_matrices(uint32_t (&r)[4], const Bfloat* from) {
@@ -36,8 +36,8 @@ __device__ float power_of_two(float x) {
   return y;
 }
 
-// Rows [first, first + kRows) into shared memory, 16 bytes a copy; rows from `length` on become zeros, since
-// 0 * NaN would reach the sum.
+// Copies rows [first, first + kRows) into shared memory, 16 bytes per copy; rows from `length` on become
+// zeros, since 0 * NaN would reach the sum.
 template <int D, int kRows>
 __device__ void copy_tile(const Bfloat* from, int64_t stride, int first, int length, Bfloat* tile) {
   constexpr int kCopies = D / 8;
@@ -57,16 +57,16 @@ __device__ void wait_copies() {
   __syncthreads();
 }
 
-// State of one warp: kTiles times 16 rows, of which a thread holds lane / 4 and lane / 4 + 8. Keys and values
-// that a warp reads from shared memory serve all of its tiles; the queries of two are read there too, as
-// registers would not hold them.
+// State of one warp, for kTiles times 16 rows, of which a thread holds lane / 4 and lane / 4 + 8. Keys and
+// values that a warp reads from shared memory serve all of its tiles. With two tiles their queries are read
+// from there too, because registers would not hold them.
 template <int D, int kTiles>
 struct WarpRows {
   uint32_t q[kTiles == 1 ? D / 16 : 1][4];
   float sum[kTiles][D / 8][4] = {};
   float top[kTiles][2], total[kTiles][2] = {};
   int seen[kTiles][2];
-  int first_row, least, most;  // keys that the rows with fewest and most see
+  int first_row, least, most;  // keys seen by the rows that see fewest and most
 };
 template <int kTiles>
 using Logits = float[kTiles][kTileKeys / 8][4];
@@ -89,7 +89,7 @@ __device__ void start_rows(const Inputs<Bfloat>& in, int first_row, WarpRows<D, 
   rows.least = __reduce_min_sync(~0u, rows.least);
 }
 
-// The queries of 16 dimensions of tile t: registers, or shared memory.
+// The queries of 16 dimensions of tile t: from registers, or from shared memory.
 template <int D, int kTiles>
 __device__ void load_queries(const WarpRows<D, kTiles>& rows, const Bfloat* queries, int t, int step,
                              uint32_t (&a)[4]) {
@@ -98,13 +98,13 @@ __device__ void load_queries(const WarpRows<D, kTiles>& rows, const Bfloat* quer
     for (int i = 0; i < 4; ++i) a[i] = rows.q[step][i];
   } else {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    // Matrices of one load: rows 0-7 and 8-15 of dimensions 0-7, then of 8-15.
+    // The matrices of one load: rows 0-7 and 8-15 of dimensions 0-7, then of 8-15.
     load_matrices<false>(
         a, queries + ((warp * kTiles + t) * 16 + lane % 16) * (D + kPad) + step * 16 + lane / 16 * 8);
   }
 }
 
-// s[t][n][...] = logits of the tile's keys 8 n ...; unseen ones are -inf.
+// s[t][n][...] = logits of the tile's keys 8 n ...; keys that are not visible get -inf.
 template <int D, int kTiles>
 __device__ void tile_logits(const WarpRows<D, kTiles>& rows, const Bfloat* queries, const Bfloat* keys,
                             int first_key, Logits<kTiles>& s) {
@@ -114,7 +114,7 @@ __device__ void tile_logits(const WarpRows<D, kTiles>& rows, const Bfloat* queri
 #pragma unroll
     for (int n = 0; n < kTileKeys / 8; ++n) s[t][n][0] = s[t][n][1] = s[t][n][2] = s[t][n][3] = 0;
   }
-  // Matrices of one load: keys 0-7 and 8-15, dimensions 0-7 and 8-15.
+  // The matrices of one load: keys 0-7 and 8-15, dimensions 0-7 and 8-15.
   const Bfloat* from = keys + (lane % 8 + lane / 16 * 8) * (D + kPad) + lane / 8 % 2 * 8;
 #pragma unroll
   for (int step = 0; step < D / 16; ++step) {
@@ -146,8 +146,8 @@ __device__ void tile_logits(const WarpRows<D, kTiles>& rows, const Bfloat* queri
   }
 }
 
-// Turns logits into probabilities against the running maximum and rescales what was summed before. `scale`
-// turns logits into powers of two.
+// Turns logits into probabilities against the running maximum, and rescales the earlier sums. `scale` turns
+// logits into powers of two.
 template <int D, int kTiles>
 __device__ void tile_softmax(WarpRows<D, kTiles>& rows, float scale, Logits<kTiles>& s) {
 #pragma unroll
@@ -181,7 +181,7 @@ __device__ void tile_softmax(WarpRows<D, kTiles>& rows, float scale, Logits<kTil
 template <int D, int kTiles>
 __device__ void add_values(WarpRows<D, kTiles>& rows, const Logits<kTiles>& p, const Bfloat* values) {
   const int lane = threadIdx.x % 32;
-  // Matrices of one load: keys 0-7 and 8-15 of dimensions 0-7, then of 8-15.
+  // The matrices of one load: keys 0-7 and 8-15 of dimensions 0-7, then of 8-15.
   const Bfloat* from = values + lane % 16 * (D + kPad) + lane / 16 * 8;
 #pragma unroll
   for (int step = 0; step < kTileKeys / 16; ++step) {
@@ -227,7 +227,7 @@ __device__ void store_rows(const Inputs<Bfloat>& in, int head, const WarpRows<D,
   }
 }
 
-// A block has kTiles * 64 rows of one head.
+// One block has kTiles * 64 rows of one head.
 template <int D, int kTiles>
 __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
   constexpr int kRows = 16 * kTiles * kTileWarps;
@@ -235,7 +235,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
   Bfloat* keys = reinterpret_cast<Bfloat*>(memory);
   Bfloat* values = keys + kTileKeys * (D + kPad);
   Bfloat* queries = values + kTileKeys * (D + kPad);
-  // The last rows see most: those of all heads start first, and the short ones fill what is left over.
+  // The last rows see most keys: those of all heads start first, and the short ones fill what is left.
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), head = blockIdx.x;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const Bfloat* q = in.q + head * D;
@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
     wait_copies<1>();
     Logits<kTiles> s;
     if (seen) tile_logits(rows, queries, keys, first, s);
-    __syncthreads();  // the keys are read: the next ones may come while values are added
+    __syncthreads();  // all keys are read: the next ones may arrive while values are added
     if (first + kTileKeys < end) copy_tile<D, kTileKeys>(k, in.k_stride, first + kTileKeys, in.length, keys);
     if (seen) tile_softmax(rows, scale, s);
     if (first + kTileKeys < end) {
@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
       wait_copies<0>();
     }
     if (seen) add_values(rows, s, values);
-    __syncthreads();  // the values are read
+    __syncthreads();  // all values are read
   }
   store_rows(in, head, rows);
 }
@@ -280,13 +280,13 @@ void launch(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
   constexpr size_t kBytes = sizeof(Bfloat) * (2 * kTileKeys + kRows) * (D + kPad);
   static const cudaError_t raised = cudaFuncSetAttribute(
       tile_kernel<D, kTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
-  static_cast<void>(raised);  // a refusal shows at the launch
+  static_cast<void>(raised);  // a failure shows at the launch
   const dim3 grid(static_cast<unsigned>(heads), blocks_for(in.rows, kRows));
   tile_kernel<D, kTiles><<<grid, kTileThreads, kBytes, stream>>>(in);
 }
 
-// Two tiles a warp where so large blocks still come several to a multiprocessor, so that long and short ones
-// even out.
+// Uses two tiles per warp where blocks of that size still come several to a multiprocessor, so that long and
+// short ones even out.
 template <int D>
 void launch_best(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
   constexpr int kLargeRows = 32 * kTileWarps, kBlocksEach = 3;
@@ -303,7 +303,7 @@ void launch_best(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
   }
 }
 
-// Whether the 16-byte copies are aligned.
+// True if the 16-byte copies are aligned.
 bool tiles_fit(const Inputs<Bfloat>& in) {
   const auto addresses = reinterpret_cast<uintptr_t>(in.q) | reinterpret_cast<uintptr_t>(in.k) |
                          reinterpret_cast<uintptr_t>(in.v);

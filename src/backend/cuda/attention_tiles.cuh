@@ -1,11 +1,11 @@
-// What the attention kernels share, and the entry to those that work on tiles of rows.
+// Declarations that the attention kernels share, and the entry to the kernels that work on tiles of rows.
 #pragma once
 
 #include "backend/cuda/device.cuh"
 
 namespace claa::cuda {
 
-// Strides in elements.
+// Strides are in elements.
 template <typename T>
 struct Inputs {
   const T *q, *k, *v;
@@ -16,7 +16,7 @@ struct Inputs {
   float scale;
 };
 
-// False where no tile fits the shape: few rows, odd head sizes, unaligned rows.
+// Returns false where no tile fits the shape: few rows, odd head sizes, unaligned rows.
 bool launch_tiles(const Inputs<Bfloat>& in, int heads, cudaStream_t stream);
 inline bool launch_tiles(const Inputs<float>& /*in*/, int /*heads*/, cudaStream_t /*stream*/) {
   return false;

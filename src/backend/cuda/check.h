@@ -1,4 +1,4 @@
-// Errors of the CUDA libraries as claa::Error.
+// Reports errors of the CUDA libraries as claa::Error.
 #pragma once
 
 #include <cublasLt.h>
@@ -12,7 +12,7 @@ namespace claa::cuda {
 // kInternal.
 void check(cudaError_t status, const char* what);
 void check(cublasStatus_t status, const char* what);
-// After kernel launches, which report nothing themselves.
+// Call it after kernel launches, which report nothing themselves.
 inline void check_launch(const char* what) {
   check(cudaGetLastError(), what);
 }

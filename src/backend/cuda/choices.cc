@@ -39,7 +39,7 @@ Choices::~Choices() {
     }
     file_.write(text);
   } catch (const std::exception&) {
-    // It would only have saved time.
+    // Ignored: the file would only have saved time.
   }
 }
 

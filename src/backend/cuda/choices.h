@@ -1,5 +1,5 @@
-// The algorithms that were chosen for matrix products, kept from process to process: timing them takes longer
-// than a prompt.
+// The algorithms chosen for matrix products, stored from process to process: timing them takes longer than a
+// prompt.
 #pragma once
 
 #include <cublasLt.h>
@@ -11,19 +11,19 @@
 
 namespace claa::cuda {
 
-// outputs, inputs, bucket of rows, type of the inputs, of the output, accumulate
+// outputs, inputs, bucket of rows, type of the inputs, type of the output, accumulate
 using ProductKey = std::tuple<int64_t, int64_t, int64_t, int, int, bool>;
 
 class Choices {
  public:
   // Reads the choices of this GPU, driver and library, if there are any.
   Choices();
-  // Writes, if any is new, together with what another process has written since.
+  // Writes the choices if any is new, merged with those that another process has written since.
   ~Choices();
   Choices(const Choices&) = delete;
   Choices& operator=(const Choices&) = delete;
 
-  // Null when there is none. It comes from a file: ask the library whether it can be used.
+  // Null when there is none. A choice comes from a file: ask the library whether it can be used.
   const cublasLtMatmulAlgo_t* find(const ProductKey& key) const;
   // The choice for the nearest bucket of rows, less than kReach times as many or as few; null when there is
   // none.

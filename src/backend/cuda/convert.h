@@ -1,4 +1,4 @@
-// Tensors as the kernels see them.
+// Tensors in the form that the kernels take.
 #pragma once
 
 #include "backend/backend.h"

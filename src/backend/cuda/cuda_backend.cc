@@ -15,12 +15,12 @@ namespace {
 
 struct CudaPackedKv : PackedKv {};
 
-constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads as fit are alive at once
+constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads as fit are in memory at once
 
-// What a repeated series knows its operations by.
+// Identifies an operation within a repeated series.
 enum Operation { kEmbed, kLinear, kNorm, kBias, kRope, kRopeStore, kSwiglu, kAttention };
 
-// What this process holds of the device and nobody uses.
+// Device memory reserved by this process and free.
 size_t unused_bytes() {
   cudaMemPool_t pool = nullptr;
   uint64_t reserved = 0, used = 0;
@@ -53,7 +53,7 @@ Stream::Stream() {
   }
   cudaMemPool_t pool = nullptr;
   check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
-  uint64_t keep = UINT64_MAX;  // freed memory stays with the process: the next prompt wants it back
+  uint64_t keep = UINT64_MAX;  // freed memory stays with the process: the next prompt needs it again
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
 }
@@ -113,7 +113,7 @@ void CudaBackend::synchronize() {
 Moment CudaBackend::mark() {
   Moment moment;
   cudaEvent_t event = nullptr;
-  if (cudaEventCreate(&event) != cudaSuccess) return moment;  // callers are destructors: nothing is thrown
+  if (cudaEventCreate(&event) != cudaSuccess) return moment;  // callers are destructors, so nothing is thrown
   moment.device =
       std::shared_ptr<void>(event, [](void* e) { cudaEventDestroy(static_cast<cudaEvent_t>(e)); });
   cudaEventRecord(event, stream_.get());
@@ -130,7 +130,7 @@ double CudaBackend::ms_between(const Moment& from, const Moment& to) {
 }
 
 void CudaBackend::repeat(const std::function<void()>& work) {
-  if (profile_.running()) {  // its events are around single operations
+  if (profile_.running()) {  // its events stand around single operations
     work();
   } else {
     step_.run(work);
@@ -155,14 +155,14 @@ size_t CudaBackend::free_bytes() {
 void CudaBackend::reserve(size_t bytes) {
   if (bytes <= unused_bytes()) return;
   if (bytes > free_bytes()) out_of_memory(bytes);
-  allocate(bytes);  // and given back at once: it stays with the process
+  allocate(bytes);  // freed at once: it stays with the process
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
   auto weight = std::make_unique<CudaWeight>();
   weight->outputs = source.outputs;
   weight->inputs = source.inputs;
-  // The vocabulary's rows are read as they are by embed(), and decide the answer.
+  // The vocabulary's rows are read unchanged by embed(), and decide the answer.
   weight->fp8 = fp8_ && !source.table;
   const size_t value_bytes = weight->fp8 ? 1 : dtype_bytes(dtype_);
   weight->bytes = static_cast<size_t>(source.outputs * source.inputs) * value_bytes;

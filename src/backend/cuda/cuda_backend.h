@@ -1,5 +1,5 @@
-// The CUDA backend: cuBLASLt for linear layers, cuDNN for causal attention, own kernels for the rest. All
-// work is in the order of one stream; nothing waits but download() and upload().
+// The CUDA backend: cuBLASLt for linear layers, cuDNN for causal attention, our own kernels for the rest. All
+// work runs in the order of one stream; only download() and upload() wait.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace claa::cuda {
 
-// The stream that everything runs on; destroyed after all that uses it.
+// The stream that everything runs on; it is destroyed after all its users.
 class Stream {
  public:
   Stream();  // throws kUnsupported without a usable GPU
@@ -82,13 +82,13 @@ class CudaBackend : public Backend {
     return static_cast<const int32_t*>(ring_.upload(values.data(), values.size_bytes()));
   }
   Buffer floats(int64_t count) { return allocate(static_cast<size_t>(count) * sizeof(float)); }
-  // The scores of the listed heads [first, first + count), pooled: f32 [count, rows, tokens].
+  // The pooled scores of the listed heads [first, first + count): f32 [count, rows, tokens].
   void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
                    int64_t count, float* out);
 
   // Attention of few or odd rows; `seen` are the visible counts on the device.
   void attend_rows(const Tensor& q, const KvView& kv, const int32_t* seen, const Tensor& out);
-  // For what a repeated series may not call.
+  // Call it in operations that a repeated series may not contain.
   void only_once(const char* file = __builtin_FILE(), int line = __builtin_LINE()) const {
     require(!step_.active(), "an operation that a repeated series may not call", file, line);
   }
@@ -99,7 +99,7 @@ class CudaBackend : public Backend {
   UploadRing ring_;
   Linear linear_;
   FusedAttention fused_;
-  Scratch scratch_;  // attention's
+  Scratch scratch_;  // for attention
   StepGraph step_;
   Profile profile_;
 };

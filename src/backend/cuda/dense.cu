@@ -23,7 +23,7 @@ __device__ void store4(Bfloat* p, float4 v) {
                                   *reinterpret_cast<const unsigned*>(&high)};
 }
 
-// A block a row; the second read of the row comes from the cache.
+// One block per row; the second read of the row comes from the cache.
 template <typename T>
 __global__ void rms_norm_kernel(const float* x, int64_t stride, const float* weight, float eps, T* out,
                                 int64_t out_stride, int columns) {
@@ -58,7 +58,7 @@ __global__ void add_bias_kernel(T* x, int64_t stride, const float* bias, int64_t
   for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) store(x + c, load(x + c) + bias[c]);
 }
 
-// Rotates pair `i` of a head, or copies value `i - half` of the part that does not turn.
+// Rotates pair `i` of a head, or copies value `i - half` of the part that is not rotated.
 template <typename In, typename Out>
 __device__ void rotate(const In* x, Out* out, int i, const RopeView& rope, int64_t position) {
   const int half = static_cast<int>(rope.half);
@@ -74,8 +74,8 @@ __device__ void rotate(const In* x, Out* out, int i, const RopeView& rope, int64
   store(out + second, a * s + b * c);
 }
 
-// Eight bf16 values of a head, from value `at` on, or eight pairs of halves: 16 bytes a load. `cos` and `sin`
-// are the position's.
+// Eight bf16 values of a head, from value `at` on, or eight pairs of halves: 16 bytes per load. `cos` and
+// `sin` are the position's.
 template <bool kInterleaved>
 __device__ void rotate8(const Bfloat* x, Bfloat* out, int at, int half, const float* cos, const float* sin) {
   constexpr int kTurns = kInterleaved ? 4 : 8;
@@ -101,8 +101,8 @@ __device__ void rotate8(const Bfloat* x, Bfloat* out, int at, int half, const fl
   if constexpr (!kInterleaved) *reinterpret_cast<uint4*>(out + at + half) = second;
 }
 
-// Heads that turn as a whole; a thread has unit n of a row, head by head. Where units are pairs of halves, a
-// head has half as many.
+// For heads that are rotated as a whole; a thread has unit n of a row, head by head. Where units are pairs of
+// halves, a head has half as many.
 template <bool kInterleaved>
 __device__ void rotate_unit(const Bfloat* x, Bfloat* out, int64_t out_plane, int n, int head_size,
                             const float* cos, const float* sin) {
@@ -178,7 +178,7 @@ __global__ void swiglu_kernel(const In* gate_up, int64_t stride, Out* out, int64
   store(out + blockIdx.x * out_stride + c, silu_times(load(row + c), load(row + columns + c)));
 }
 
-// Eight values a thread, 16 bytes a load.
+// Eight values per thread, 16 bytes per load.
 __global__ void swiglu_bf16_kernel(const Bfloat* gate_up, int64_t stride, Bfloat* out, int64_t out_stride,
                                    int64_t columns) {
   const int64_t c = (blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x) * 8;
@@ -212,9 +212,10 @@ __global__ void linear_kernel(const T* x, int64_t x_stride, const T* weight, Out
   store(to, sum);
 }
 
-constexpr int kGemvThreads = 128, kGemvRows = 2, kGemvLoads = 4;  // rows of a warp; loads of a row at once
+constexpr int kGemvThreads = 128, kGemvRows = 2,
+              kGemvLoads = 4;  // rows per warp; loads of a row in flight at once
 
-// Both halves of a word as f32: the upper one is a bf16 with other bits behind it, which are cut off.
+// Both halves of a word as f32: the upper one is a bf16 with other bits behind it, which are masked off.
 __device__ float low_half(unsigned word) {
   return __uint_as_float(word << 16);
 }
@@ -231,7 +232,7 @@ __device__ float dot8(const uint4& a, const uint4& b, float sum) {
   return sum;
 }
 
-// kGemvRows rows of the weight a warp; `vectors` loads of 16 bytes a row.
+// kGemvRows rows of the weight per warp; `vectors` loads of 16 bytes per row.
 template <typename Out>
 __global__ void __launch_bounds__(kGemvThreads)
     gemv_kernel(const uint4* x, const uint4* weight, int64_t stride, int vectors, int outputs, Out* out,
@@ -274,12 +275,12 @@ unsigned rows_of(const View& view) {
   return static_cast<unsigned>(view.rows);
 }
 
-// Whether the kernels of eight values a thread can turn such heads.
+// True if the kernels of eight values per thread can rotate such heads.
 bool turns_whole(const RopeView& rope, int64_t head_size) {
   const auto tables = reinterpret_cast<uintptr_t>(rope.cos) | reinterpret_cast<uintptr_t>(rope.sin);
   return 2 * rope.half == head_size && rope.half % 8 == 0 && tables % sizeof(float4) == 0;
 }
-// Whether every row can be read and written 16 bytes at a time.
+// True if every row can be read and written 16 bytes at a time.
 bool wide_loads(const View& view) {
   return view.bf16 && (view.columns | view.row_stride | view.plane_stride) % 8 == 0 &&
          reinterpret_cast<uintptr_t>(view.data) % sizeof(uint4) == 0;

@@ -1,4 +1,4 @@
-// Kernels between the matrix products. All are asynchronous on `stream`; shapes as in backend.h.
+// Kernels between the matrix products. All are asynchronous on `stream`; shapes are those of backend.h.
 #pragma once
 
 #include "backend/cuda/view.h"
@@ -13,7 +13,7 @@ void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int
 // The first slot that rows are stored in: a number, or one in device memory.
 struct Slot {
   const int32_t* address = nullptr;
-  int64_t value = 0;  // without an address
+  int64_t value = 0;  // used if there is no address
 };
 // kv [rows, 2 * planes * head_size]; rows go to slots [slot, slot + rows) of every plane of k and v.
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
@@ -21,10 +21,10 @@ void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positi
 void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream);
 // out = bf16(in), `count` values.
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
-// out = x W^T (+ out) of one row, where gemv_fits(): at the speed of the memory that holds W.
+// out = x W^T (+ out) for one row, where gemv_fits(): at the speed of the memory that holds W.
 void gemv(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
 bool gemv_fits(const View& x, const View& weight);
-// out = x W^T (+ out); one thread a value, for shapes that the library refuses.
+// out = x W^T (+ out); one thread per value, for shapes that the library refuses.
 void linear_naive(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
 
 }  // namespace claa::cuda

@@ -1,4 +1,4 @@
-// Shared by the kernels: loads and stores of both activation types, and sums over a block.
+// Code that the kernels share: loads and stores of both activation types, and sums over a block.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -22,7 +22,7 @@ __device__ inline void store(Bfloat* p, float value) {
   *p = __float2bfloat16(value);
 }
 
-// 16 bytes that are read once: they take no place of what is read again.
+// Loads 16 bytes that are read only once, without evicting what is read again.
 __device__ inline uint4 load_once(const uint4* p) {
   uint4 v;
   asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -34,7 +34,7 @@ __device__ inline float silu_times(float gate, float up) {
   return gate / (1.0f + expf(-gate)) * up;
 }
 
-// c += a b of 16 x 16 and 16 x 8 values, spread over a warp as the instruction wants them.
+// c += a b of 16 x 16 and 16 x 8 values, distributed over a warp as the instruction expects.
 __device__ inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
@@ -48,7 +48,7 @@ T* data_of(const View& view) {
   return static_cast<T*>(view.data);
 }
 
-// Runs f(T*) with the type of the view's elements.
+// Calls f(T*) with the type of the view's elements.
 template <typename F>
 void with_type(const View& view, F&& f) {
   if (view.bf16) {
@@ -72,7 +72,7 @@ struct Larger {
   __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
-// Combines one value a thread over the block; every thread gets the result. blockDim.x is a multiple of 32.
+// Combines one value per thread over the block; every thread gets the result. blockDim.x is a multiple of 32.
 template <typename T, typename Op>
 __device__ T block_reduce(T value, Op op) {
   __shared__ T partial[32];

@@ -24,7 +24,7 @@ __global__ void quantize_kernel(const T* x, int64_t stride, int columns, Fp8* ou
   if (threadIdx.x == 0) scales[blockIdx.x] = scale;
 }
 
-// Eight values a thread and load.
+// Eight values per thread and load.
 __global__ void quantize_bf16_kernel(const Bfloat* x, int64_t stride, int columns, Fp8* out, float* scales) {
   x += blockIdx.x * stride;
   out += blockIdx.x * static_cast<int64_t>(columns);
@@ -56,8 +56,8 @@ __device__ unsigned pack4(float a, float b, float c, float d) {
   return low | high << 16;
 }
 
-// A block a row. Both sums over the row are found in one pass: the norm scales all values alike, so that the
-// largest of x * weight is the largest of the result too.
+// One block per row. Both sums over the row are found in one pass: the norm scales all values alike, so the
+// largest of x * weight is also the largest of the result.
 __global__ void rms_norm_kernel(const float* x, int64_t stride, const float* weight, float eps, int columns,
                                 Fp8* out, float* scales) {
   x += blockIdx.x * stride;
@@ -95,7 +95,7 @@ __global__ void rms_norm_kernel(const float* x, int64_t stride, const float* wei
 
 constexpr int kSwigluThreads = 512;
 
-// A block a row, whose values its threads hold between the two passes: up to kHeld vectors of eight each.
+// One block per row, whose threads hold its values between the two passes: up to kHeld vectors of eight each.
 template <int kHeld>
 __global__ void __launch_bounds__(kSwigluThreads)
     swiglu_held_kernel(const Bfloat* gate_up, int64_t stride, int columns, Fp8* out, float* scales) {
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kSwigluThreads)
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest / kLargest : 1.0f;
 }
 
-// Any shape: the values are computed twice.
+// For any shape: the values are computed twice.
 __global__ void swiglu_kernel(const Bfloat* gate_up, int64_t stride, int columns, Fp8* out, float* scales) {
   gate_up += blockIdx.x * stride;
   out += blockIdx.x * static_cast<int64_t>(columns);
@@ -143,8 +143,9 @@ __global__ void swiglu_kernel(const Bfloat* gate_up, int64_t stride, int columns
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest / kLargest : 1.0f;
 }
 
-constexpr int kGemvThreads = 128, kGemvRows = 2, kGemvLoads = 4;  // rows of a warp; loads of a row at once
-constexpr int kPerLoad = 16;                                      // FP8 values of 16 bytes
+constexpr int kGemvThreads = 128, kGemvRows = 2,
+              kGemvLoads = 4;  // rows per warp; loads of a row in flight at once
+constexpr int kPerLoad = 16;   // FP8 values in 16 bytes
 
 __device__ void widen(const uint4& raw, float (&values)[kPerLoad]) {
   const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
@@ -169,7 +170,7 @@ __device__ void load_values(const Bfloat* x, float (&values)[kPerLoad]) {
   }
 }
 
-// kGemvRows rows of the weight a warp; `vectors` loads of 16 bytes a row.
+// kGemvRows rows of the weight per warp; `vectors` loads of 16 bytes per row.
 template <typename X, typename Out>
 __global__ void __launch_bounds__(kGemvThreads)
     gemv_kernel(const X* x, const float* x_scale, const uint4* weight, const float* w_scales, int vectors,

@@ -1,4 +1,4 @@
-// FP8 (E4M3) with a scale a row: value = scale * stored. Asynchronous on `stream`.
+// FP8 (E4M3) with one scale per row: value = scale * stored. Asynchronous on `stream`.
 #pragma once
 
 #include "backend/cuda/view.h"
@@ -9,24 +9,24 @@ namespace claa::cuda {
 // number. A row of zeros has scale 1.
 void quantize_rows(const View& x, void* out, float* scales, cudaStream_t stream);
 
-// The same of what rms_norm() and swiglu() compute (backend.h), which never leaves the registers in a wider
+// The same for the results of rms_norm() and swiglu() (backend.h), which never leave the registers in a wider
 // type.
 void rms_norm_fp8(const View& x, const float* weight, float eps, void* out, float* scales,
                   cudaStream_t stream);
 void swiglu_fp8(const View& gate_up, void* out, float* scales, cudaStream_t stream);
 
-// out = x W^T (+ out) of one row at the speed of the memory that holds W, where gemv_fp8_fits(). x is bf16,
-// or FP8 with a scale; w FP8 [out.columns, inputs] with a scale a row; x and w contiguous.
+// out = x W^T (+ out) for one row at the speed of the memory that holds W, where gemv_fp8_fits(). x is bf16,
+// or FP8 with a scale; w is FP8 [out.columns, inputs] with one scale per row; x and w are contiguous.
 struct Fp8Row {
   const void* x = nullptr;
-  const float* scale = nullptr;  // of FP8; null: bf16
+  const float* scale = nullptr;  // for FP8; null: bf16
 };
 bool gemv_fp8_fits(const Fp8Row& row, const void* w, int64_t inputs);
 void gemv_fp8(const Fp8Row& row, const void* w, const float* w_scales, int64_t inputs, const View& out,
               bool accumulate, cudaStream_t stream);
 
-// out[r, o] = x_scales[r] * w_scales[o] * sum_i x[r, i] w[o, i] (+ out); x, w FP8, contiguous. One thread a
-// value, for shapes that the library refuses.
+// out[r, o] = x_scales[r] * w_scales[o] * sum_i x[r, i] w[o, i] (+ out); x and w are FP8, contiguous. One
+// thread per value, for shapes that the library refuses.
 void linear_fp8_naive(const void* x, const float* x_scales, const void* weight, const float* w_scales,
                       int64_t inputs, const View& out, bool accumulate, cudaStream_t stream);
 

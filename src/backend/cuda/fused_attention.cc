@@ -42,7 +42,7 @@ bool FusedAttention::run(const Tensor& q, const KvView& kv, int64_t first, Uploa
       {kQ, q.data}, {kK, kv.k.data}, {kV, kv.v.data}, {kOut, out.data}};
   if (!shape.exact) {
     const int32_t lengths[] = {static_cast<int32_t>(q.rows()), static_cast<int32_t>(keys)};
-    // The library takes pointers to what it reads as to what it writes.
+    // The library takes non-const pointers to its inputs too.
     pack[kLengthQ] = const_cast<void*>(ring.upload(&lengths[0], sizeof(int32_t)));
     pack[kLengthKv] = const_cast<void*>(ring.upload(&lengths[1], sizeof(int32_t)));
   }

@@ -1,5 +1,5 @@
-// Causal attention of consecutive rows through cuDNN. Plans are made for buckets of lengths and kept, with
-// the true lengths as data, so that a new prompt length seldom needs a new plan.
+// Causal attention of consecutive rows through cuDNN. Plans are made for buckets of lengths and cached, with
+// the true lengths as data, so that a new prompt length rarely needs a new plan.
 #pragma once
 
 #include <memory>
@@ -11,18 +11,18 @@ namespace claa::cuda {
 
 class FusedAttention {
  public:
-  static constexpr int64_t kLeastRows = 64;  // fewer are left to the kernels of attention.h
+  static constexpr int64_t kLeastRows = 64;  // fewer rows are left to the kernels of attention.h
 
   explicit FusedAttention(cudaStream_t stream);
   ~FusedAttention();
   FusedAttention(const FusedAttention&) = delete;
   FusedAttention& operator=(const FusedAttention&) = delete;
 
-  // A process that answers more than a prompt or two makes plans ahead.
+  // A process that answers more than one or two prompts makes plans ahead.
   void prompt_begins();
-  // Row r of q sees slots [0, first + r + 1). False, and nothing done, when the library has no plan for the
-  // shape. q and out have memory for padded_rows(q.rows()) rows (backend/device_rows.h); slots behind the
-  // valid ones hold finite values.
+  // Row r of q sees slots [0, first + r + 1). Returns false, and does nothing, when the library has no plan
+  // for the shape. q and out have memory for padded_rows(q.rows()) rows (backend/device_rows.h); slots behind
+  // the valid ones hold finite values.
   bool run(const Tensor& q, const KvView& kv, int64_t first, UploadRing& ring, const Tensor& out);
 
  private:

@@ -13,11 +13,12 @@ namespace {
 constexpr size_t kWorkspace = size_t{64} << 20;
 constexpr int kSuggestions = 16;
 constexpr int kTimedRuns = 3;
-constexpr int64_t kTimedRows = 256;  // below, products are over before a choice could pay
+constexpr int64_t kTimedRows = 256;  // for fewer rows, products end before a choice could pay
 
-// For FP8 with a scale a row the library names one algorithm. This one of its family, with another tile, walk
-// over tiles and pair of blocks that share what they load, needs 6 to 20 % less time for the products of an
-// 8B model with 819 to 3,277 rows on an H100. False where the algorithm has no such setting.
+// For FP8 with one scale per row the library suggests one algorithm. This one is of the same family, with
+// another tile, walk over tiles and pair of blocks that share their loads; it needs 6 to 20 % less time for
+// the products of an 8B model with 819 to 3,277 rows on an H100. Returns false where the algorithm has no
+// such setting.
 bool use_other_tile(cublasLtMatmulAlgo_t& algorithm) {
   const auto set = [&](cublasLtMatmulAlgoConfigAttributes_t attribute, const auto& value) {
     return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof(value)) ==
@@ -32,7 +33,7 @@ cudaDataType_t type_of(DType dtype) {
   return dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-// Rows that share a choice: an eighth of a power of two apart.
+// Row counts that share a choice: an eighth of a power of two apart.
 int64_t bucket_of(int64_t rows) {
   const int64_t step =
       std::max<int64_t>(1, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 8);
@@ -51,7 +52,7 @@ struct Layout {
   cublasLtMatrixLayout_t value = nullptr;
 };
 
-// Largest power of two, up to 16, that divides an address and a row's bytes.
+// Largest power of two, up to 16, that divides both an address and the bytes of a row.
 uint32_t alignment_of(const void* data, int64_t row_bytes) {
   const uint64_t bits = reinterpret_cast<uintptr_t>(data) | static_cast<uint64_t>(row_bytes) | 16;
   return 1u << std::countr_zero(bits);
@@ -62,7 +63,7 @@ struct Operand {
   const void* data = nullptr;
   cudaDataType_t type = CUDA_R_32F;
   int64_t rows = 0, columns = 0, stride = 0;
-  const float* scales = nullptr;  // one a row, for FP8
+  const float* scales = nullptr;  // one per row, for FP8
 
   uint32_t alignment() const {
     const int64_t bytes = type == CUDA_R_32F ? 4 : type == CUDA_R_16BF ? 2 : 1;
@@ -74,11 +75,11 @@ size_t whole_lines(int64_t bytes) {
   return (static_cast<size_t>(bytes) + 255) / 256 * 256;
 }
 
-// Whether x is read as it is: FP8 with scales where the library may read them.
+// True if x is read as it is: FP8 with scales where the library may read them.
 bool ready(const Tensor& x) {
   return x.dtype == DType::kF8 && reinterpret_cast<uintptr_t>(x.scales) % 16 == 0;
 }
-// Bytes of what is missing of x in FP8: its scales, and its values unless they are there.
+// Bytes that are missing for x in FP8: its scales, and its values unless they exist.
 size_t fp8_scratch(const Tensor& x) {
   const int64_t values = x.dtype == DType::kF8 ? 0 : x.rows() * x.columns();
   return whole_lines(values) + static_cast<size_t>(x.rows()) * sizeof(float);
@@ -173,7 +174,7 @@ float Linear::time(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm
   return ms;
 }
 
-// What a file says is taken only when the library agrees.
+// A choice from a file is used only when the library agrees.
 bool Linear::usable(const Problem& problem, const cublasLtMatmulAlgo_t& algorithm) {
   cublasLtMatmulHeuristicResult_t result{};
   return cublasLtMatmulAlgoCheck(handle_, problem.operation, problem.a.value, problem.b.value,

@@ -1,6 +1,5 @@
-// Matrix products through cuBLASLt; single rows by kernels of our own. For every weight shape, type
-// and bucket of rows the best of several algorithms is timed once and used from then on, by later
-// processes too.
+// Matrix products through cuBLASLt; single rows by kernels of our own. For every weight shape, type and
+// bucket of rows the best of several algorithms is timed once and then used, also by later processes.
 #pragma once
 
 #include <map>
@@ -15,7 +14,7 @@ namespace claa::cuda {
 struct CudaWeight : PackedWeight {
   Buffer memory;     // [outputs, inputs], activation type or FP8
   Buffer scales;     // f32 [outputs] when FP8
-  bool fp8 = false;  // then activations are rounded to FP8 too, with a scale a row
+  bool fp8 = false;  // activations are then rounded to FP8 too, with one scale per row
 };
 
 class Linear {
@@ -27,7 +26,8 @@ class Linear {
 
   // out = x W^T (+ out); out f32 or the activation type.
   void run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
-  // Makes room for what run() of such an input needs besides; where that is, null for nothing.
+  // Makes room for the extra memory that run() of such an input needs, and returns it; null if none is
+  // needed.
   const void* reserve(const Tensor& x, const CudaWeight& weight);
 
  private:
@@ -36,9 +36,9 @@ class Linear {
     cublasLtMatmulAlgo_t algorithm{};
   };
   struct Problem;
-  // False when the library has no algorithm.
+  // Returns false when the library has no algorithm.
   bool run_library(const Problem& problem);
-  // x in FP8, where need be in scratch memory.
+  // x in FP8, in scratch memory if necessary.
   Tensor rounded(const Tensor& x);
   void run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate);
   Choice choose(const Problem& problem);
@@ -50,7 +50,7 @@ class Linear {
   cublasLtHandle_t handle_ = nullptr;
   cublasLtMatmulPreference_t preference_ = nullptr;
   Buffer workspace_;
-  Scratch scratch_;  // inputs in FP8
+  Scratch scratch_;  // for inputs in FP8
   cudaEvent_t start_ = nullptr, stop_ = nullptr;
   Choices stored_;
   std::map<ProductKey, Choice> choices_;

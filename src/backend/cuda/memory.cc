@@ -7,7 +7,7 @@ namespace claa::cuda {
 
 namespace {
 
-// Pieces that are each too small for what is wanted become the device's again, which can join them.
+// Returns small free blocks to the device, so that the driver can merge them.
 void give_back_unused(cudaStream_t stream) {
   cudaGetLastError();
   cudaMemPool_t pool = nullptr;
@@ -85,7 +85,7 @@ const void* UploadRing::upload(const void* host, size_t bytes) {
   } else {
     entries_.push_front({{from, from + bytes}, allocate_async(bytes, stream_)});
     copy(entries_.front());
-    if (entries_.size() > kEntries) entries_.pop_back();  // freed after what was launched before
+    if (entries_.size() > kEntries) entries_.pop_back();  // freed after the earlier launches
   }
   return entries_.front().memory.data();
 }

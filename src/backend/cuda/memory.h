@@ -1,5 +1,5 @@
-// Device memory in the order of one stream: an allocation never waits, and freed memory is used again by what
-// is launched later.
+// Device memory in the order of one stream: an allocation never waits, and freed memory is reused by later
+// launches.
 #pragma once
 
 #include <list>
@@ -10,9 +10,9 @@
 
 namespace claa::cuda {
 
-// Throws kOutOfMemory with the size asked for and what the device has.
+// Throws kOutOfMemory with the requested size and what the device has.
 [[noreturn]] void out_of_memory(size_t bytes);
-// Throws it too.
+// Throws the same.
 Buffer allocate_async(size_t bytes, cudaStream_t stream);
 
 // Memory that operations use one after another: it grows and never shrinks.
@@ -29,16 +29,16 @@ class Scratch {
   Buffer memory_;
 };
 
-// Page-locked memory that small host arrays are copied through, so that their upload waits for nothing. A
-// piece is used again only after the copies out of it are done. The last few arrays stay on the device: every
-// layer asks for the same positions.
+// Page-locked memory through which small host arrays are copied, so that their upload waits for nothing. A
+// piece is reused only after the copies out of it are done. The last few arrays stay on the device, because
+// every layer asks for the same positions.
 class UploadRing {
  public:
   explicit UploadRing(cudaStream_t stream);
   ~UploadRing();
   UploadRing(const UploadRing&) = delete;
   UploadRing& operator=(const UploadRing&) = delete;
-  // A copy of `bytes` bytes of the host on the device; not to be written to.
+  // A copy of `bytes` bytes of the host on the device; it must not be written to.
   const void* upload(const void* host, size_t bytes);
 
  private:

@@ -1,4 +1,4 @@
-// What the shared library exports (backend/plugin.h).
+// The functions that the shared library exports (backend/plugin.h).
 #include "backend/plugin.h"
 #include "backend/cuda/cuda_backend.h"
 

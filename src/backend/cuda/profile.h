@@ -1,4 +1,4 @@
-// Time by kind of work, from events around every operation.
+// Measures time by kind of work, from events around every operation.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ class Profile {
   bool running() const { return running_; }
   std::vector<StageTime> stop();  // waits for the stream
 
-  // An operation; does nothing while no profile runs.
+  // Marks one operation; does nothing while no profile runs.
   class Scope {
    public:
     Scope(Profile& profile, Stage stage);

@@ -5,16 +5,16 @@ namespace claa::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kKeys = 128;      // a block, one a thread
-constexpr int kRowsAtOnce = 8;  // query rows a thread keeps sums of
+constexpr int kKeys = 128;      // keys per block, one per thread
+constexpr int kRowsAtOnce = 8;  // query rows whose sums a thread holds
 
 template <typename T>
 struct Vector16 {
   static constexpr int kValues = 16 / sizeof(T);
 };
 
-// Thread j has key j and walks along its dimensions once for eight query rows, which all threads read from
-// shared memory.
+// Thread j has key j and reads its dimensions once for eight query rows, which all threads read from shared
+// memory.
 template <typename T>
 __global__ void logits_kernel(const T* q, int64_t q_stride, const T* k, int64_t k_plane, int64_t k_stride,
                               const int32_t* heads, int group, int window, int64_t length, int d, float scale,
@@ -52,11 +52,11 @@ __global__ void logits_kernel(const T* q, int64_t q_stride, const T* k, int64_t 
   }
 }
 
-constexpr int kMmaWarps = 4, kMmaKeys = 32, kMmaHeads = 4;  // keys of a warp; listed heads of a block
+constexpr int kMmaWarps = 4, kMmaKeys = 32, kMmaHeads = 4;  // keys per warp; listed heads per block
 
 // The same on the matrix units: 16 keys by eight query rows at a time. A thread holds 16 consecutive bytes of
-// a row where the instruction wants pairs eight values apart; sums do not mind the order of dimensions, and
-// keys and queries are in the same one. Keys are read once for listed heads that share them.
+// a row where the instruction expects pairs eight values apart. The order of dimensions does not change the
+// sums, and it is the same for keys and queries. Keys are read once for listed heads that share them.
 template <int D>
 __global__ void __launch_bounds__(kMmaWarps * 32)
     logits_mma_kernel(const Bfloat* q, int64_t q_stride, const Bfloat* k, int64_t k_plane, int64_t k_stride,
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kMmaWarps * 32)
   }
 }
 
-// False where no such kernel fits the shape.
+// Returns false where no such kernel fits the shape.
 bool launch_mma(const WindowQuery& query, float* logits, cudaStream_t stream) {
   const View &q = query.q, &k = query.k;
   const auto addresses = reinterpret_cast<uintptr_t>(q.data) | reinterpret_cast<uintptr_t>(k.data);
@@ -258,7 +258,7 @@ __device__ float rank_key(float score) {
   return isnan(score) ? -INFINITY : score;
 }
 
-// A token's rank is the number of better ones; quadratic, but 131,072 tokens take milliseconds.
+// A token's rank is the number of better ones. This is quadratic, but 131,072 tokens take milliseconds.
 __global__ void ranks_kernel(const float* scores, int64_t tokens, double weight, float* out) {
   __shared__ float tile[kThreads];
   const int64_t t = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
@@ -300,7 +300,7 @@ void fold_window(const float* logits, int64_t listed, int64_t window, int64_t le
   if (softmax) {
     const size_t bytes = static_cast<size_t>(listed * window) * sizeof(float2);
     if (cudaMallocAsync(reinterpret_cast<void**>(&stats), bytes, stream) != cudaSuccess)
-      return;  // seen by the caller
+      return;  // the caller notices it
     softmax_stats_kernel<<<static_cast<unsigned>(listed * window), kStatsThreads, 0, stream>>>(
         logits, static_cast<int>(window), length, stats);
   }

@@ -1,5 +1,5 @@
-// Window scores and their aggregation. All are asynchronous on `stream`; definitions in backend.h and
-// backend/host_ops.h.
+// Window scores and their aggregation. All functions are asynchronous on `stream`; backend.h and
+// backend/host_ops.h define them.
 #pragma once
 
 #include "backend/cuda/view.h"
@@ -10,9 +10,9 @@ namespace claa::cuda {
 struct WindowQuery {
   View q;                          // [window, heads * head size]
   View k;                          // [KV heads, slots, head size]
-  const int32_t* heads = nullptr;  // listed query heads, on the device
+  const int32_t* heads = nullptr;  // indices of the listed query heads, on the device
   int64_t listed = 0;
-  int64_t group = 1;   // query heads a KV head
+  int64_t group = 1;   // query heads per KV head
   int64_t length = 0;  // valid keys
   float scale = 1;
 };
@@ -37,18 +37,18 @@ void plain_factors(int64_t rows, int64_t rows_a_head, const float* weights, floa
                    cudaStream_t stream);
 
 struct HeadFold {
-  int64_t listed = 0, rows = 1, tokens = 0;  // of per_head
-  int64_t group = 1;                         // listed heads a group
+  int64_t listed = 0, rows = 1, tokens = 0;  // dimensions of per_head
+  int64_t group = 1;                         // listed heads per group
   Fold groups = Fold::kSum, heads = Fold::kKeep;
   int64_t out_stride = 0;
 };
-// Weighed per_head [listed, rows, tokens] folded over groups, then heads; score rows of one query row lie
-// together.
+// Weighted per_head [listed, rows, tokens] folded over groups, then heads; the score rows of one query row
+// are adjacent.
 void fold_heads(const float* per_head, const float* factors, const HeadFold& fold, float* out,
                 cudaStream_t stream);
 
-// out [1, tokens] = the fold of out and every row of layer [rows, tokens]; `moments` (mean and inverse
-// deviation a row) standardises first, or is null.
+// out [1, tokens] = the fold of out and every row of layer [rows, tokens]. If `moments` (mean and inverse
+// deviation per row) is not null, rows are standardised first.
 void fold_layer(const View& layer, const double* moments, bool maximum, float* out, cudaStream_t stream);
 void fill(float* out, int64_t count, float value, cudaStream_t stream);
 // moments [rows, 2]: mean and 1 / (unbiased deviation + 1e-6); 0 and 1 for a single token.

@@ -7,7 +7,7 @@ namespace {
 constexpr int kThreads = 1024;
 constexpr int kWarps = kThreads / 32;
 
-// Order of unsigned numbers = order of scores; NaN is -inf, and both zeros are one.
+// Maps scores to unsigned numbers in the same order; NaN is -inf, and both zeros are equal.
 __device__ unsigned order_key(float score) {
   if (isnan(score)) score = -INFINITY;
   const unsigned bits = __float_as_uint(score + 0.0f);  // -0 + 0 = +0
@@ -26,8 +26,8 @@ __device__ void load_keys(const float* scores, int64_t first, int step, int64_t 
   }
 }
 
-// The digit of the count-th best key and how many keys of that digit belong to the best, by the first warp; a
-// lane has eight digits, the highest ones first.
+// Finds the digit of the count-th best key, and how many keys with that digit belong to the best. Done by the
+// first warp; a lane has eight digits, the highest ones first.
 __device__ void find_digit(const unsigned* counts, int64_t count, unsigned& digit, int64_t& left) {
   const int lane = threadIdx.x, highest = 255 - 8 * lane;
   unsigned own = 0;
@@ -45,7 +45,7 @@ __device__ void find_digit(const unsigned* counts, int64_t count, unsigned& digi
   digit = static_cast<unsigned>(at), left = rest;
 }
 
-// The key of the count-th best, and how many of that key belong to the best: eight bits at a time, each time
+// Finds the key of the count-th best, and how many keys equal to it belong to the best: eight bits at a time,
 // counting the keys that agree with the bits found so far.
 __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count, int64_t& of_threshold) {
   __shared__ unsigned counts[256];
@@ -64,7 +64,7 @@ __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count
         const bool counted = first + i * kThreads < tokens && (keys[i] & mask) == prefix;
         const unsigned lanes = __ballot_sync(~0u, counted);
         if (!counted) continue;
-        // Most scores share their first digits: one lane counts for all of a warp that are alike.
+        // Most scores share their first digits, so one lane counts for all lanes of its warp that are alike.
         const unsigned digit = keys[i] >> shift & 255, alike = __match_any_sync(lanes, digit);
         if (threadIdx.x % 32 == __ffs(static_cast<int>(alike)) - 1)
           atomicAdd(&counts[digit], static_cast<unsigned>(__popc(alike)));
@@ -80,7 +80,7 @@ __device__ unsigned threshold(const float* scores, int64_t tokens, int64_t count
   return prefix;
 }
 
-// How many keys of [first, end) are above the limit and how many equal it; a warp.
+// Counts the keys of [first, end) above the limit and those equal to it; one warp.
 __device__ int2 count_keys(const float* scores, int64_t first, int64_t end, unsigned limit) {
   int2 counts{0, 0};
   const int lane = threadIdx.x % 32;
@@ -97,7 +97,8 @@ __device__ int2 count_keys(const float* scores, int64_t first, int64_t end, unsi
   return counts;
 }
 
-// A block a row: find the threshold, then write the indices in order, a stretch of the row a warp.
+// One block per row: finds the threshold, then writes the indices in order; each warp has a stretch of the
+// row.
 __global__ void __launch_bounds__(kThreads) select_kernel(const float* scores, int64_t stride, int64_t tokens,
                                                           int64_t count, int64_t tail, int32_t* out) {
   __shared__ int2 counts[kWarps];
@@ -149,7 +150,7 @@ __global__ void gather_planes_kernel(const T* from, int64_t from_plane, int64_t 
   to[plane * to_plane + slot * to_stride + c] = from[plane * from_plane + row * from_stride + c];
 }
 
-// Elements of T instead of the view's own.
+// Reads the elements as T instead of the view's own type.
 template <typename T>
 void gather_as(const View& from, const int32_t* indices, int64_t list_stride, int64_t count, const View& to,
                cudaStream_t stream) {

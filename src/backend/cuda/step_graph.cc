@@ -75,7 +75,7 @@ bool StepGraph::record(const std::function<void()>& work) {
   mode_ = Mode::kOff;
   bool good = cudaStreamEndCapture(stream_, &graph) == cudaSuccess && graph != nullptr;
   if (good && graph_ != nullptr) {
-    // The next prompt's steps differ in addresses alone, and an update costs less than a new graph.
+    // The next prompt's steps differ only in addresses, and an update costs less than a new graph.
     cudaGraphExecUpdateResultInfo why{};
     if (cudaGraphExecUpdate(graph_, graph, &why) != cudaSuccess) {
       cudaGraphExecDestroy(std::exchange(graph_, nullptr));
@@ -83,7 +83,7 @@ bool StepGraph::record(const std::function<void()>& work) {
   }
   if (good && graph_ == nullptr) good = cudaGraphInstantiate(&graph_, graph, 0) == cudaSuccess;
   if (graph != nullptr) cudaGraphDestroy(graph);
-  cudaGetLastError();  // a refusal is answered by launching one by one
+  cudaGetLastError();  // after a failure, operations are launched one by one
   refused_ = !good;
   if (good) recorded_ = signature_;
   return good;

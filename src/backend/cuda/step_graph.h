@@ -1,7 +1,7 @@
-// A series of operations that comes again with other numbers, as a decode step does: recorded once as a CUDA
-// graph, then replayed. Every time the series is walked through without launching anything; what each
-// operation would touch is compared with the recording, and the numbers (ids, positions, slots, lengths) are
-// gathered for the device memory that the recorded kernels read them from.
+// A series of operations that repeats with other numbers, such as a decode step: it is recorded once as a
+// CUDA graph, then replayed. Each time the series is walked through without launching anything. The memory of
+// each operation is compared with the recording, and the numbers (ids, positions, slots, lengths) are
+// gathered for the device memory from which the recorded kernels read them.
 #pragma once
 
 #include <bit>
@@ -26,10 +26,10 @@ class StepGraph {
   // Launches `work`, which is called up to twice. It is recorded when it comes the second time in a row.
   void run(const std::function<void()>& work);
 
-  // Inside run(), but for a series that is launched operation by operation.
+  // True inside run(), except while a series is launched operation by operation.
   bool active() const { return mode_ != Mode::kOff; }
-  // Whether the operation is to be left out, since the series is only walked through. `parts` is all that an
-  // operation depends on but for numbers(): tensors, addresses, sizes.
+  // True if the operation must be left out, since the series is only walked through. `parts` is everything
+  // that an operation depends on except numbers(): tensors, addresses, sizes.
   template <typename... Parts>
   bool skips(int operation, const Parts&... parts) {
     if (mode_ != Mode::kWalk) return false;
@@ -37,7 +37,7 @@ class StepGraph {
     (add(parts), ...);
     return true;
   }
-  // Device address of numbers that change from one time to the next. Only while active.
+  // Device address of numbers that change from one time to the next. Call it only while active.
   const int32_t* numbers(std::span<const int32_t> values);
 
  private:
@@ -60,16 +60,16 @@ class StepGraph {
     }
   }
   void walk(const std::function<void()>& work);
-  bool record(const std::function<void()>& work);  // false when the driver refuses
+  bool record(const std::function<void()>& work);  // returns false when the driver refuses
   void upload();
 
-  static constexpr size_t kMostNumbers = 4096;  // of all operations of a series
+  static constexpr size_t kMostNumbers = 4096;  // in all operations of a series
   cudaStream_t stream_;
   Mode mode_ = Mode::kOff;
-  bool refused_ = false;  // a recording failed: never again
+  bool refused_ = false;  // a recording failed, so none is tried again
   std::vector<uint64_t> signature_, previous_, recorded_;
   std::vector<int32_t> values_;
-  size_t used_ = 0;  // numbers that a recording has asked for
+  size_t used_ = 0;  // numbers that a recording has requested
   Buffer device_numbers_;
   int32_t* staged_ = nullptr;  // page-locked
   cudaEvent_t uploaded_ = nullptr;

@@ -1,4 +1,4 @@
-// What kernels see of a tensor: plain numbers that both compilers understand.
+// Tensors as kernels see them: plain numbers that both compilers understand.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,17 +11,17 @@ struct View {
   void* data = nullptr;
   bool bf16 = false;  // else f32
   int64_t planes = 1, rows = 1, columns = 1;
-  int64_t plane_stride = 0, row_stride = 0;  // elements
+  int64_t plane_stride = 0, row_stride = 0;  // in elements
 };
 
 struct RopeView {
   const float* cos = nullptr;  // [positions, half]
   const float* sin = nullptr;
-  int64_t half = 0;  // rotated pairs of a head
+  int64_t half = 0;  // rotated pairs per head
   bool interleaved = true;
 };
 
-// How the rows, groups and heads of window scores are folded; the order of Reduce in claa/prefill.h.
+// How the rows, groups and heads of window scores are folded, in the order of Reduce in claa/prefill.h.
 enum class Fold { kKeep, kSum, kMax };
 
 }  // namespace claa::cuda
