@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/accuracy.md: profiles from the first examples of the unpacked data sets in DATA, evaluations on the
 # later ones. Days on two cores; on four H100s about ten minutes, with SHARDS parts of each evaluation and PROCESSES at a time.
-# A stopped run goes on where it stopped.
+# A stopped run continues where it was.
 #   scripts/accuracy.sh DATA [RESULTS]      EXAMPLES=2 LONGBENCH_EXAMPLES=1 CALIBRATE_EACH=1 for a try
 #   CLAA=build/cuda/claa DEVICE=cuda GPUS=4 PROCESSES=48 SHARDS=16 scripts/accuracy.sh DATA      (docs/scale-out.md)
 set -euo pipefail

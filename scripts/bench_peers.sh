@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the peers at pinned versions into a scratch folder (build/peers unless another is given) and prints the
-# comparison tables of docs/benchmarks.md. Needs network once, about ten minutes to build, and a machine of its own.
+# comparison tables of docs/benchmarks.md. Needs network once, about ten minutes to build, and a machine without other work.
 #   scripts/bench_peers.sh [FOLDER] [OPTION OF bench/peers/compare.py...]
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

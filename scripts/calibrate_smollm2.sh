@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the bundled profile of SmolLM2-135M: prompts from the unpacked data sets in DATA, every head against the oracle,
 # the chosen heads into profiles/. Half a minute on an H100, four minutes on two cores of a Zen 5 EPYC (bf16).
-#   scripts/calibrate_smollm2.sh DATA [RESULTS]      RESULTS: a folder to keep; a stopped run goes on there
+#   scripts/calibrate_smollm2.sh DATA [RESULTS]      RESULTS: a folder to keep; a stopped run continues there
 #   CLAA=build/cuda/claa DEVICE=cuda scripts/calibrate_smollm2.sh DATA      on a GPU
 set -euo pipefail
 # shellcheck source=scripts/common.sh

@@ -20,7 +20,7 @@ step() {
   local name=$1 start=$SECONDS status=0
   shift
   printf '\n== %s\n' "$name"
-  # In a subshell of its own with errexit: a failing line inside a function must fail the step.
+  # In a subshell with its own errexit: a failing line inside a function must fail the step.
   set +e
   (set -e; "$@")
   status=$?

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the numbers and figures of docs/diagnosis.md: prompts from the unpacked data sets in DATA, every ranking against
 # the oracle on SmolLM2-135M, tables and pictures into docs. About ten minutes on two cores.
-#   scripts/diagnose_docs.sh DATA [RESULTS]      RESULTS: a folder to keep; a stopped run goes on there
+#   scripts/diagnose_docs.sh DATA [RESULTS]      RESULTS: a folder to keep; a stopped run continues there
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -52,7 +52,7 @@ PYTHON
 
 step "packages" install_packages "${BUILD_PACKAGES[@]}"
 step "Python environment" make_venv
-# The answer needs the program alone; who goes on to the tests wants everything.
+# The answer needs only the program; the tests need everything.
 step "build" build build/cpu cpu "$([ "$BUILD_ONLY" = 1 ] && echo all || echo claa_cli)"
 step "model" fetch_model
 if [ "$BUILD_ONLY" = 1 ]; then

@@ -50,7 +50,7 @@ run_pytest() {
   tail -n 1 "$SCRATCH/pytest.log" >>"$SCRATCH/summary"
 }
 
-# Whether it still answers: suites/quick.json, whose thresholds full and claa with the model's profile must reach.
+# The model still answers: full and claa with the model's profile reach the thresholds of suites/quick.json.
 quality_gate() {
   build/cpu/claa eval -m "$MODEL" --suite quick --no-pictures -o "$SCRATCH/quick" 2>"$SCRATCH/quick.log" || {
     tail -n 5 "$SCRATCH/quick.log"

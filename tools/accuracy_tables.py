@@ -94,7 +94,7 @@ def table(title, head, rows):
 
 
 def by_method(results, show):
-    """Rows of METHODS with a cell a rate."""
+    """Rows of METHODS with one cell per rate."""
     for name, line in METHODS:
         cells = [results.of_line(line, rate) for rate in RATES]
         if any(cells):
@@ -102,7 +102,7 @@ def by_method(results, show):
 
 
 def times(bench):
-    """Rows of methods with TTFT of full's at each rate, from claa bench."""
+    """Rows of methods with TTFT as a share of full's at each rate, from claa bench."""
     rows = json.loads(pathlib.Path(bench).read_text())
     full = next(row["ttft_ms"]["median"] for row in rows if row["method"] == "full")
     methods = {}

@@ -12,7 +12,7 @@ import eval_results
 
 
 def number(result):
-    """Of an example within its file: the end of its id."""
+    """Number of an example within its file: the end of its id."""
     return int(result["id"].rsplit("/", 1)[1])
 
 
@@ -25,7 +25,7 @@ def scores(results):
 
 
 def differences(ours, reference):
-    """Example by example. {task: differences x 100}"""
+    """{task: differences x 100}, example by example"""
     return eval_results.by_task((r["task"], r["score"] - reference[index]["score"]) for index, r in ours.items() if index in reference)
 
 

@@ -19,7 +19,7 @@ RESAMPLES = 2000
 
 
 def area(values, events):
-    """Of the ROC curve: the chance that an event has the higher value than a non-event, ties by half; None without both."""
+    """Area under the ROC curve: the chance that an event has the higher value than a non-event, ties by half; None without both."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks, at = [0.0] * len(values), 0
     while at < len(order):

@@ -5,7 +5,7 @@
     /tmp/tiny/bin/pip install torch==2.4.1 transformers==4.46.3 gguf==0.10.0 sentencepiece==0.2.0 'numpy<2'
     /tmp/tiny/bin/python tools/make_tiny_model.py tests/data/tiny
 
-One model a style: Llama 3.1 (RoPE scaling as a table of divisors, groups of 4, head size 128, output of its own),
+One model per style: Llama 3.1 (RoPE scaling as a table of divisors, groups of 4, head size 128, a separate output),
 Mistral (groups of 2, head size 64, theta 1e6) and Qwen2 (bias, rotation by halves, tied output). Weights are multiples
 of 2^-k in a few bits, so that the file can hold them as F16 without a difference. Each model gets a GGUF with a minimal
 tokenizer, and a JSON with input ids, the logits of the last token, and the same for a subset of the tokens at their

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""claa beside llama.cpp and OpenVINO GenAI: everything once a round, round after round, medians and ratios.
+"""claa beside llama.cpp and OpenVINO GenAI: every program runs once per round; medians and ratios.
 
   compare.py --model M.gguf --llama-bench PATH --llama-models Q4_0.gguf Q8_0.gguf BF16.gguf --openvino-python PATH
              [--tokens 512 2048 8000] [--rounds 3] [--dtypes bf16 int8] [--early LAYER:RATE] [--chart OUT.svg] [--prefix CMD]
@@ -86,7 +86,7 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73")  # for the types of claa, in their o
 
 
 def draw(path, medians, dtypes, keep):
-    """Tokens a second against prompt length, a line a program; of claa with a budget only the rate `keep`."""
+    """Tokens per second against prompt length, one line per program; of claa with a budget only the rate `keep`."""
     blocks, lines = "", []
     for name in dict.fromkeys(name for _, times in medians for name in times):
         if name.startswith("claa") and not name.endswith("full") and f" {keep}" not in name:
@@ -127,8 +127,8 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=["auto"], help="of claa")
     parser.add_argument("--methods", default="full,claa", help="of claa")
     parser.add_argument("--keep", default="0.1,0.2", help="of claa")
-    parser.add_argument("--early", help="early drop of claa, LAYER:RATE, in rows of its own; needs a profile with one")
-    parser.add_argument("--chart", help="SVG of tokens a second against prompt length; needs gnuplot")
+    parser.add_argument("--early", help="early drop of claa, LAYER:RATE, in separate rows; needs a profile with one")
+    parser.add_argument("--chart", help="SVG of tokens per second against prompt length; needs gnuplot")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prefix", default="")
     options = parser.parse_args()

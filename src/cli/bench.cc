@@ -189,7 +189,7 @@ void add_bench(CLI::App& app) {
   options->model.add_to(*command, false);
   command->add_option("--shape", options->shape,
                       "a published shape instead of a model, such as llama-3.1-8b");
-  command->add_flag("--random-weights", options->random_weights, "the weights of a shape");
+  command->add_flag("--random-weights", options->random_weights, "random weights for the shape");
   command->add_flag("--stages", options->stages,
                     "time by kind of work and its share of the measured peak; on a GPU with a shape");
   command->add_option("--trace-file", options->trace_file, "write every operation as a Chrome trace");
@@ -212,7 +212,7 @@ void add_bench(CLI::App& app) {
   command->add_option("-r,--runs", options->runs, "timed runs")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command->add_option("--warmups", options->warmups, "untimed runs before")
+  command->add_option("--warmups", options->warmups, "untimed runs before them")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   command->add_option("--decode", options->decode, "tokens to decode after the first")

@@ -212,7 +212,8 @@ void add_numbers(CLI::App& sub, eval::CalibrateOptions& options) {
   candidates("--kernel", options.kernels,
              "candidates for the average pooling of the heads' scores, separated by commas", 4095);
   count("--oracle-kernel", options.oracle_kernel, "average pooling of the oracle's scores", 4095);
-  count("-n,--max-tokens,--answer-tokens", options.answer_tokens, "longest answer of the model's own", 65536);
+  count("-n,--max-tokens,--answer-tokens", options.answer_tokens, "longest answer of the model itself",
+        65536);
   sub.add_option("--heads", options.most_heads, "most picks; one head may be picked several times")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -231,7 +232,8 @@ void add_numbers(CLI::App& sub, eval::CalibrateOptions& options) {
       ->check(CLI::Range(2, 1000))
       ->capture_default_str();
   sub.add_option("--first-layer", options.first_layer,
-                 "of the profile: layers below it keep their whole cache; -1: all up to the selection layer")
+                 "first_layer of the profile: layers below it keep their whole cache; -1: all up to the "
+                 "selection layer")
       ->check(CLI::Range(-1, 4096))
       ->capture_default_str();
 }
@@ -248,15 +250,15 @@ void add_calibrate(CLI::App& app) {
       ->required();
   sub->add_option("-o,--output", command->output, "the profile, a JSON file")->required();
   sub->add_option("--data", command->folder,
-                  "folder for what is collected, where a stopped run goes on; default: OUTPUT.data");
+                  "folder for the collected scores, where a stopped run continues; default: OUTPUT.data");
   add_numbers(*sub, command->options);
   sub->add_option("--early", command->early,
                   "LAYER:RATE of a drop before the selection layer, for which heads are chosen too");
   sub->add_flag("--rule", command->options.rule,
-                "the published maximum over all heads may be chosen too, where no heads are better");
+                "the published maximum over all heads may be chosen too, if no heads are better");
   sub->add_flag("--own-answers", command->own_answers,
-                "the model's own answers, also where a prompt has the right one");
-  sub->add_flag("--no-pictures", command->no_pictures, "no picture of the heads' recall");
+                "use the model's own answers even if a prompt has the right one");
+  sub->add_flag("--no-pictures", command->no_pictures, "draw no picture of the heads' recall");
   sub->callback([command] { calibrate(*command); });
 }
 

@@ -110,7 +110,7 @@ void add_diagnose(CLI::App& app) {
                   "a folder of .txt and .md files, one such file, or a .jsonl file")
       ->required();
   sub->add_option("-o,--output", command->output,
-                  "folder for results and report; a stopped run goes on there")
+                  "folder for results and report; a stopped run continues there")
       ->required();
   count("--window", options.window, "observers", 1);
   count("--kernel", options.kernel, "pooling of the analysis' rankings", 1);
@@ -122,7 +122,7 @@ void add_diagnose(CLI::App& app) {
                   "layer of the positions and of adaptive exit; -1: at half depth")
       ->check(CLI::Range(-1, 4096))
       ->capture_default_str();
-  sub->add_flag("--gold", options.use_gold, "the right answer, teacher forced, where a prompt has one");
+  sub->add_flag("--gold", options.use_gold, "use the right answer, teacher forced, if a prompt has one");
   sub->add_flag("--no-pictures", command->no_pictures, "numbers and report without pictures");
   sub->callback([command] { run(*command); });
 }

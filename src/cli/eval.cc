@@ -226,7 +226,7 @@ void merge(const MergeCommand& command) {
 void add_merge(CLI::App& parent) {
   auto command = std::make_shared<MergeCommand>();
   CLI::App* sub = parent.add_subcommand(
-      "merge", "the shards of one evaluation as one; other configurations that were asked the same join it");
+      "merge", "join the shards of one evaluation, and other configurations that answered the same examples");
   sub->add_option("folders", command->folders, "the folder of every shard")->required();
   sub->add_option("-o,--output", command->output, "folder for results, summary and report")->required();
   sub->add_option("--baseline", command->baselines, "differences from this method too; may be repeated")
@@ -257,7 +257,8 @@ void add_study_options(CLI::App& app, EvalCommand& command) {
       ->delimiter(',')
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 53))
       ->capture_default_str();
-  app.add_option("--shard", command.shard, "PART/PARTS: only these examples, as 2/8; see eval merge")
+  app.add_option("--shard", command.shard,
+                 "PART/PARTS: only this part of the examples, such as 2/8; see eval merge")
       ->capture_default_str();
 }
 
@@ -285,7 +286,7 @@ void add_eval(CLI::App& app) {
   sub->add_option("--baseline", command->baselines, "differences from this method too; may be repeated")
       ->allow_extra_args(false);
   sub->add_option("-o,--output", command->output,
-                  "folder for results, summary and report; a stopped run goes on there");
+                  "folder for results, summary and report; a stopped run continues there");
   sub->add_flag("--no-pictures", command->no_pictures, "numbers and report without pictures");
   add_merge(*sub);
   sub->callback([sub, command] {

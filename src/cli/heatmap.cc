@@ -107,7 +107,7 @@ void mark_window(int64_t window, Heatmap& map) {
 
 // True for C1 controls, of which U+009B begins escape sequences, and for characters that reorder the text
 // around them.
-bool acts_unseen(uint32_t code) {
+bool is_invisible_control(uint32_t code) {
   return (code >= 0x80 && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
          (code >= 0x2066 && code <= 0x2069);
 }
@@ -178,7 +178,7 @@ std::string visible_text(std::string_view utf8) {
       out += {'\xE2', '\x90', static_cast<char>(0x80 + code)};  // U+2400 and on: pictures of the controls
     } else if (code == 0x7F) {
       out += "\xE2\x90\xA1";
-    } else if (acts_unseen(code)) {
+    } else if (is_invisible_control(code)) {
       out += fmt::format("\\u{{{:x}}}", code);
     } else {
       out += character;

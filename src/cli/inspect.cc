@@ -177,14 +177,14 @@ void add_inspect(CLI::App& app) {
   auto* model = command->add_option("model", options->model, "GGUF model file");
   command->add_option("--shape", options->shape, "a published shape instead, such as llama-3.1-8b")
       ->excludes(model);
-  command->add_option("--device", options->device, "whose memory is planned: cpu or cuda")
+  command->add_option("--device", options->device, "device whose memory is planned: cpu or cuda")
       ->capture_default_str();
   command->add_option("--dtype", options->dtype, "auto (f32 and bf16), f32, bf16, int8 (cpu) or fp8 (cuda)")
       ->capture_default_str();
   command->add_option("--tokens", options->lengths, "prompt lengths")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 27));
-  command->add_flag("--json", options->json, "as JSON");
+  command->add_flag("--json", options->json, "print JSON");
   command->callback([options] {
     if (options->model.empty() && options->shape.empty()) {
       fail(ErrorCode::kInvalidArgument, "give a model file, or a shape (--shape)");

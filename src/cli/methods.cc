@@ -52,7 +52,7 @@ void print_json(const MethodRegistry& registry) {
 void add_methods(CLI::App& app) {
   auto as_json = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("methods", "the methods and their parameters");
-  command->add_flag("--json", *as_json, "as JSON");
+  command->add_flag("--json", *as_json, "print JSON");
   command->callback([as_json] {
     const MethodRegistry registry = builtin_methods();
     *as_json ? print_json(registry) : print_text(registry);

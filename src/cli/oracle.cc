@@ -94,7 +94,8 @@ void add_oracle(CLI::App& app) {
   command->add_option("-n,--max-tokens", options->request.request.max_tokens, "longest answer, in tokens")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  command->add_option("--gold", options->gold, "this answer, teacher forced, instead of the model's own");
+  command->add_option("--gold", options->gold,
+                      "rank by this answer, teacher forced, instead of the model's own");
   command->add_option("--kernel", options->request.kernel, "width of the average pooling")
       ->check(CLI::Range(1, 4095))
       ->capture_default_str();

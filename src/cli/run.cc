@@ -109,7 +109,7 @@ void add_run(CLI::App& app) {
   command->add_option("--min-p", request.sampling.min_p, "0: off")->capture_default_str();
   command->add_option("--repetition-penalty", request.sampling.repetition_penalty, "1: off")
       ->capture_default_str();
-  command->add_option("--seed", request.sampling.seed, "of the sampler")->capture_default_str();
+  command->add_option("--seed", request.sampling.seed, "seed of the sampler")->capture_default_str();
   command->add_option("--stop", request.stop, "a string that ends the answer; may be repeated")
       ->allow_extra_args(false);
   command->add_flag("--json", options->json, "one JSON object on stdout instead of text");

@@ -46,9 +46,9 @@ void add_tokenize(CLI::App& app) {
   CLI::App* command = app.add_subcommand("tokenize", "the token ids of a text, without template");
   command->add_option("-m,--model", options->model, "GGUF model file")->required();
   command->add_option("text", options->text, "the text; standard input when left out");
-  command->add_option("-f,--file", options->file, "a file instead");
-  command->add_flag("--ids", options->ids, "one line of ids");
-  command->add_flag("--count", options->count, "only how many");
+  command->add_option("-f,--file", options->file, "read the text from a file");
+  command->add_flag("--ids", options->ids, "print the ids alone, in one line");
+  command->add_flag("--count", options->count, "print only their number");
   command->callback([options] { run(*options); });
 }
 

@@ -131,7 +131,7 @@ void add_trace(CLI::App& app) {
       "--heatmap", options->heatmap,
       "write the prompt, coloured by score and with kept tokens marked, to this HTML file;"
       " - shows it on stdout instead of the JSON");
-  command->add_option("--color", options->color, "of --heatmap -: auto, always or never")
+  command->add_option("--color", options->color, "colour of --heatmap -: auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->needs(heatmap)
       ->capture_default_str();

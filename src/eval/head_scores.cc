@@ -52,7 +52,7 @@ HeadScoresWriter::HeadScoresWriter(int heads, int kv_heads, int64_t tokens, std:
 
 void HeadScoresWriter::add_layer(size_t window, std::span<const float> scores) {
   const auto tokens = static_cast<size_t>(tokens_ - windows_[window]);
-  require(scores.size() == static_cast<size_t>(heads_) * tokens, "a layer has one score a head and token");
+  require(scores.size() == static_cast<size_t>(heads_) * tokens, "a layer has one score per head and token");
   Window& to = collected_[window];
   for (size_t h = 0; h < static_cast<size_t>(heads_); ++h) {
     const std::span<const float> row = scores.subspan(h * tokens, tokens);

@@ -94,9 +94,10 @@ std::vector<Picture> draw_trade(const ScoreSummary& summary, const std::filesyst
   for (const ScoreRow* row : rows) figure.panels.push_back(trade_panel(summary, *row, relative));
   if (figure.panels.empty()) return {};
   draw(figure, folder, "score_ttft");
-  return {{"score_ttft", "Score against time to first token",
-           "One line a method, one point a rate; bars are 95 % intervals of the score. Times are medians of "
-           "this run; relative ones are medians over the examples of the ratio to full."}};
+  return {
+      {"score_ttft", "Score against time to first token",
+       "One line per method, one point per rate; bars are 95 % intervals of the score. Times are medians of "
+       "this run; relative ones are medians over the examples of the ratio to full."}};
 }
 
 std::vector<Picture> draw_needles(const ScoreSummary& summary, const std::filesystem::path& folder) {

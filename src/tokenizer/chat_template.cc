@@ -51,8 +51,8 @@ void check_date(const TemplateDate& date) {
                      date.day >= 1 && date.day <= 31 && date.hour >= 0 && date.hour < 24 &&
                      date.minute >= 0 && date.minute < 60 && date.second >= 0 && date.second <= 60;
   if (!valid) {
-    fail(ErrorCode::kInvalidArgument, "the date of a chat template is {}-{}-{} {}:{}:{}, which is none",
-         date.year, date.month, date.day, date.hour, date.minute, date.second);
+    fail(ErrorCode::kInvalidArgument, "the date {}-{}-{} {}:{}:{} of a chat template is not valid", date.year,
+         date.month, date.day, date.hour, date.minute, date.second);
   }
 }
 

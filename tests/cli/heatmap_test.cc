@@ -1,4 +1,4 @@
-// Heat maps of invented traces: what is kept, coloured, counted and escaped. And the file they are written
+// Heat maps of invented traces: what is kept, coloured, counted and escaped, and the file they are written
 // to.
 #include "cli/heatmap.h"
 
@@ -145,7 +145,7 @@ TEST(Heatmap, OutlinesTheWindowOnly) {
   EXPECT_EQ(each(map, [](const HeatToken& t) { return t.window; }),
             (std::vector<bool>{false, false, false, true}));
   Trace trace = cache_only();
-  trace.layers[1].kept[1] = {0, 1};  // a method that calls something else its window
+  trace.layers[1].kept[1] = {0, 1};  // a method whose window means something else
   map = make_heatmap(trace, model(), kSix);
   EXPECT_FALSE(map.tokens[3].window);
 }
@@ -339,8 +339,7 @@ TEST_F(OutputFileTest, FollowsLinksAndKeepsPermissions) {
   EXPECT_EQ(info.st_mode & 07777, 0640u);
 }
 
-// A pipe of its own stands for all that is no regular file: a mistake here must not cost the machine a
-// device.
+// A pipe stands for everything that is no regular file: a mistake here must not cost the machine a device.
 TEST_F(OutputFileTest, WritesToAPipeWithoutReplacingIt) {
   ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
   const int reader = open(path("pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);

@@ -1,4 +1,4 @@
-"""claa calibrate makes a profile, goes on where it was stopped, and --profile uses or refuses it."""
+"""claa calibrate makes a profile, continues where it was stopped, and --profile uses or refuses it."""
 import json
 import shutil
 import signal

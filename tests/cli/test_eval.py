@@ -72,7 +72,7 @@ def test_killed_ten_times_it_resumes_to_the_same_bytes(tmp_path, model, whole):
         before = results.read_text().count("\n") if results.is_file() else 0
         process = subprocess.Popen([str(BIN), *map(str, command(model, output))], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
-        if seed.random() < .6:  # after the next result, else anywhere
+        if seed.random() < .6:  # after the next result, else at any time
             deadline = time.monotonic() + 120
             while process.poll() is None and time.monotonic() < deadline:
                 if results.is_file() and results.read_text().count("\n") > before:

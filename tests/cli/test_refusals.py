@@ -6,7 +6,7 @@ import pytest
 
 from gguf_file import gguf, llama
 
-RUN = ["run", "-m", "no-such-model.gguf"]  # what is refused here is refused before the model is opened
+RUN = ["run", "-m", "no-such-model.gguf"]  # what these refuse is refused before the model is opened
 
 
 def test_empty_prompt(refused, model):

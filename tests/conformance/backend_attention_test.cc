@@ -99,9 +99,9 @@ TEST_P(Attention, GappyRowsAndSpareSlots) {
   check({1, 3, 128, 300, 5}, late);
 }
 
-// As at a selection layer: rows that are left of many see growing prefixes, some alike. So many rows and
-// heads that a GPU takes its largest tiles, and fewer; in both, some rows see less than their tile's first
-// keys.
+// As at a selection layer: rows left over from many see growing prefixes, some of them equal. There are so
+// many rows and heads that a GPU takes its largest tiles, and fewer; in both cases some rows see less than
+// their tile's first keys.
 TEST_P(Attention, ManyRowsThatSeeUnevenPrefixes) {
   for (const int64_t head_size : {64, 128}) {
     for (const auto& [kv_heads, rows] : {std::pair<int64_t, int64_t>{8, 900}, {1, 150}}) {
@@ -140,7 +140,7 @@ TEST_P(Attention, ManyHeadsOfAGroup) {
   check_causal({1, 16, 16, 50, 0});
 }
 
-#ifndef CLAA_TEST_CUDA  // a GPU's kernels are chosen by the number of rows
+#ifndef CLAA_TEST_CUDA  // a GPU chooses its kernels by the number of rows
 // Bit for bit: with many rows in a call tiles are large, with few they are small and start elsewhere.
 TEST_P(Attention, NoRowDependsOnTheOthersOfItsCall) {
   constexpr int64_t kRows = 400;

@@ -36,7 +36,7 @@ void Dense::check_linear(int64_t rows, int64_t outputs, int64_t inputs, bool tab
   const auto expected = reference->prepare(w.source), packed = backend->prepare(w.source);
   reference->linear(x.tensor, *expected, want.tensor, accumulate);
   backend->linear(x.tensor, *packed, got.tensor, accumulate);
-  // One term more for the accumulated value.
+  // One more term for the accumulated value.
   const auto bound = [&](int64_t /*p*/, int64_t r, int64_t c) {
     double magnitude = accumulate ? std::abs(before.get(0, r, c)) : 0;
     for (int64_t i = 0; i < inputs; ++i) {
@@ -94,7 +94,7 @@ TEST_P(Dense, RmsNorm) {
       Array x(DType::kF32, rows, columns), weight(DType::kF32, 1, columns);
       Array want(dtype, rows, columns), got(dtype, rows, columns);
       x.fill(random.source(3));
-      for (int64_t c = 0; c < columns; ++c) x.set(0, 0, c, 0);  // eps alone keeps a row of zeros finite
+      for (int64_t c = 0; c < columns; ++c) x.set(0, 0, c, 0);  // only eps keeps a row of zeros finite
       weight.fill(random.source());
       reference->rms_norm(x.tensor, weight.tensor, 1e-5f, want.tensor);
       backend->rms_norm(x.tensor, weight.tensor, 1e-5f, got.tensor);
@@ -138,7 +138,7 @@ TEST_P(Dense, SwiGlu) {
   }
 }
 
-// Whether two operations or one: the same bits.
+// Compares the bits of one fused operation with those of two.
 TEST_P(Dense, GatesOfALinearLayer) {
   for (const int64_t rows : {1, 5, 97, 200}) {
     for (const auto& [columns, inputs] : {std::pair{7, 6}, {64, 24}, {96, 61}, {128, 576}, {192, 64}}) {
@@ -252,7 +252,7 @@ TEST_P(Rope, StoreWritesItsSlotsOnly) {
   }
 }
 
-// Whether two operations or one: the same bits.
+// Compares the bits of one fused operation with those of two.
 TEST_P(Rope, OfALinearLayer) {
   constexpr int64_t kRows = 103, kInputs = 62, kSlots = 110;
   std::vector<int32_t> positions(kRows);

@@ -17,7 +17,7 @@ float naive_pool(const std::vector<float>& in, int64_t t, PoolKind kind, int64_t
   std::optional<float> best;
   double sum = 0;
   for (int64_t k = 0; k < kernel; ++k) {
-    const int64_t at = t + k - kernel / 2;  // an even kernel looks one further to the left
+    const int64_t at = t + k - kernel / 2;  // an even kernel looks one place further to the left
     if (at < 0 || at >= static_cast<int64_t>(in.size())) continue;
     sum += in[static_cast<size_t>(at)];
     best = std::max(best.value_or(in[static_cast<size_t>(at)]), in[static_cast<size_t>(at)]);
@@ -49,7 +49,7 @@ double mean_of(const std::vector<double>& row) {
   return std::accumulate(row.begin(), row.end(), 0.0) / static_cast<double>(row.size());
 }
 
-// Ranks by (score desc, index asc), 0 the best.
+// Ranks by (score desc, index asc); 0 is the best.
 std::vector<double> ranks(const std::vector<double>& scores) {
   std::vector<double> result(scores.size());
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -67,7 +67,8 @@ std::vector<double> naive_aggregate(const std::vector<Rows>& layers, Aggregator 
   for (size_t l = aggregator == Aggregator::kSumSingle ? layers.size() - 1 : 0; l < layers.size(); ++l) {
     std::vector<double> sum(tokens);
     for (std::vector<double> row : layers[l]) {
-      if (aggregator == Aggregator::kZscoreMax && tokens > 1) {  // undefined for one: unchanged
+      if (aggregator == Aggregator::kZscoreMax &&
+          tokens > 1) {  // undefined for one token, which stays unchanged
         double squares = 0;
         const double mean = mean_of(row);
         for (const double x : row) squares += (x - mean) * (x - mean);

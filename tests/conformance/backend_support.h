@@ -58,7 +58,7 @@ inline const std::vector<Device>& all_devices() {
 #endif
   return devices;
 }
-// Whether the backend multiplies bf16 natively, and so rounds probabilities to bf16.
+// True if the backend multiplies bf16 natively, and so rounds probabilities to bf16.
 inline bool native_bf16(const Backend& backend) {
   const std::string description = backend.description();
   return backend.dtype() == DType::kBF16 && (description.find("avx512bf16") != std::string::npos ||
@@ -161,7 +161,7 @@ class BackendTest : public testing::TestWithParam<Device> {
   Random random;
 };
 
-// attention() of all rows of q, `step` rows a call.
+// attention() of all rows of q, `step` rows per call.
 inline void attention_in_parts(Backend& backend, const Tensor& q, const KvView& kv, const PackedKv& packed,
                                std::span<const int32_t> visible, int64_t step, const Tensor& out) {
   for (int64_t row = 0; row < q.rows(); row += step) {

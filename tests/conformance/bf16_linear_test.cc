@@ -28,7 +28,7 @@ class Bf16LinearTest : public testing::Test {
   std::vector<float> values;
 };
 
-// Products of bf16 are exact in f32; n of them sum up to n u of their magnitudes.
+// Products of bf16 are exact in f32; a sum of n of them is off by at most n u of their magnitudes.
 TEST_F(Bf16LinearTest, IsWithinTheRoundingOfItsSums) {
   const Bf16Linear linear(kernels, 2);
   for (const auto& [outputs, inputs] : {std::pair{1, 2}, {33, 62}, {64, 64}, {95, 1320}, {200, 576}}) {

@@ -1,5 +1,5 @@
 // Linear layers in FP8 against exact products: every factor is off by at most half a unit of three mantissa
-// bits. What norms and the gated activation write in FP8, and products of that.
+// bits. Also the FP8 outputs of norms and of the gated activation, and products of these.
 #include <cmath>
 
 #include "conformance/backend_support.h"
@@ -61,7 +61,7 @@ class Fp8 : public testing::Test {
   static void expect_rounded(const Array& want, const std::vector<float>& got, const std::string& what);
   void check_product(int64_t rows, int64_t first, int64_t outputs, int64_t inputs);
   void check(int64_t rows, int64_t outputs, int64_t inputs, DType out_type, bool accumulate);
-  std::unique_ptr<Backend> backend, device, reference;  // the second without copies of tensors
+  std::unique_ptr<Backend> backend, device, reference;  // `device` copies no tensors
   test::Random random;
 };
 
@@ -139,7 +139,7 @@ TEST_F(Fp8, Norms) {
   }
 }
 
-// One kernel for up to 16,384 columns, one for up to 32,768, one for the rest and for odd ones.
+// One kernel serves up to 16,384 columns, one up to 32,768, and one the rest and odd numbers.
 TEST_F(Fp8, GatedActivation) {
   for (const int64_t columns : {7, 64, 1536, 14336, 18944, 32776}) {
     Array gate_up(DType::kBF16, 3, 2 * columns), want(DType::kF32, 3, columns);
@@ -153,7 +153,7 @@ TEST_F(Fp8, GatedActivation) {
   }
 }
 
-// Rows that are FP8 already, from row `first` on: what is off is the weight's rounding alone.
+// Rows that are FP8 already, from row `first` on: only the weight is rounded.
 void Fp8::check_product(int64_t rows, int64_t first, int64_t outputs, int64_t inputs) {
   std::vector<float> weights(static_cast<size_t>(outputs * inputs));
   for (float& value : weights) value = random.normal();

@@ -1,4 +1,5 @@
-// dtype int8 of the cpu: linear layers and attention against exact sums, with bounds from what is rounded.
+// dtype int8 of the cpu: linear layers and attention against exact sums, with bounds derived from what is
+// rounded.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -46,7 +47,7 @@ struct Case {
   Array out;
 };
 
-// Half a step of 8 bits at every element of a row, whose groups have a scale each.
+// Half a step of 8 bits at every element of a row, whose groups have one scale each.
 std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
   std::vector<double> steps(row.size());
   for (size_t first = 0; first < row.size(); first += static_cast<size_t>(group)) {
@@ -152,8 +153,8 @@ TEST_P(Int8, MultipliesIntegers) {
                               std::copy_n(weights.begin() + first * 576, count * 576, to);
                             }};
   const auto weight = backend->prepare(source);
-  EXPECT_LT(weight->bytes, 96u * 576u * 5 / 4);  // a byte a weight, and the scales
-  // What is below half a step beside the largest of its group vanishes.
+  EXPECT_LT(weight->bytes, 96u * 576u * 5 / 4);  // one byte per weight, and the scales
+  // Values below half a step beside the largest of their group vanish.
   Array x(DType::kBF16, 1, 576), out(DType::kF32, 1, 96);
   x.fill([] { return 0.0f; });
   x.set(0, 0, 0, 100), x.set(0, 0, 1, 0.25f);
@@ -323,12 +324,12 @@ TEST_P(Int8, AttentionOverShapes) {
   check_attention(1, 16, 16, 150);
 }
 
-// A head too large for one scale of 8 bits takes the way of bf16.
+// A head too large for one scale of 8 bits is computed in bf16.
 TEST_P(Int8, LargeHeadsStillWork) {
   check_attention(1, 2, 256, 40);
 }
 
-// One key of nearly all the weight and a thousand of little, which together weigh as much.
+// One key with nearly all the weight and a thousand with little, which together weigh as much.
 TEST_P(Int8, ALongTailCounts) {
   constexpr int64_t kLength = 1025, kHead = 64;
   Case in(1, 1, kHead, kLength, 8), want(1, 1, kHead, kLength, 8);
@@ -345,7 +346,7 @@ TEST_P(Int8, ALongTailCounts) {
   in.run(*backend, visible);
   want.run(*test::make_reference(DType::kBF16), visible);
   EXPECT_NEAR(want.out.get(0, 0, 0), 0.5, 0.02);
-  // The first block holds a key of weight 1 beside 127 of 1/1024, the others have their own scale.
+  // The first block holds a key of weight 1 beside 127 of 1/1024; the others have their own scale.
   EXPECT_NEAR(in.out.get(0, 0, 0), want.out.get(0, 0, 0), 0.005);
 }
 
@@ -398,7 +399,7 @@ TEST_P(Int8, NoRowDependsOnTheOthersOfItsCall) {
   EXPECT_EQ(std::memcmp(in.out.bytes(), parts.bytes(), parts.tensor.bytes()), 0);
 }
 
-// Scores choose tokens: they are those of bf16.
+// Scores choose tokens, so they are those of bf16.
 TEST_P(Int8, WindowScoresAreThoseOfBf16) {
   Case in(2, 3, 64, 200, 8);
   for (Array* array : {&in.q, &in.k, &in.v}) array->fill(random.source());

@@ -73,7 +73,7 @@ TEST_F(CacheFileTest, DamageIsNoFile) {
 
 TEST_F(CacheFileTest, WhatCannotBeReadOrWrittenIsNoError) {
   const CacheFile file("a", "key");
-  fs::create_directories(file.path());  // a folder of the file's name
+  fs::create_directories(file.path());  // a folder with the file's name
   EXPECT_EQ(file.read(), "");
   EXPECT_FALSE(file.write("content"));
   std::ofstream(folder_ / "plain") << "x";

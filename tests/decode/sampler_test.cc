@@ -126,7 +126,8 @@ TEST(SamplerTest, RepetitionPenalty) {
   SamplingParams params;
   params.repetition_penalty = 2;
   Sampler sampler(params);
-  const std::vector<int32_t> seen = {1, 1, 1, 3, -5, 99};  // repeats count once; ids outside are none of ours
+  const std::vector<int32_t> seen = {1,  1, 1, 3,
+                                     -5, 99};  // repeats count once; ids outside the vocabulary are ignored
   EXPECT_EQ(sampler.next(std::vector<float>{1.4f, 3, 1.6f, 0}, seen), 2) << "3 / 2 = 1.5, once";
   EXPECT_EQ(sampler.next(std::vector<float>{-1.5f, -1, -3, -0.9f}, seen), 0)
       << "negative logits are multiplied";

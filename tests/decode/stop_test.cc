@@ -9,8 +9,7 @@
 namespace claa {
 namespace {
 
-// Pushes `text` in pieces; what came out, and what is held back after each push must be a prefix of a stop
-// string.
+// Pushes `text` in pieces. After each push, the text held back must be a prefix of a stop string.
 std::string shown(StopMatcher& matcher, const std::vector<std::string>& pieces) {
   std::string out;
   for (const std::string& piece : pieces) out += matcher.push(piece);
@@ -69,7 +68,7 @@ TEST(StopMatcherTest, TheEarliestMatchEndsTheText) {
   EXPECT_EQ(shown(nested, {"xabcd"}), "x");
 }
 
-// Against a search of the whole text, for every way to cut random texts of two letters.
+// Compared with a search of the whole text, for every way to cut random texts of two letters.
 TEST(StopMatcherTest, AnyCutEqualsTheWholeText) {
   std::mt19937_64 random(1);
   const std::vector<std::string> stops = {"aaba", "bb", "abab"};

@@ -1,4 +1,4 @@
-// The library as a program sees it, on the real model.
+// The library as a program uses it, on the real model.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -230,8 +230,8 @@ TEST(Engine, RefusesBadContinuations) {
   EXPECT_EQ(code(std::vector<int32_t>(8190, 5), {1, 2, 3}), ErrorCode::kContextExceeded);
 }
 
-// A look-ahead has its positions however short the answer may be; engines of their own, as one remembers the
-// longest prompt it was asked.
+// A look-ahead has its positions however short the answer may be. Each case has its own engine, because an
+// engine remembers the longest prompt it was asked.
 TEST(Engine, LookAheadDoesNotDependOnTheLongestAnswer) {
   Request request;
   for (int32_t i = 0; i < 300; ++i) request.ids.push_back(100 + 37 * i % 40000);

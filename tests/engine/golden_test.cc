@@ -20,7 +20,7 @@ namespace json = boost::json;
 
 constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr double kLogitTolerance = 1e-3;
-constexpr double kCutTolerance = 1e-5;  // relative: a set may differ only among scores this close to its cut
+constexpr double kCutTolerance = 1e-5;  // relative: a set may differ only in scores this close to its cut
 
 json::value read_json(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -54,7 +54,7 @@ std::string text_of(const json::value& value) {
   return value.is_string() ? std::string(value.as_string()) : json::serialize(value);
 }
 
-// The goldens' parameter names in ours.
+// Our names of the goldens' parameters.
 Request request_of(const json::object& golden, const json::object& params) {
   Request request;
   request.ids = ints(golden.at("ids"));
@@ -171,11 +171,11 @@ TEST_P(Golden, F32EqualsPyTorch) {
               ties);
 }
 
-// How far a type of lower precision is from the goldens, over all results of a prompt.
+// Distance of a type of lower precision from the goldens, over all results of a prompt.
 struct Agreement {
-  double least_overlap = 1, all_overlaps = 0;    // of a selected set with the golden one; summed over sets
-  int sets = 0;                                  // that are compared
-  int results = 0, first_tokens = 0, below = 0;  // below: sets that overlap by less than what was wanted
+  double least_overlap = 1, all_overlaps = 0;    // overlap with the golden sets: the least, and the sum
+  int sets = 0;                                  // number of sets compared
+  int results = 0, first_tokens = 0, below = 0;  // below: sets that overlap by less than the least share
   bool answers_alike = true;                     // full prefill's whole answer
 
   void print(const char* dtype) const {
@@ -228,7 +228,7 @@ TEST_P(Golden, Bf16OverlapsAndAnswersTheSame) {
 }
 
 #ifdef CLAA_TEST_CUDA
-// With a scale a row, FP8 moves rankings further: one set in 33 may be below 90 %.
+// With one scale per row, FP8 moves rankings further: one set in 33 may be below 90 %.
 TEST_P(Golden, Fp8Overlaps) {
   Agreement agreement;
   for_each_result([&](const json::object& golden, const json::object& result) {

@@ -94,7 +94,7 @@ TEST(Agreement, RefusesTooLittleText) {
   expect_error(ErrorCode::kInvalidArgument, "no .txt files", [&] { agreement_tasks()[0].make(options); });
 }
 
-// `full` agrees with itself, claa at a rate of 1 does too, and at a low rate less.
+// `full` agrees with itself, as does claa at a rate of 1; at a low rate claa agrees less.
 TEST(Agreement, OfTheModelWithItself) {
   EngineOptions engine_options;
   engine_options.threads = 1;

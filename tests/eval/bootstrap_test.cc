@@ -1,4 +1,4 @@
-// Intervals against what theory says, pairing, and what the strata mean.
+// Intervals against theory, pairing, and the meaning of strata.
 #include "eval/bootstrap.h"
 
 #include <gtest/gtest.h>

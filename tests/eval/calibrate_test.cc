@@ -1,4 +1,4 @@
-// What a calibration collects, against what the methods themselves compute on the real model.
+// The data that a calibration collects, against what the methods themselves compute on the real model.
 #include "eval/calibrate.h"
 
 #include "eval/eval_support.h"
@@ -46,7 +46,7 @@ class Calibration : public testing::Test {
     delete engine_;
   }
 
-  // The scores by which claa itself chooses, of the tokens before its window.
+  // The scores by which claa itself chooses, for the tokens before its window.
   static std::vector<float> scores_of_claa(const StudyPrompt& prompt, const ScoreKind& kind, int layer,
                                            const ParamValues& more) {
     Request request = oracle_request(prompt, true, 1, nullptr).request;
@@ -81,7 +81,7 @@ CalibrateOptions* Calibration::options_ = nullptr;
 std::vector<StudyPrompt>* Calibration::prompts_ = nullptr;
 std::vector<CollectedPrompt>* Calibration::collected_ = nullptr;
 
-// spec.md 2.2 and 2.4 from what was stored, against the engine's own scores.
+// spec.md 2.2 and 2.4, computed from the stored scores, against the engine's own scores.
 TEST_F(Calibration, PublishedRuleIsThatOfTheEngine) {
   for (const ScoreKind& kind : options_->kinds()) {
     const auto read = selection_prompts(*collected_, *options_, kind, 0.2, folder_->path());
@@ -107,7 +107,7 @@ TEST_F(Calibration, HeadsAreThoseOfTheEngine) {
   }
 }
 
-// One measure for all: the same wanted tokens, of those before the widest window, and the same budget.
+// One measure for all: the same wanted tokens before the widest window, and the same budget.
 TEST_F(Calibration, EveryKindIsMeasuredAlike) {
   for (const ScoreKind& kind : options_->kinds()) {
     const auto read = selection_prompts(*collected_, *options_, kind, 0.2, folder_->path());
@@ -137,7 +137,7 @@ TEST_F(Calibration, ChoosesAmongWindowsAndKernels) {
   for (const Candidate& candidate : result.candidates) {
     if (candidate.heads > 0) continue;
     const auto read = selection_prompts(*collected_, *options_, candidate.scores, 0.2, folder_->path());
-    // By the engine's own scores.
+    // The same by the engine's own scores.
     std::vector<float> own = scores_of_claa((*prompts_)[2], candidate.scores, candidate.layer,
                                             {{"last_layers", std::to_string(candidate.last_layers)}});
     own.resize(static_cast<size_t>(read[2].scores->tokens()));
@@ -148,7 +148,7 @@ TEST_F(Calibration, ChoosesAmongWindowsAndKernels) {
   EXPECT_EQ(groups.at("a").n, 2);
   EXPECT_EQ(groups.at("g").n, 1);
   EXPECT_DOUBLE_EQ(groups.at("g").mean, result.choice().judged_by[1]);
-  // Each layer and kind: three rules, and the best of the heads.
+  // Each layer and kind has three rules and the best of the heads.
   const std::vector<const Candidate*> compared = to_compare(result);
   EXPECT_EQ(compared.size(), 4u * 2 * 4);
   for (const Candidate& candidate : result.candidates) {
@@ -164,7 +164,7 @@ TEST_F(Calibration, ChoosesAmongWindowsAndKernels) {
   EXPECT_EQ(profile.kernel, result.choice().scores.kernel);
 }
 
-// On request the rule may win; it does where heads are no better.
+// On request the rule may win, and it does where heads are no better.
 TEST_F(Calibration, MakesAProfileOfTheRule) {
   CalibrateOptions options = *options_;
   options.rule = true;
@@ -201,7 +201,7 @@ TEST_F(Calibration, HeadRecallIsThatOfTheKind) {
   EXPECT_NEAR(mean.at(5).at(3), sum / 3, 0.05);  // rounding to halves
   EXPECT_NE(mean, mean_head_recall(*collected_, *options_, {8, 7}));
   std::vector<CollectedPrompt> damaged = *collected_;
-  damaged[1].head_recall[2].pop_back();  // a layer less
+  damaged[1].head_recall[2].pop_back();  // one layer less
   expect_error(ErrorCode::kCorruptFile, "'head_recall'", [&] { mean_head_recall(damaged, *options_, kind); });
   damaged[0].head_recall.clear();
   expect_error(ErrorCode::kCorruptFile, "'head_recall'", [&] { mean_head_recall(damaged, *options_, kind); });

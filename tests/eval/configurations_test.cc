@@ -75,7 +75,7 @@ TEST(Configurations, BundledSweepsAreSound) {
   EXPECT_GE(files, 8u);
 }
 
-// Each configuration's own choice of profile, else the one for all; files lie beside the sweep.
+// Each configuration's own choice of profile, or else the one for all; files lie beside the sweep.
 TEST(Configurations, LookUpTheirProfiles) {
   const ScratchFolder folder;
   ConfigurationOptions options{{"full", "claa"}, {"0.2"}, {}, write(folder.path(), R"({"configurations": [

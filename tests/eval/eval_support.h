@@ -1,4 +1,4 @@
-// What the tests of plots and reports share.
+// Helpers that the tests of plots and reports share.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@
 
 namespace claa::eval {
 
-// A folder that goes with the test.
+// A folder that is removed with the test.
 class ScratchFolder {
  public:
   ScratchFolder() {
@@ -34,7 +34,7 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-// Another PATH for as long as it lives.
+// Sets another PATH while it lives.
 class PathVariable {
  public:
   explicit PathVariable(const std::string& value) : old_(::getenv("PATH")) {
@@ -66,7 +66,7 @@ inline void expect_error(ErrorCode code, const std::string& part, const std::fun
   }
 }
 
-// Width and height that a PNG file says it has; 0, 0 when it is none.
+// Width and height stated in a PNG file; 0, 0 when it is none.
 inline std::pair<unsigned, unsigned> png_size(const std::string& png) {
   if (png.size() < 24 || png.compare(1, 3, "PNG") != 0) return {0, 0};
   const auto number = [&](size_t at) {

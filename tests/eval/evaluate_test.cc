@@ -1,5 +1,4 @@
-// The study around the model, with a made-up one: order, resumption to the byte, shards, refusals,
-// thresholds.
+// An evaluation with a made-up model: order, resumption to the byte, shards, refusals, thresholds.
 #include "eval/evaluate.h"
 
 #include <algorithm>
@@ -45,7 +44,8 @@ struct Fixture {
     setup.seeds = {1, 2};
     model.name = "fake";
   }
-  // As a model would: the same for the same question, worse at lower rates; times differ from call to call.
+  // Answers like a model: the same for the same question, worse at lower rates; times differ from call to
+  // call.
   Outcome answer(const PlannedExample& planned, const Configuration& configuration) {
     ++calls;
     Outcome outcome;
@@ -158,7 +158,7 @@ TEST(Evaluate, StoppedAnywhereGoesOnToTheSameBytes) {
   for (int stops = 0; stops < 6; ++stops) {
     fixture.evaluate(parts.path(), {}, 5);
     EXPECT_FALSE(fixture.complete);
-    fixture.files(parts.path());  // a summary of what there is
+    fixture.files(parts.path());  // writes a summary of the results so far
     std::ofstream(parts.path() / kResultsFile, std::ios::app) << "{\"index\":3,\"id\":\"cut o";
   }
   const int before = fixture.calls;

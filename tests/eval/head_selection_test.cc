@@ -31,7 +31,7 @@ class MadeUpScores : public HeadScores {
     for (size_t t = 0; t < kTokens; ++t)
       to[t] = base[t] + values[static_cast<size_t>(layer * kHeads + head) * kTokens + t];
   }
-  // Made up: one "KV head" a layer, which has the largest of its heads' scores.
+  // Made up: one "KV head" per layer, which has the largest of its heads' scores.
   void published_rule(int layer, int last_layers, std::span<float> to) const override {
     for (size_t t = 0; t < kTokens; ++t) {
       to[t] = 0;
@@ -149,7 +149,7 @@ TEST(HeadSelection, FoldsCoverEveryPromptOnce) {
   }
 }
 
-// What is reported of one candidate, computed again from single selections.
+// The reported numbers of one candidate, computed again from single selections.
 TEST(HeadSelection, ReportsWhatWasLeftOut) {
   const std::vector<SelectionPrompt> prompts = made_up_prompts(9);
   SelectionOptions options;
@@ -213,7 +213,7 @@ TEST(HeadSelection, ReportsThePublishedRule) {
     EXPECT_EQ(candidate.prompts_left_out.n, 6);
     EXPECT_EQ(candidate.groups_left_out.mean, candidate.prompts_left_out.mean);
   }
-  // More layers than there are would be the same candidate again.
+  // More layers than there are would give the same candidate again.
   EXPECT_EQ(rules, (std::vector<std::pair<int, int>>{{0, 1}, {2, 1}, {2, 2}}));
 }
 
@@ -240,7 +240,7 @@ TEST(HeadSelection, ChoosesTheSimplestThatIsAsGood) {
   EXPECT_EQ(choose_candidate(candidates, false), 4u);
   EXPECT_EQ(choose_candidate(candidates, true), 5u);
   EXPECT_EQ(choose_candidate(std::span(candidates).first(2), true), 0u);
-  // A rule that is best does not make heads win that are not.
+  // If a rule is best, heads that are worse must not win.
   const std::vector<Candidate> rule_wins = {judged(9, 0, {.9, .9}), judged(9, 1, {.5, .6})};
   EXPECT_EQ(choose_candidate(rule_wins, true), 0u);
   EXPECT_EQ(choose_candidate(rule_wins, false), 1u);
@@ -307,7 +307,7 @@ TEST(HeadScores, SurviveTheirFile) {
   const ScratchFolder folder;
   const std::string path = (folder.path() / "s.bin").string();
   HeadScoresWriter writer(2, 1, 5, {1, 3});
-  const std::vector<float> wide[] = {{.25f, .5f, 3, 0}, {0, 1, 0, 0}};  // window 3: two tokens a head
+  const std::vector<float> wide[] = {{.25f, .5f, 3, 0}, {0, 1, 0, 0}};  // window 3: two tokens per head
   const std::vector<float> narrow[] = {{.25f, .25f, .5f, 0, 1, 0, 0, 0},
                                        {0, 0, 0, 1e-7f, .125f, .125f, .25f, 1e-4f}};
   for (int layer = 0; layer < 2; ++layer) {

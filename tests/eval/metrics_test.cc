@@ -18,7 +18,7 @@ namespace json = boost::json;
 using Strings = std::vector<std::string>;
 
 constexpr double kTolerance = 1e-9;
-constexpr size_t kFewest = 500;  // golden pairs of a metric
+constexpr size_t kFewest = 500;  // golden pairs per metric
 
 const json::object& goldens() {
   static const json::value data = [] {

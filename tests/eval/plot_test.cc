@@ -1,4 +1,4 @@
-// Pictures: that they are drawn, that no text is a command to gnuplot, and what happens without gnuplot.
+// Pictures: they are drawn, no text is a command to gnuplot, and what happens without gnuplot.
 #include "eval/plot.h"
 
 #include <algorithm>
@@ -119,7 +119,7 @@ const std::vector<std::string>& hostile_texts() {
   return texts;
 }
 
-// As gnuplot writes text into an SVG file: a '>' needs no entity.
+// The way gnuplot writes text into an SVG file: a '>' needs no entity.
 std::string as_in_svg(const std::string& text) {
   std::string shown;
   for (char c : clean_text(text)) shown += c == '&' ? "&amp;" : c == '<' ? "&lt;" : std::string(1, c);
@@ -225,7 +225,7 @@ TEST(Plot, PassesOnWhatGnuplotSays) {
   fails("exit 1", "it printed no message");
   fails("kill -9 $$", "signal 9");
   fails("exit 0", "wrote no figure.svg");
-  // More than a pipe holds.
+  // More bytes than a pipe holds.
   fails("i=0; while [ $i -lt 20000 ]; do echo 'a long complaint' >&2; i=$((i+1)); done; exit 2",
         "exit status 2");
 }

@@ -66,7 +66,7 @@ TEST(Profile, BecomesParametersThatTheMethodTakes) {
   const ParamValues params = profile_params(example());
   EXPECT_EQ(params.at("heads"), "3.0*2,3.8*0.1,18.1");
   EXPECT_EQ(params.at("early_heads"), "2.1,10.0*3");
-  EXPECT_EQ(params.count("early_drops"), 0u);  // for who asks for it
+  EXPECT_EQ(params.count("early_drops"), 0u);  // applied only on request
   const auto method = builtin_methods().create("claa", params);
   for (const auto& [name, value] : method->params()) {
     if (params.count(name) != 0) {
@@ -78,7 +78,7 @@ TEST(Profile, BecomesParametersThatTheMethodTakes) {
 TEST(Profile, HoldsThePublishedRule) {
   const json::object object = to_json(rule_example());
   EXPECT_EQ(object.at("claa_profile"), json::value(2));
-  EXPECT_EQ(to_json(example()).at("claa_profile"), json::value(1));  // as older programs read it
+  EXPECT_EQ(to_json(example()).at("claa_profile"), json::value(1));  // so that older programs read it
   const Profile actual = parse_profile(json::serialize(object), "p");
   EXPECT_TRUE(actual.chosen.empty());
   EXPECT_EQ(actual.last_layers, 4);
@@ -216,7 +216,7 @@ TEST(Profile, LiesNextToTheModel) {
   EXPECT_EQ(profile_path("a"), "a.profile.json");
 }
 
-// Whatever is in profiles/ can be used, and is found by its model alone.
+// Every file in profiles/ can be used, and is found by its model alone.
 TEST(Profile, BundledOnesAreWhole) {
   EXPECT_FALSE(bundled_profiles().empty());
   for (const BundledProfile& bundled : bundled_profiles()) {

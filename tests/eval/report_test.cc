@@ -1,4 +1,4 @@
-// The report: its numbers, its files, that nothing in it escapes, and what it refuses.
+// The report: its numbers, its files, its escaping, and what it refuses.
 #include "eval/report.h"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ TEST(Report, SummarizesOverPrompts) {
   const HeuristicSummary& fastkv = summary.overall.heuristics[0];
   EXPECT_NEAR(fastkv.spearman[2].mean, .225, 1e-12);
   EXPECT_EQ(fastkv.spearman[2].n, 6);
-  // Of 0 ... 5 hundredths: sd sqrt(3.5), over sqrt(6).
+  // For 0 ... 5 hundredths: sd sqrt(3.5), over sqrt(6).
   EXPECT_NEAR(fastkv.spearman[2].standard_error, .01 * std::sqrt(3.5 / 6), 1e-12);
   EXPECT_EQ(fastkv.stability[0].n, 0);
   EXPECT_NEAR(fastkv.exit_layer.mean, 5, 1e-12);
@@ -201,7 +201,7 @@ TEST(Report, SaysWhereItCannotWrite) {
   fs::create_directories(folder.path() / "taken" / "summary.json" / "x");
   expect_error(ErrorCode::kIo, "summary.json",
                [&] { write_report(example_prompts(2), info(false), folder.path() / "taken"); });
-  // Nothing half-written stays.
+  // No half-written file stays.
   for (const auto& entry : fs::directory_iterator(folder.path() / "taken")) {
     EXPECT_EQ(entry.path().filename(), "summary.json");
   }

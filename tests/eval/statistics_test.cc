@@ -1,4 +1,4 @@
-// Statistics against numpy and scipy (tools/make_statistics_goldens.py), and what those do not cover.
+// Statistics against numpy and scipy (tools/make_statistics_goldens.py), and cases that those do not cover.
 #include "eval/statistics.h"
 
 #include <gtest/gtest.h>

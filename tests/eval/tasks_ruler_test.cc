@@ -1,5 +1,5 @@
-// A thousand examples of every RULER task: what is asked is in the prompt, a small solver finds the answers
-// in the prompt alone, and the length is kept.
+// A thousand examples of every RULER task: what is asked for is in the prompt, a small solver finds the
+// answers in the prompt alone, and the length is kept.
 #include <gmock/gmock.h>
 
 #include <numeric>
@@ -124,7 +124,7 @@ TEST_P(RulerNeedles, AThousandExamplesAreSound) {
 
 TEST_P(RulerNeedles, DepthsAreUniform) {
   if (GetParam() == "niah_multivalue" || GetParam() == "niah_multiquery") {
-    // Asked at several depths at once: which place of the four the first has is a matter of chance.
+    // Several depths are asked at once: which of the four places the first has is random.
     std::vector<int> places(4);
     for (const Example& example : make_examples(GetParam(), task_options("", kCount, kLength))) {
       const size_t first = example.prompt.find(example.answers[0]);
@@ -147,7 +147,7 @@ TEST_P(RulerNeedles, DepthsAreUniform) {
     ++bins[bin];
   }
   // The limits that chance passes once in ten thousand seeds, for 39 and for 9 degrees of freedom. The lines
-  // of a short prompt do not fall evenly into tenths, hence the room.
+  // of a short prompt do not fall evenly into tenths, so there is some room.
   EXPECT_LT(chi_square(bins, kCount), essay ? 80 : 45);
   if (essay) {
     EXPECT_EQ(depths.size(), 40u);
@@ -296,7 +296,7 @@ TEST(RulerQuestions, TheArticlesOwnParagraphsComeFirst) {
   const ScratchFolder folder;
   write_squad(folder.path() / "squad.json");
   for (const Example& example : make_examples("qa_1", task_options(folder.path(), 20, 500))) {
-    // Six paragraphs or so have room: the five of the article and a stranger.
+    // About six paragraphs fit: the five of the article and one other.
     const int64_t asked = std::stoll(between(example.prompt, "has house ", "?")) - 1000;
     for (int64_t paragraph = 0; paragraph < 5; ++paragraph) {
       const int64_t house = asked / 25 * 25 + paragraph * 5 + 1000;

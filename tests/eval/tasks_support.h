@@ -1,4 +1,4 @@
-// What the tests of tasks share.
+// Helpers that the tests of tasks share.
 #pragma once
 
 #include <map>
@@ -8,7 +8,7 @@
 
 namespace claa::eval {
 
-// Four bytes a token: cheap, and a token more for every few words, as a tokenizer's.
+// Four bytes per token: cheap, with one more token for every few words, as a tokenizer has.
 inline int64_t quarter_of_bytes(std::string_view text) {
   return static_cast<int64_t>(text.size() + 3) / 4;
 }
@@ -43,7 +43,7 @@ inline std::vector<std::string> cut(const std::string& text, const std::string& 
   return parts;
 }
 
-// What stands between the last `from` and the `to` after it.
+// The text between the last `from` and the `to` after it.
 inline std::string between(const std::string& text, const std::string& from, const std::string& to) {
   const size_t at = text.rfind(from);
   if (at == std::string::npos) return "no '" + from + "'";

@@ -1,4 +1,4 @@
-// The list of tasks, their scores, and the parts that generators are made of.
+// The list of tasks, their scores, and the parts of the generators.
 #include "eval/tasks/task.h"
 
 #include <gmock/gmock.h>

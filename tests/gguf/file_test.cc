@@ -1,4 +1,4 @@
-// What the reader gives back: of files from our writer, and of one from the gguf Python package.
+// The reader on files from our writer, and on one from the gguf Python package.
 #include "gguf/file.h"
 
 #include <gmock/gmock.h>

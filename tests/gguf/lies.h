@@ -1,5 +1,5 @@
-// The tables of lies. Each changes one field of a valid file, and must be refused with the right code and
-// with a message that names the file, the field and its offset.
+// Tables of lies. Each changes one field of a valid file, and must be refused with the right code and with a
+// message that names the file, the field and its offset.
 #pragma once
 
 #include <gmock/gmock.h>

@@ -36,7 +36,7 @@ struct RawPair {
   std::string key;
   uint32_t type = 0;
   Bytes value = {};
-  std::optional<uint64_t> key_length = {};  // the truth when empty
+  std::optional<uint64_t> key_length = {};  // the true value when empty
 };
 
 struct RawTensor {

@@ -39,7 +39,7 @@ TEST(Truncated, AtEveryByte) {
     const Data whole = tiny_file(version);
     ASSERT_NO_THROW(test::walk(File::parse(whole, "whole.gguf")));
     for (size_t size = 0; size < whole.size(); ++size) {
-      // An own allocation of exactly this size, so that a read past the cut is seen.
+      // A separate allocation of exactly this size, so that a read past the cut is seen.
       const Data cut(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
       try {
         File::parse(cut, "cut.gguf");

@@ -157,7 +157,7 @@ TEST(ReadConfig, ScalingKeys) {
   file.metadata["llama.rope.scaling.original_context_length"] = uint32_t{1024};
   EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kYarn);
   EXPECT_EQ(config_of(file).rope.original_context, 1024);
-  TinyFile old = tiny_file();  // the key of files from before 2023-10
+  TinyFile old = tiny_file();  // uses the key of files from before 2023-10
   old.metadata["llama.rope.scale_linear"] = 2.0f;
   EXPECT_EQ(config_of(old).rope.scaling, RopeScaling::kLinear);
   EXPECT_EQ(config_of(old).rope.factor, 2);
@@ -174,7 +174,7 @@ TEST(ReadConfig, FrequencyFactors) {
 TEST(LoadWeights, RefusesMissingTensors) {
   const TinyFile whole = tiny_file({.bias = true});
   for (const auto& [name, shape] : whole.tensors) {
-    // Without these the file is another, valid one: a tied output, no bias.
+    // Without these the file is another valid one: a tied output, no bias.
     if (name == "output.weight" || name == "blk.0.attn_q.bias") continue;
     TinyFile file = whole;
     file.tensors.erase(name);
@@ -186,7 +186,7 @@ TEST(LoadWeights, RefusesMisshapenTensors) {
   const TinyFile whole = tiny_file({.bias = true});
   for (const auto& [name, shape] : whole.tensors) {
     for (const size_t axis : {size_t{0}, shape.size() - 1}) {
-      // The embedding's rows define the vocabulary, so that the output is what disagrees.
+      // The embedding's rows define the vocabulary, so the output is the tensor that disagrees.
       const bool vocabulary = name == "token_embd.weight" && axis == 1;
       TinyFile file = whole;
       file.tensors[name][axis] += 2;

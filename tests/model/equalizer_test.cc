@@ -1,5 +1,5 @@
-// Channels of one size: the function of a model stays what it was, and integer products stay precise where
-// a few channels are far larger than the rest.
+// Channels of equal size: the function of a model does not change, and integer products stay precise where a
+// few channels are far larger than the rest.
 #include "model/equalizer.h"
 
 #include <cmath>
@@ -36,7 +36,7 @@ std::vector<float> logits_on(Backend& backend, const std::vector<std::byte>& byt
 }
 
 // The same model, but four channels of each norm in a layer are kOutlier times as large, and the columns that
-// read them as much smaller.
+// read them are smaller by the same factor.
 std::vector<std::byte> with_outliers(const std::vector<std::byte>& bytes) {
   const gguf::File file = gguf::File::parse(bytes, "tiny.gguf");
   std::vector<std::byte> result = bytes;
@@ -107,7 +107,7 @@ TEST(Equalizer, FactorsAreRootsOfSizes) {
   const std::vector<float> factors = equalizer.factors(norm);
   EXPECT_NEAR(factors[7], std::sqrt(0.2), 1e-6);
   EXPECT_NEAR(factors[3] / factors[4], 2 * even[3] / even[4], 1e-5);
-  double squares = 0;  // of sizes, of which the factors are roots
+  double squares = 0;  // of sizes, whose roots are the factors
   for (const float factor : even) squares += std::pow(factor, 4);
   EXPECT_NEAR(squares / 64, 1, 1e-5);
 }

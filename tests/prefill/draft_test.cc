@@ -1,5 +1,5 @@
 // Runs that choose twice: the second choice replaces the first without a trace, the drafted tokens are those
-// that the first choice answers with, and claa adds what they look at to its ranking.
+// that the first choice answers with, and claa adds the attention of these tokens to its ranking.
 #include "prefill/draft.h"
 
 #include <algorithm>
@@ -118,7 +118,7 @@ TEST_P(Draft, TheSecondChoiceIsAsIfItWereTheOnlyOne) {
   }
 }
 
-// What listens are the queries of the tokens that the first choice answers with, after the whole prompt.
+// The queries shown are those of the tokens that the first choice answers with, after the whole prompt.
 TEST_P(Draft, ListensToTheAnswerOfTheFirstChoice) {
   std::vector<int32_t> ids = prompt_of(kTokens);
   Script once = dropping(every(7, 2));
@@ -231,7 +231,7 @@ TEST_P(Draft, StopsWhenCancelled) {
 }
 
 // claa: the window's ranking plus that of the drafted tokens, each head's a distribution over the tokens
-// before the window, weighed.
+// before the window, weighted.
 TEST_P(Draft, ClaaAddsWhatTheDraftLooksAt) {
   const std::vector<LayerHead> heads = {{0, 1, 0.5f}, {2, 0, 1}, {2, 3, 2}};
   const PrefillResult plain = run_heads({});

@@ -1,5 +1,5 @@
-// gemfilter, specprefill, uniform, streaming and oracle beyond what all methods promise: which tokens, which
-// positions.
+// gemfilter, specprefill, uniform, streaming and oracle, beyond the promises of all methods: which tokens,
+// which positions.
 #include <algorithm>
 #include <numeric>
 

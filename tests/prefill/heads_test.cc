@@ -1,4 +1,4 @@
-// claa with chosen heads: the ranking against a naive computation, whose caches it decides, and refusals.
+// claa with chosen heads: the ranking against a naive computation, the caches that it decides, and refusals.
 #include "claa/heads.h"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ class ChosenHeads : public test::PrefillTest {
     return all;
   }
 
-  // The definition in plain loops: pool, divide by the sum, weigh, add.
+  // The definition in plain loops: pool, divide by the sum, weight, add.
   static std::vector<double> naive(const std::vector<std::vector<std::vector<float>>>& attention,
                                    const std::vector<LayerHead>& heads) {
     const auto tokens = static_cast<int64_t>(attention[0][0].size());

@@ -104,7 +104,7 @@ TEST_P(LookAhead, StreamedEqualsNaive) {
 
 TEST_P(LookAhead, StopsAtItsStepsAndAtTheEnd) {
   const std::vector<int32_t> ids = prompt_of(kPrompt);
-  // The model's own greedy answer, fed by hand.
+  // The model's own greedy answer, fed step by step.
   PrefillResult prefill = run("full", {}, ids);
   Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
   std::vector<int32_t> answer;

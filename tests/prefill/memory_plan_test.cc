@@ -12,7 +12,7 @@ constexpr size_t kGb = 1'000'000'000;
 
 class MemoryPlanTest : public test::PrefillTest {};
 
-// What inspect tells without a device is what the device says of itself.
+// The answers of inspect without a device are those of the device itself.
 TEST_P(MemoryPlanTest, RowsAreThoseOfTheDevice) {
   const DeviceRows known = device_rows(GetParam()), own = device_rows(*tiny.backend);
   EXPECT_EQ(known.dtype, own.dtype);
@@ -34,7 +34,7 @@ TEST_P(MemoryPlanTest, CountsTheCache) {
   EXPECT_EQ(plan.hidden, size_t{61} * 64 * 4);
 }
 
-// What is not there is refused before the first layer, and costs nothing: the device goes on.
+// Memory that is missing is refused before the first layer, and costs nothing: the device goes on.
 TEST_P(MemoryPlanTest, ReservesOrRefuses) {
   Backend& backend = *tiny.backend;
   EXPECT_NO_THROW(backend.reserve(size_t{1} << 20));
@@ -70,7 +70,7 @@ TEST(MemoryPlan, OfAPublishedShape) {
 
 TEST(MemoryPlan, RefusesWithNumbers) {
   MemoryPlan plan;
-  plan.weights = 100 * kGb;  // are there already
+  plan.weights = 100 * kGb;  // they are in memory already
   plan.hidden = 2 * kGb, plan.layer_kv = kGb, plan.workspace = 3 * kGb, plan.cache = 20 * kGb;
   EXPECT_EQ(plan.from_start(true), 26 * kGb);
   EXPECT_EQ(plan.from_start(false), 6 * kGb);

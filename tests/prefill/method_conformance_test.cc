@@ -34,7 +34,7 @@ TEST_P(MethodConformance, RateOneIsFullBitForBit) {
   }
 }
 
-// Sets rise, stay inside the prompt and hold the last token; nothing is kept that was not live.
+// Sets rise, stay inside the prompt and hold the last token; a kept entry belongs to a live token.
 void MethodConformance::check_sets(const std::string& name, PrefillResult& result, int64_t tokens) {
   bool dropped = false;
   int64_t live = tokens;
@@ -199,7 +199,7 @@ TEST_P(MethodConformance, ShowsEffectiveParameters) {
       EXPECT_EQ(shown[i].first, info.params[i].name);
       EXPECT_EQ(shown[i].second, info.params[i].default_value);
       EXPECT_FALSE(info.params[i].help.empty());
-      // What is shown is accepted again.
+      // The parameters that a method shows are accepted again.
       EXPECT_NO_THROW(registry.create(info.name, {{shown[i].first, shown[i].second}}));
     }
   }

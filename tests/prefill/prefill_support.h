@@ -1,4 +1,4 @@
-// What the prefill tests share: devices, prompts, runs and their comparison.
+// Helpers that the prefill tests share: devices, prompts, runs and their comparison.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -48,8 +48,8 @@ inline void add_variant(MethodRegistry& registry, const std::string& name, const
   registry.add(info);
 }
 
-// The built-in methods, claa with chosen heads, also choosing twice, the template that newcomers copy, and
-// one that came of it.
+// The built-in methods, claa with chosen heads, also choosing twice, the template that newcomers copy, and a
+// method made from it.
 inline MethodRegistry registry_with_newcomers() {
   MethodRegistry registry = builtin_methods();
   add_variant(registry, "claa_heads", "claa", {{"heads", "0.1,1.3*2,2.0*0.5"}, {"first_layer", "0"}});
@@ -91,7 +91,7 @@ inline std::string options_name(const BackendOptions& options) {
          (options.isa.empty() ? "" : "_" + options.isa);
 }
 
-// One model a device and process: building it costs more than most tests.
+// One model per device and process: building it costs more than most tests.
 inline TinyModel& tiny_on(const BackendOptions& options) {
   static std::map<std::string, std::unique_ptr<TinyModel>> models;
   auto& model = models[options_name(options)];
@@ -144,7 +144,7 @@ class PrefillTest : public testing::TestWithParam<BackendOptions> {
     return names;
   }
 
-  // K, then V, of a slot.
+  // K, then V, of one slot.
   std::vector<float> cache_row(KvCache& cache, int64_t layer, int64_t head, int64_t slot) const {
     const KvView view = cache.view(layer);
     std::vector<float> row = row_of(*tiny.backend, view.k, head, slot);
@@ -152,7 +152,7 @@ class PrefillTest : public testing::TestWithParam<BackendOptions> {
     row.insert(row.end(), v.begin(), v.end());
     return row;
   }
-  // All of two results: logits, reports, and the caches' lengths, positions and stored values.
+  // Compares all of two results: logits, reports, and the caches' lengths, positions and stored values.
   void expect_same(const std::string& what, PrefillResult& a, PrefillResult& b) const;
 
   TinyModel& tiny;

@@ -1,4 +1,4 @@
-// The ranking file: what is written is read, and no damage goes unseen.
+// The ranking file: everything written is read again, and no damage goes unnoticed.
 #include "claa/ranking.h"
 
 #include <gmock/gmock.h>
@@ -40,7 +40,7 @@ class RankingFile : public testing::Test {
     return bytes;
   }
 
-  // Cases run side by side in processes of their own.
+  // Cases run side by side in separate processes.
   std::string path_ =
       testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name() + ".rank";
   Ranking ranking_{0x1234, {5, 6, 7}, {0.5f, 0.0f, 1e-30f}};

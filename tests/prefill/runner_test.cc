@@ -62,7 +62,7 @@ TEST_P(Runner, EntryWithOriginalPositions) {
   EXPECT_EQ(entered.layers.front().live, 8);
 }
 
-// The answer begins with the logits of the last token that enters, wherever it stands.
+// The answer begins with the logits of the last token that enters, whatever its position.
 TEST_P(Runner, EntryWithoutTheLastPromptToken) {
   const std::vector<int32_t> ids = prompt_of(61), chosen = {0, 3, 4, 17, 18, 40};
   Script script;
@@ -237,7 +237,7 @@ TEST_P(Runner, CancelAtAnyChunk) {
     };
     try {
       run(*method, ids, options);
-      // Nothing is left to stop after the last chunk of the last layer.
+      // Nothing remains to be stopped after the last chunk of the last layer.
       EXPECT_EQ(calls, at);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kCancelled);

@@ -74,18 +74,18 @@ TEST_P(Selection, CacheLengthsOfClaa) {
 }
 
 TEST_P(Selection, SeparateBudgetOfTheCache) {
-  // Smaller than the live one: layers beyond the selection layer score again, on what lives.
+  // A smaller budget than the live one: layers beyond the selection layer score again among the live tokens.
   PrefillResult result =
       run("claa", {{"keep", "0.5"}, {"kv_keep", "0.2"}, {"first_layer", "0"}, {"selection_layer", "1"}},
           prompt_of(83));
   EXPECT_EQ(lengths(result), (std::vector<int64_t>{16, 16, 16, 16, 16, 16}));
   EXPECT_EQ(lives(result), (std::vector<int64_t>{83, 83, 41, 41, 41, 41}));
-  // Larger: beyond it everything alive is stored.
+  // A larger one: beyond the selection layer every live token is stored.
   result =
       run("fastkv", {{"keep", "0.2"}, {"kv_keep_tokens", "30"}, {"selection_layer", "3"}}, prompt_of(83));
   EXPECT_EQ(lengths(result), (std::vector<int64_t>{30, 30, 30, 30, 16, 16}));
   EXPECT_EQ(lives(result), (std::vector<int64_t>{83, 83, 83, 83, 16, 16}));
-  // The cache alone: everything lives.
+  // Only the cache has a budget: every token lives.
   result = run("fastkv", {{"keep", "1"}, {"kv_keep", "0.2"}}, prompt_of(83));
   EXPECT_EQ(lengths(result), std::vector<int64_t>(6, 16));
   EXPECT_EQ(lives(result), std::vector<int64_t>(6, 83));

@@ -11,12 +11,12 @@
 
 namespace claa::test {
 
-// What a run of a TestMethod does; anything left out does nothing.
+// The behaviour of a run of a TestMethod; functions left out do nothing.
 struct Script {
   std::function<Entry(Passes&)> entry;
   std::function<Decision(LayerView&)> decide;
   std::function<void(LayerView&, int64_t)> listen;
-  bool may_drop = true;  // what decide() may do
+  bool may_drop = true;  // whether decide() may drop live tokens
   RunReport report = {true};
 };
 

@@ -24,7 +24,7 @@ struct TinyShape {
   bool bias = false;
 };
 
-// The parts of a model file, before they are written.
+// The parts of a model file before they are written.
 struct TinyFile {
   std::map<std::string, gguf::Writer::Value> metadata;
   std::map<std::string, std::vector<uint64_t>> tensors;  // name to shape, fastest dimension first

@@ -1,5 +1,5 @@
-// toy: what a newcomer might try first. Tokens live on, and are kept, by how strongly the last query of the
-// first query head looks at them. It is here to show that a method needs one file and one header.
+// toy: a newcomer's first try. Tokens live on, and are kept, by how strongly the last query of the first
+// query head looks at them. It shows that a method needs one file and one header.
 #include "claa/ranker.h"
 
 namespace claa {

@@ -96,7 +96,7 @@ class NaiveBpe {
   std::map<std::pair<std::string, std::string>, size_t> ranks_;
 };
 
-// Tokenizer::encode(spans) the slow and plain way. Only the word patterns, UTF-8 repair and NFC are shared
+// Tokenizer::encode(spans) the slow and plain way. It shares only the word patterns, UTF-8 repair and NFC
 // with it.
 class NaiveTokenizer {
  public:
@@ -105,7 +105,7 @@ class NaiveTokenizer {
 
   std::vector<int32_t> encode(std::span<const Span> spans) const {
     std::string text;
-    std::string special;  // one flag a byte
+    std::string special;  // one flag per byte
     for (const Span& span : spans) {
       text += span.text;
       special.append(span.text.size(), span.special ? 's' : '.');

@@ -1,4 +1,4 @@
-// Byte-pair merging against its definition, and what broken merge lists lead to.
+// Byte-pair merging against its definition, and the effects of broken merge lists.
 #include "tokenizer/bpe.h"
 
 #include <gmock/gmock.h>
@@ -47,8 +47,7 @@ void expect_refused(const TokenizerData& data, const std::string& part) {
   }
 }
 
-// Words shorter and longer than the limit between the two algorithms, from few letters, so that merges
-// compete.
+// Words shorter and longer than the limit between the two algorithms, of few letters, so that merges compete.
 TEST(Bpe, EqualsTheDefinitionOnRandomWords) {
   const TokenizerData data = test::small_data("gpt-2");
   const test::NaiveBpe naive(data);
@@ -73,7 +72,7 @@ TEST(Bpe, EqualRanksGoLeftFirst) {
   EXPECT_THAT(encode(model, "aaa"), ElementsAre(aa, a));
 }
 
-// A token that merging cannot reach is used only when the model ignores merges, and on each occasion alike.
+// A token that merging cannot reach is used only when the model ignores merges, and the same way each time.
 TEST(Bpe, AWordThatIsATokenIsNotAlwaysThatToken) {
   const TokenizerData data = test::small_data("gpt-2");
   const BpeModel merging = model_of(data, false);

@@ -1,4 +1,4 @@
-// Reading the tokenizer of a model file, and files that lie.
+// Reading the tokenizer of a model file, and files with false values.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -72,8 +72,8 @@ TEST_P(Golden, ExcerptOfANovel) {
   }
 }
 
-// What one more character of a run costs must not depend on the run's length. A quadratic step anywhere would
-// take minutes here; the bound is far above what a slow machine with sanitizers needs.
+// The cost of one more character of a run must not depend on the run's length. A quadratic step anywhere
+// would take minutes here; the bound is far above what a slow machine with sanitizers needs.
 TEST_P(Golden, LongRunsTakeLinearTime) {
   const Tokenizer tokenizer = test::load_tokenizer(GetParam());
   for (const std::string part :

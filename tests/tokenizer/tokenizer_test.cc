@@ -1,4 +1,4 @@
-// The interface of Tokenizer: spans, decoding, special tokens, and what is refused.
+// The interface of Tokenizer: spans, decoding, special tokens, and refusals.
 #include "tokenizer/tokenizer.h"
 
 #include <gmock/gmock.h>
