@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Prints the tables of docs/accuracy.md: accuracy_tables.py RESULTS [--bench BENCH.json...]
+"""Prints the tables of docs/accuracy.md: accuracy_tables.py RESULTS [--bench BENCH.json...] [--data docs/data]
 
-RESULTS is what scripts/accuracy.sh wrote; BENCH is `claa bench -o json`, whose TTFT stand beside the scores. Scores are x 100, with 95 % intervals; differences are from `full`, example by example.
+RESULTS is what scripts/accuracy.sh wrote; BENCH is `claa bench -o json`, whose TTFT stand beside the scores. Scores are x 100, with
+95 % intervals; differences are from `full`, example by example. --data writes all rows as CSV files, from which the page takes some.
 """
 import argparse
+import csv
 import json
 import pathlib
 
@@ -152,13 +154,73 @@ def next_tokens(agreement):
                        "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**m["perplexity"])]
 
 
+def numbers(estimate):
+    return [f"{estimate[part]:.1f}" for part in ("mean", "low", "high")] if estimate else ["", "", ""]
+
+
+def from_full(cell):
+    return numbers(cell["differences"].get("full"))
+
+
+def csv_by_method(results, differences):
+    lines = [("full", "full", "1")] + [(name, line, rate) for name, line in METHODS for rate in RATES]
+    for name, line, rate in lines:
+        cell = results.cell("full") if line == "full" else results.of_line(line, rate)
+        if cell:
+            yield [name, rate, *numbers(cell["score"])] + (from_full(cell) if differences else [])
+
+
+def csv_ladder(ruler):
+    full = ruler.cell("full")["score"]["mean"]
+    for step, configuration, stages in LADDER:
+        cell = ruler.cell(configuration)
+        if cell:
+            mean = cell["score"]["mean"]
+            yield [step, configuration.split("=")[-1].split()[-1], f"{mean:.1f}", *from_full(cell), f"{mean / full:.2f}",
+                   f"{accuracy_chart.bound(stages, cell['kept_share']):.2f}"]
+
+
+def csv_mass(benchmarks):
+    for name, configuration in MASS:
+        for benchmark, results in benchmarks.items():
+            cell = results.cell(configuration)
+            if cell:
+                yield [name, benchmark, *numbers(cell["score"]), *from_full(cell), f"{cell['kept_share']:.4f}"]
+
+
+def csv_ablations(folder):
+    for path in sorted(filter(pathlib.Path.is_dir, folder.glob("ablation_*"))):
+        for name, cell in Results(path).all.items():
+            yield [path.name.removeprefix("ablation_"), name.removeprefix("claa ").removesuffix(" 0.2"), f"{cell['score']['mean']:.1f}"]
+
+
+def write_data(folder, results, benchmarks):
+    score_columns = ["score_x100", "low_x100", "high_x100"]
+    difference_columns = ["difference_from_full_x100", "difference_low_x100", "difference_high_x100"]
+    files = {}
+    for name, differences in (("RULER", False), ("BABILong", True), ("LongBench", True), ("needle", False)):
+        files[name.lower()] = ["method", "keep_rate", *score_columns] + (difference_columns if differences else []), csv_by_method(
+            benchmarks[name], differences)
+    files["ladder"] = ["step", "keep_rate", "ruler_score_x100", *difference_columns, "share_of_full", "ttft_bound_share"], csv_ladder(
+        benchmarks["RULER"])
+    files["mass"] = ["budget", "benchmark", *score_columns, *difference_columns, "kept_share"], csv_mass(
+        {name: benchmarks[name] for name in ("RULER", "BABILong", "LongBench")})
+    files["ablations"] = ["ablation", "setting", "ruler_score_x100"], csv_ablations(results)
+    for name, (header, rows) in files.items():
+        with open(folder / f"accuracy-{name}.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=pathlib.Path)
     parser.add_argument("--bench", nargs="*", default=[], help="output of claa bench -o json, with full and all rates")
+    parser.add_argument("--data", type=pathlib.Path, help="folder for the CSV files")
     options = parser.parse_args()
     ruler, babilong, longbench, agreement, niah = (
         Results(options.results / name) for name in ("ruler", "babilong", "longbench", "agreement", "niah"))
+    if options.data:
+        write_data(options.data, options.results, {"RULER": ruler, "BABILong": babilong, "LongBench": longbench, "needle": niah})
     rates = ["10 %", "20 %", "40 %"]
     print(f"full: RULER {score(ruler.cell('full'))}, LongBench {score(longbench.cell('full'))}, BABILong {score(babilong.cell('full'))}, "
           f"niah {score(niah.cell('full'))}")

@@ -143,9 +143,21 @@ def test_tables_of_a_whole_run(tmp_path):
     bench = tmp_path / "bench.json"
     bench.write_text(json.dumps([{"method": "full", "keep": 1, "ttft_ms": {"median": 200}},
                                  *({"method": "claa", "keep": k, "ttft_ms": {"median": 400 * k}} for k in (0.1, 0.2, 0.4))]))
-    done = tool("accuracy_tables.py", tmp_path, "--bench", bench)
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "ablation_window").mkdir()
+    (tmp_path / "ablation_window/summary.json").write_text(json.dumps({"rows": [{"name": "overall", "cells": [
+        {"configuration": "claa W 8 k 21 0.2", **score(20.2)}]}]}))
+    done = tool("accuracy_tables.py", tmp_path, "--bench", bench, "--data", data)
     assert done.returncode == 0, done.stderr
     assert "| claa, profile (layer 18) | 30.0 [29.0, 31.0] | 44.0 [43.0, 45.0] |  |" in done.stdout
     assert "| the profile | 0.2 | 44.0 | +4.0 [−1.0, +9.0] | 110 % | 0.67 |" in done.stdout
     assert "| claa | 0.20 | 0.40 | 0.80 |" in done.stdout
     assert "| claa, profile (layer 18) | 0.2 | 0.125 | 90.0 | 99.0 | 17.00 [16.00, 18.00] |" in done.stdout
+    ladder = (data / "accuracy-ladder.csv").read_text().splitlines()
+    assert ladder[0].startswith("step,keep_rate,ruler_score_x100") and "the profile,0.2,44.0,4.0,-1.0,9.0,1.10,0.67" in ladder
+    assert (data / "accuracy-ruler.csv").read_text().splitlines()[1:3] == [
+        "full,1,40.0,39.0,41.0", '"claa, profile (layer 18)",0.1,30.0,29.0,31.0']
+    assert '"claa, profile (layer 18)",0.2,44.0,43.0,45.0,4.0,-1.0,9.0' in (data / "accuracy-babilong.csv").read_text()
+    assert "profile 20 %,RULER,44.0,43.0,45.0,4.0,-1.0,9.0,0.2000" in (data / "accuracy-mass.csv").read_text()
+    assert (data / "accuracy-ablations.csv").read_text().splitlines()[1] == "window,W 8 k 21,20.2"
