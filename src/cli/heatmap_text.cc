@@ -66,7 +66,7 @@ std::string plain(const Heatmap& map) {
 }
 
 // Blocks of eight heights; nothing at all is a dot.
-std::string strip(const Heatmap& map) {
+std::string depth_strip(const Heatmap& map) {
   constexpr int64_t kBins = 64;
   constexpr std::array<std::string_view, 9> kBlocks = {"·", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   std::string out;
@@ -77,7 +77,7 @@ std::string strip(const Heatmap& map) {
   return out;
 }
 
-std::string legend(const Heatmap& map) {
+std::string mark_legend(const Heatmap& map) {
   const auto sample = [](const HeatToken& token, const std::string& text) {
     return fmt::format("{}{}{}", style_of(token), text, kReset);
   };
@@ -115,9 +115,9 @@ std::string heatmap_text(const Heatmap& map, bool color) {
   };
   const auto facts = heatmap_facts(map);
   for (size_t i = 0; i + 1 < facts.size(); ++i) line(facts[i].first, facts[i].second);
-  line("Where", strip(map));
+  line("Where", depth_strip(map));
   color = color && map.prefill.active;  // otherwise there is nothing to distinguish
-  if (color) line("Marks", legend(map));
+  if (color) line("Marks", mark_legend(map));
   out += "\n" + (color ? colored(map) : plain(map));
   if (out.back() != '\n') out += '\n';
   out += "\n";

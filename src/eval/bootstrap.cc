@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
+
+#include "eval/statistics.h"
 
 namespace claa::eval {
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 double resampled_mean(const std::vector<double>& values, RandomIndex& random) {
   double sum = 0;

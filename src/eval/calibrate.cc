@@ -89,7 +89,7 @@ const json::value& field(const json::object& object, const char* name) {
   return *value;
 }
 
-json::object moments_json(const Moments& moments) {
+json::object recall_json(const Moments& moments) {
   if (moments.n == 0) return {{"n", 0}};
   return {{"mean", moments.mean}, {"standard_error", moments.standard_error}, {"n", moments.n}};
 }
@@ -100,12 +100,12 @@ json::object candidate_json(const Candidate& candidate) {
                     {"kernel", candidate.scores.kernel}};
   if (candidate.heads == 0) {
     json["last_layers"] = candidate.last_layers;
-    json["recall"] = moments_json(candidate.prompts_left_out);
+    json["recall"] = recall_json(candidate.prompts_left_out);
   } else {
     json["picks"] = candidate.heads;
     json["recall_selected_on"] = candidate.selected_on;
-    json["recall_prompts_left_out"] = moments_json(candidate.prompts_left_out);
-    json["recall_groups_left_out"] = moments_json(candidate.groups_left_out);
+    json["recall_prompts_left_out"] = recall_json(candidate.prompts_left_out);
+    json["recall_groups_left_out"] = recall_json(candidate.groups_left_out);
   }
   return json;
 }
@@ -113,7 +113,7 @@ json::object candidate_json(const Candidate& candidate) {
 json::object groups_json(const Candidate& candidate, const std::vector<CollectedPrompt>& collected) {
   json::object groups;
   for (const auto& [name, recall] : recall_by_group(candidate, collected))
-    groups[replace_invalid_utf8(name)] = moments_json(recall);
+    groups[replace_invalid_utf8(name)] = recall_json(recall);
   return groups;
 }
 

@@ -9,10 +9,10 @@ namespace claa::eval {
 namespace {
 
 // Sizes are in pixels of the SVG.
-constexpr double kLeft = 70;
-constexpr double kRight = 118;  // the colour scale, its tick labels and its label
-constexpr double kTop = 36;
-constexpr double kBottom = 56;
+constexpr double kMapLeft = 70;
+constexpr double kMapRight = 118;  // the colour scale, its tick labels and its label
+constexpr double kMapTop = 36;
+constexpr double kMapBottom = 56;
 
 // Lightness rises steadily from dark to light, so that the order survives in grey (after cividis, for all
 // kinds of sight).
@@ -69,14 +69,14 @@ std::string heat_map_script(const HeatMap& map, const std::string& stem) {
   const size_t columns = map.values[0].size();
   const double width = std::clamp(38.0 * static_cast<double>(columns), 260.0, 1100.0);
   const double height = std::clamp(16.0 * static_cast<double>(rows), 180.0, 900.0);
-  const double full_width = width + kLeft + kRight;
-  const double full_height = height + kTop + kBottom;
+  const double full_width = width + kMapLeft + kMapRight;
+  const double full_height = height + kMapTop + kMapBottom;
   const auto [low, high] = map.range.value_or(range_of(map.values));
   std::string script =
       "# Draws " + stem + ".svg and " + stem + ".png; the data stands in this file.\nset encoding utf8\n";
   script += data_block(map.values) + kPalette;
-  script += margins_command(kLeft / full_width, (kLeft + width) / full_width, kBottom / full_height,
-                            (kBottom + height) / full_height);
+  script += margins_command(kMapLeft / full_width, (kMapLeft + width) / full_width, kMapBottom / full_height,
+                            (kMapBottom + height) / full_height);
   script += fmt::format("set xrange [-.5:{}.5]\nset yrange [-.5:{}.5]\nset cbrange [{:.7g}:{:.7g}]\n",
                         columns - 1, rows - 1, low, high);
   script += fmt::format("set xtics {}\nset ytics {}\nset tics nomirror out scale .4 font ',10'\n",
@@ -86,7 +86,7 @@ std::string heat_map_script(const HeatMap& map, const std::string& stem) {
   script +=
       "set object 1 rectangle from graph 0, 0 to graph 1, 1 fc rgb '#BBBBBB' fs solid noborder behind\n";
   script += fmt::format("set colorbox user origin {:.5f}, {:.5f} size {:.5f}, {:.5f}\n",
-                        (kLeft + width + 16) / full_width, kBottom / full_height, 16 / full_width,
+                        (kMapLeft + width + 16) / full_width, kMapBottom / full_height, 16 / full_width,
                         height / full_height);
   for (const bool png : {false, true}) {
     const int scale = png ? 2 : 1;

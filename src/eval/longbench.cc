@@ -17,7 +17,7 @@ struct Task {
   bool first_line = false;  // models continue with further examples; only the first line counts
 };
 
-constexpr std::array kTasks = {
+constexpr std::array kPublished = {
     Task{"narrativeqa", Metric::kQaF1},
     Task{"qasper", Metric::kQaF1},
     Task{"multifieldqa_en", Metric::kQaF1},
@@ -38,11 +38,11 @@ constexpr std::array kTasks = {
 };
 
 const Task& task_named(std::string_view name) {
-  for (const Task& task : kTasks) {
+  for (const Task& task : kPublished) {
     if (task.name == name) return task;
   }
   std::string names;
-  for (const Task& task : kTasks) names += (names.empty() ? "" : ", ") + std::string(task.name);
+  for (const Task& task : kPublished) names += (names.empty() ? "" : ", ") + std::string(task.name);
   fail(ErrorCode::kInvalidArgument, "LongBench task \"{}\" has no metric; those that have one: {}", name,
        names);
 }
@@ -70,7 +70,7 @@ double score_of(Metric metric, std::string_view prediction, std::string_view ans
 
 std::vector<std::string_view> longbench_tasks() {
   std::vector<std::string_view> names;
-  for (const Task& task : kTasks) names.push_back(task.name);
+  for (const Task& task : kPublished) names.push_back(task.name);
   return names;
 }
 

@@ -2,18 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
 
 #include "core/check.h"
 #include "eval/agreement.h"
+#include "eval/statistics.h"
 
 namespace claa::eval {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kReference = "full";
 
 using Tasks = std::vector<std::string>;

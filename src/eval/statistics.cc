@@ -11,7 +11,6 @@
 namespace claa::eval {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kExitWindow = 3;
 constexpr double kExitThreshold = .99;
 

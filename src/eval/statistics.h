@@ -3,10 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
 namespace claa::eval {
+
+// The value of a statistic that has no data.
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Rank of every value, from 1; ties share the mean of their ranks, as scipy.stats.rankdata gives them. All
 // NaN when one value is NaN.

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/check.h"
 #include "eval/json_file.h"
+#include "eval/statistics.h"
 
 namespace claa::eval {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::string_view kMetrics[] = {"score", "difference", "kl", "top1", "top5", "perplexity"};
 
 void check_metric(const std::string& metric, const std::string& where) {

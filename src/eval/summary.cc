@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include "core/check.h"
 
 namespace claa::eval {
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Prompts and densities. A density costs a thousand exponentials per position, so each is computed once.
 struct Densities {

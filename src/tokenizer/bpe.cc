@@ -23,7 +23,7 @@ struct ComesLater {
 };
 
 // Names from files may hold any bytes; messages show a bounded, printable form.
-std::string shown(std::string_view text) {
+std::string quoted(std::string_view text) {
   constexpr size_t kMax = 60;
   std::string out;
   for (const char c : text.substr(0, kMax)) {
@@ -51,7 +51,7 @@ void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::v
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
     if (!by_text_.insert(tokens, id)) {
-      fail(ErrorCode::kCorruptFile, "tokenizer: token {} '{}' repeats token {}", i, shown(tokens[i]),
+      fail(ErrorCode::kCorruptFile, "tokenizer: token {} '{}' repeats token {}", i, quoted(tokens[i]),
            by_text_.find(tokens, tokens[i]));
     }
     auto decoded = roles[i] == TokenRole::kNormal ? byte_level_decode(tokens[i]) : std::nullopt;
@@ -72,13 +72,13 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     if (space == 0 || space == std::string::npos || space + 1 == merge.size() ||
         merge.find(' ', space + 1) != std::string::npos) {
       fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' is not two tokens with one space between", rank,
-           shown(merge));
+           quoted(merge));
     }
     const auto token_of = [&](std::string_view text) {
       const int32_t id = by_text_.find(tokens, text);
       if (id < 0) {
         fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' needs token '{}', which the vocabulary lacks",
-             rank, shown(merge), shown(text));
+             rank, quoted(merge), quoted(text));
       }
       return id;
     };
@@ -88,7 +88,7 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     const int32_t result = token_of(merge.substr(0, space) + merge.substr(space + 1));
     if (roles[static_cast<size_t>(result)] == TokenRole::kControl) continue;
     if (!merges_.insert(left, right, {static_cast<uint32_t>(rank), result})) {
-      fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' occurs twice", rank, shown(merge));
+      fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' occurs twice", rank, quoted(merge));
     }
   }
 }

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kNeeds =
+constexpr const char* kBabiNeeds =
     "a folder with BABILong's qaN.jsonl, or with a folder of them for every length (1k, 2k, ...)";
 
 constexpr const char* kPlaces[] = {"bathroom", "bedroom", "garden", "hallway", "kitchen", "office"};
@@ -27,7 +27,7 @@ struct BabiTask {
   std::span<const char* const> labels;
 };
 
-constexpr BabiTask kTasks[] = {
+constexpr BabiTask kBabiTasks[] = {
     {"babilong_qa1", "qa1", "where a person is",
      "I will give you context with the facts about positions of different persons hidden in some "
      "random text and a question. You need to answer the question based only on the information from "
@@ -96,7 +96,7 @@ constexpr BabiTask kTasks[] = {
 };
 
 // "4k" is 4000 tokens; 0 for a name that is no length.
-int64_t as_length(std::string name) {
+int64_t length_of_folder(std::string name) {
   int64_t unit = 1;
   if (name.ends_with("k")) unit = 1000;
   if (name.ends_with("M")) unit = 1000000;
@@ -153,26 +153,26 @@ void read_file_task(const BabiTask& task, const fs::path& file, int64_t length, 
 
 std::vector<Example> make_all(const BabiTask& task, const TaskOptions& options) {
   if (options.data.empty()) {
-    fail(ErrorCode::kInvalidArgument, "task '{}' needs data: {}", task.name, kNeeds);
+    fail(ErrorCode::kInvalidArgument, "task '{}' needs data: {}", task.name, kBabiNeeds);
   }
   std::error_code error;
   const fs::path data = fs::path(options.data).lexically_normal();
   const std::string file = std::string(task.file) + ".jsonl";
   std::vector<std::pair<int64_t, fs::path>> files;
   const std::string own_name = (data.has_filename() ? data : data.parent_path()).filename().string();
-  if (fs::is_regular_file(data / file, error)) files.emplace_back(as_length(own_name), data / file);
+  if (fs::is_regular_file(data / file, error)) files.emplace_back(length_of_folder(own_name), data / file);
   if (files.empty()) {
     for (fs::directory_iterator entry(data, error), end; !error && entry != end; entry.increment(error)) {
       const fs::path below = entry->path() / file;
       std::error_code missing;
       if (fs::is_regular_file(below, missing))
-        files.emplace_back(as_length(entry->path().filename().string()), below);
+        files.emplace_back(length_of_folder(entry->path().filename().string()), below);
     }
     if (error) fail(ErrorCode::kInvalidArgument, "cannot list '{}': {}", options.data, error.message());
   }
   if (files.empty()) {
     fail(ErrorCode::kInvalidArgument, "task '{}': no {} in '{}' or in a folder of it; it needs {}", task.name,
-         file, options.data, kNeeds);
+         file, options.data, kBabiNeeds);
   }
   std::sort(files.begin(), files.end());
   std::vector<Example> examples;
@@ -184,8 +184,8 @@ std::vector<Example> make_all(const BabiTask& task, const TaskOptions& options) 
 
 std::vector<TaskInfo> babilong_tasks() {
   std::vector<TaskInfo> tasks;
-  for (const BabiTask& task : kTasks) {
-    tasks.push_back({task.name, "babilong", task.summary, kNeeds,
+  for (const BabiTask& task : kBabiTasks) {
+    tasks.push_back({task.name, "babilong", task.summary, kBabiNeeds,
                      [&task](const TaskOptions& options) { return make_all(task, options); }});
   }
   return tasks;

@@ -5,7 +5,7 @@
 namespace claa::eval {
 namespace {
 
-constexpr LongBenchTask kTasks[] = {
+constexpr LongBenchTask kLongBench[] = {
     {"narrativeqa", "questions about a story", 128, false, true,
      "You are given a story, which can be either a novel or a movie script, and a question. Answer "
      "the question asconcisely as you can, using a single phrase if possible. Do not provide any "
@@ -81,7 +81,7 @@ constexpr LongBenchTask kTasks[] = {
 }  // namespace
 
 std::span<const LongBenchTask> longbench_definitions() {
-  return kTasks;
+  return kLongBench;
 }
 
 }  // namespace claa::eval

@@ -14,7 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kNeeds = "LongBench's TASK.jsonl files in a folder (LongBench-E: TASK_e.jsonl)";
+constexpr const char* kLongBenchNeeds =
+    "LongBench's TASK.jsonl files in a folder (LongBench-E: TASK_e.jsonl)";
 
 // Fills in both names of the template at once, so that a context which contains "{input}" stays as it is.
 std::string filled(std::string_view prompt, const std::string& context, const std::string& input) {
@@ -78,7 +79,7 @@ std::vector<Example> make_all(const LongBenchTask& task, bool e, const TaskOptio
     for_each_record(own, add);
     return examples;
   }
-  const std::vector<std::string> files = data_files(options.data, ".jsonl", name, kNeeds);
+  const std::vector<std::string> files = data_files(options.data, ".jsonl", name, kLongBenchNeeds);
   for (const std::string& file : files) {
     // A published file of another task names its set too, without the _e; its file name distinguishes the
     // two.
@@ -95,7 +96,7 @@ std::vector<Example> make_all(const LongBenchTask& task, bool e, const TaskOptio
     fail(ErrorCode::kInvalidArgument,
          "task '{}': '{}' has neither {}.jsonl nor records whose field 'task' or 'dataset' says so; it needs "
          "{}",
-         name, options.data, name, kNeeds);
+         name, options.data, name, kLongBenchNeeds);
   }
   return examples;
 }
@@ -108,7 +109,7 @@ std::vector<TaskInfo> longbench_task_infos() {
     for (const LongBenchTask& task : longbench_definitions()) {
       if (e && !task.in_e) continue;
       tasks.push_back({e ? std::string(task.name) + "_e" : task.name, e ? "longbench_e" : "longbench",
-                       task.summary, kNeeds,
+                       task.summary, kLongBenchNeeds,
                        [&task, e](const TaskOptions& options) { return make_all(task, e, options); }});
     }
   }

@@ -18,7 +18,7 @@ constexpr const char* kQuestion = "The best thing to do in San Francisco is: ";
 constexpr std::array<int, 10> kDepths = {0, 11, 22, 33, 44, 56, 67, 78, 89, 100};
 // Tokens of the length that are kept free for the wrapper, the question and the answer.
 constexpr int64_t kBuffer = 200;
-constexpr int64_t kMaxTokens = 50;
+constexpr int64_t kNiahTokens = 50;
 
 // Inserts the needle at `percent` of the text, moved back to the end of a sentence, or to the start of the
 // text if none comes before.
@@ -39,7 +39,7 @@ std::vector<int> depths(int64_t most) {
   return some;
 }
 
-std::vector<Example> make_all(const TaskOptions& options) {
+std::vector<Example> make_niah(const TaskOptions& options) {
   check_generation(options, "niah");
   const Haystack hay(options.haystack);
   std::vector<Example> examples;
@@ -67,7 +67,7 @@ std::vector<Example> make_all(const TaskOptions& options) {
       example.chat = false;
       example.answers = {kExpected};
       example.metric = "needle";
-      example.max_tokens = kMaxTokens;
+      example.max_tokens = kNiahTokens;
       example.facets = {{"length", static_cast<double>(length)}, {"depth", depth}};
       examples.push_back(std::move(example));
     }
@@ -78,7 +78,7 @@ std::vector<Example> make_all(const TaskOptions& options) {
 }  // namespace
 
 std::vector<TaskInfo> needle_tasks() {
-  return {{"niah", "niah", "one sentence at ten depths of every length", "", make_all}};
+  return {{"niah", "niah", "one sentence at ten depths of every length", "", make_niah}};
 }
 
 }  // namespace claa::eval

@@ -86,7 +86,7 @@ struct RetrievalTask {
   Example (*read)(const Record&);
 };
 
-constexpr RetrievalTask kTasks[] = {
+constexpr RetrievalTask kRetrievalTasks[] = {
     {"kv_retrieval", "kv_retrieval", "the value of a key among pairs of UUIDs", kKeyValueNeeds, "_keys.jsonl",
      "value", "contains", key_value_example},
     {"longeval_lines", "longeval", "the number that one of many lines names", kLinesNeeds, "_lines.jsonl",
@@ -123,7 +123,7 @@ std::vector<Example> make_all(const RetrievalTask& task, const TaskOptions& opti
 
 std::vector<TaskInfo> retrieval_tasks() {
   std::vector<TaskInfo> tasks;
-  for (const RetrievalTask& task : kTasks) {
+  for (const RetrievalTask& task : kRetrievalTasks) {
     tasks.push_back({task.name, task.group, task.summary, task.needs,
                      [&task](const TaskOptions& options) { return make_all(task, options); }});
   }

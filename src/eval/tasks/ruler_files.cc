@@ -14,14 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kNeeds =
+constexpr const char* kFileNeeds =
     "a folder with RULER's TASK.jsonl files, or with a folder of them for every length";
 
 struct FileTask {
   const char* name;
   int64_t max_tokens;
 };
-constexpr FileTask kTasks[] = {
+constexpr FileTask kFileTasks[] = {
     {"niah_single_1", 128},
     {"niah_single_2", 128},
     {"niah_single_3", 128},
@@ -69,7 +69,7 @@ void read_file_task(const FileTask& task, const std::string& path, int64_t lengt
 bool read_folder(const fs::path& folder, int64_t length, const TaskOptions& options,
                  std::vector<Example>& examples) {
   bool any = false;
-  for (const FileTask& task : kTasks) {
+  for (const FileTask& task : kFileTasks) {
     const fs::path file = folder / (std::string(task.name) + ".jsonl");
     if (!fs::exists(file)) continue;
     read_file_task(task, file.string(), length, options, examples);
@@ -78,14 +78,14 @@ bool read_folder(const fs::path& folder, int64_t length, const TaskOptions& opti
   return any;
 }
 
-std::vector<Example> make_all(const TaskOptions& options) {
+std::vector<Example> make_file_tasks(const TaskOptions& options) {
   if (options.data.empty()) {
-    fail(ErrorCode::kInvalidArgument, "task 'ruler_files' needs data: {}", kNeeds);
+    fail(ErrorCode::kInvalidArgument, "task 'ruler_files' needs data: {}", kFileNeeds);
   }
   std::error_code error;
   if (!fs::is_directory(options.data, error)) {
     fail(ErrorCode::kInvalidArgument, "task 'ruler_files': '{}' is no folder; it needs {}", options.data,
-         kNeeds);
+         kFileNeeds);
   }
   std::vector<Example> examples;
   const fs::path folder = fs::path(options.data).lexically_normal();
@@ -112,7 +112,8 @@ std::vector<Example> make_all(const TaskOptions& options) {
 }  // namespace
 
 std::vector<TaskInfo> ruler_file_tasks() {
-  return {{"ruler_files", "ruler_files", "RULER's examples made by its own generator", kNeeds, make_all}};
+  return {{"ruler_files", "ruler_files", "RULER's examples made by its own generator", kFileNeeds,
+           make_file_tasks}};
 }
 
 }  // namespace claa::eval

@@ -26,7 +26,7 @@ struct NeedleTask {
   const char* summary;
 };
 
-constexpr NeedleTask kTasks[] = {
+constexpr NeedleTask kNeedleTasks[] = {
     {"niah_single_1", Hay::kNoise, Kind::kWord, Kind::kNumber, 1, 1, 1, "one number in a repeated line"},
     {"niah_single_2", Hay::kEssay, Kind::kWord, Kind::kNumber, 1, 1, 1, "one number in essays"},
     {"niah_single_3", Hay::kEssay, Kind::kWord, Kind::kUuid, 1, 1, 1, "one UUID in essays"},
@@ -215,7 +215,7 @@ std::vector<Example> make_all(const NeedleTask& task, const TaskOptions& options
 
 std::vector<TaskInfo> ruler_needle_tasks() {
   std::vector<TaskInfo> tasks;
-  for (const NeedleTask& task : kTasks) {
+  for (const NeedleTask& task : kNeedleTasks) {
     tasks.push_back({task.name, "ruler", task.summary, "",
                      [&task](const TaskOptions& options) { return make_all(task, options); }});
   }

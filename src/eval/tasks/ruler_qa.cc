@@ -17,7 +17,7 @@ namespace {
 namespace json = boost::json;
 namespace fs = std::filesystem;
 
-struct Question {
+struct QaQuestion {
   std::string text;
   std::vector<std::string> answers;
   std::vector<int64_t> documents;  // the question's own documents
@@ -26,7 +26,7 @@ struct Question {
 
 struct Corpus {
   std::vector<std::string> documents;  // distinct, in order
-  std::vector<Question> questions;
+  std::vector<QaQuestion> questions;
 };
 
 // Numbers the documents in their order, as the original does.
@@ -67,7 +67,7 @@ void add_squad_questions(const Record& paragraph, const DocumentIndex& index,
     // Version 1 of the data lacks this field: every question can be answered.
     const json::value* impossible = asked.find("is_impossible");
     if (impossible != nullptr && impossible->is_bool() && impossible->as_bool()) continue;
-    Question question;
+    QaQuestion question;
     question.text = asked.text("question");
     const json::array& answers = array_of(asked, "answers");
     for (size_t a = 0; a < answers.size(); ++a) {
@@ -159,7 +159,7 @@ Corpus read_hotpot(const std::string& path) {
   Corpus corpus;
   corpus.documents = index.finish();
   for (size_t i = 0; i < records.size(); ++i) {
-    Question question;
+    QaQuestion question;
     question.text = records[i].text("question");
     question.answers = {records[i].text("answer")};
     for (const std::string& document : documents[i]) {
@@ -174,7 +174,7 @@ Corpus read_hotpot(const std::string& path) {
 
 // The question's own documents, then those of its article, then any others, shuffled. Unlike the original, a
 // question with more than `count` own documents keeps all of them.
-std::vector<int64_t> choose(const Corpus& corpus, const Question& question, Random& random, int64_t count) {
+std::vector<int64_t> choose(const Corpus& corpus, const QaQuestion& question, Random& random, int64_t count) {
   std::vector<int64_t> chosen = question.documents, related = question.related;
   random.shuffle(related);
   std::set<int64_t> used(chosen.begin(), chosen.end());
@@ -193,7 +193,7 @@ std::vector<int64_t> choose(const Corpus& corpus, const Question& question, Rand
   return chosen;
 }
 
-Draft make(const Corpus& corpus, const Question& question, Random& random, int64_t count) {
+Draft make(const Corpus& corpus, const QaQuestion& question, Random& random, int64_t count) {
   const std::vector<int64_t> documents = choose(corpus, question, random, count);
   std::string context;
   for (size_t i = 0; i < documents.size(); ++i) {
@@ -238,10 +238,10 @@ std::string find_file(const QaTask& task, const std::string& data) {
 }
 
 // The questions whose own documents fit, in the order of the file; the others cannot be asked at this length.
-std::vector<const Question*> that_fit(const Corpus& corpus, const TaskOptions& options, int64_t budget,
-                                      int64_t wanted) {
-  std::vector<const Question*> fitting;
-  for (const Question& question : corpus.questions) {
+std::vector<const QaQuestion*> that_fit(const Corpus& corpus, const TaskOptions& options, int64_t budget,
+                                        int64_t wanted) {
+  std::vector<const QaQuestion*> fitting;
+  for (const QaQuestion& question : corpus.questions) {
     if (static_cast<int64_t>(fitting.size()) == wanted) break;
     Random random(options.seed, "fits", 0, 0);
     const Draft draft = make(corpus, question, random, 0);
@@ -266,7 +266,7 @@ std::vector<Example> make_all(const QaTask& task, const TaskOptions& options) {
   std::vector<Example> examples;
   for (const int64_t length : options.lengths) {
     const int64_t wanted = options.examples == 0 ? kAllGenerated : options.examples;
-    const std::vector<const Question*> questions =
+    const std::vector<const QaQuestion*> questions =
         that_fit(corpus, options, length - generator.max_tokens, wanted);
     if (questions.empty()) {
       fail(ErrorCode::kInvalidArgument,

@@ -15,7 +15,7 @@ constexpr const char* kNoise =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 constexpr int64_t kHops = 4;
 constexpr int64_t kExampleTokens = 500;  // for the solved example with its answer
-constexpr int64_t kMaxTokens = 30;
+constexpr int64_t kVtTokens = 30;
 
 std::vector<std::string> draw_variables(Random& random, int64_t letters) {
   std::vector<std::string> names;
@@ -32,11 +32,11 @@ struct Chain {
   std::vector<int64_t> places;  // indices of the lines before which they stand, ascending
 };
 
-struct Question {
+struct VtQuestion {
   std::string prompt, answer_prefix;
 };
 
-Question ask(const Chain& chain, int64_t lines) {
+VtQuestion ask(const Chain& chain, int64_t lines) {
   std::string context;
   size_t next = 0;
   for (int64_t line = 0; line < lines; ++line) {
@@ -70,7 +70,7 @@ Chain draw_chain(Random& random, int64_t letters, int64_t lines) {
 }
 
 std::string solved(const Chain& chain, int64_t lines) {
-  const Question question = ask(chain, lines);
+  const VtQuestion question = ask(chain, lines);
   return fmt::format("{}{} {}\n\n", question.prompt, question.answer_prefix, fmt::join(chain.variables, " "));
 }
 
@@ -78,8 +78,8 @@ std::string solved(const Chain& chain, int64_t lines) {
 int64_t example_lines(const TaskOptions& options) {
   const auto fits = [&](int64_t lines) {
     Random random(options.seed, "vt example", kExampleTokens, 0);
-    const Question question = ask(draw_chain(random, 3, lines), lines);
-    return options.count_tokens(question.prompt + question.answer_prefix) + kMaxTokens <= kExampleTokens;
+    const VtQuestion question = ask(draw_chain(random, 3, lines), lines);
+    return options.count_tokens(question.prompt + question.answer_prefix) + kVtTokens <= kExampleTokens;
   };
   return std::max(kHops + 1, largest_fitting(kHops + 1, kExampleTokens, fits));
 }
@@ -93,20 +93,20 @@ Draft make(const TaskOptions& options, int64_t lines_of_example, Random& random,
   if (chain.value == shown.value) chain.value = chain.value == 99998 ? 10000 : chain.value + 1;
 
   Draft draft;
-  Question question = ask(chain, lines);
+  VtQuestion question = ask(chain, lines);
   draft.prompt = solved(shown, lines_of_example) + question.prompt;
   draft.answer_prefix = std::move(question.answer_prefix);
   draft.answers = std::move(chain.variables);
   return draft;
 }
 
-std::vector<Example> make_all(const TaskOptions& options) {
+std::vector<Example> make_vt(const TaskOptions& options) {
   check_generation(options, "vt");
   const int64_t lines_of_example = example_lines(options);
   Generator generator;
   generator.task = "vt";
   generator.metric = "ruler_all";
-  generator.max_tokens = kMaxTokens;
+  generator.max_tokens = kVtTokens;
   generator.least = kHops + 1;
   generator.make = [&](Random& random, int64_t lines, int64_t) {
     return make(options, lines_of_example, random, lines);
@@ -121,7 +121,7 @@ std::vector<Example> make_all(const TaskOptions& options) {
 }  // namespace
 
 std::vector<TaskInfo> ruler_tracking_tasks() {
-  return {{"vt", "ruler", "all variables of a chain of assignments", "", make_all}};
+  return {{"vt", "ruler", "all variables of a chain of assignments", "", make_vt}};
 }
 
 }  // namespace claa::eval
