@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Checks that what code, scripts and documents cite exists, so that no reader follows a number into nothing.
+"""Checks that what code, scripts and documents cite exists, so that no reader follows a number into nothing, and the form of pages.
 
 Citations have three forms: `spec.md 2.2` names a section of docs/spec.md, `page.md#heading` a heading, `docs/decisions/NN` a
-page of decisions. A bare "decision NN" is refused, except as the text of a link to that page.
+page of decisions. A bare "decision NN" is refused, except as the text of a link to that page. A page of docs/ begins with at most
+three sentences and a table. A decision has at most 250 words, in the form context, choice, cost. The README names the page behind
+every claim with a number, and no document tells of bars that only its writers know ("0.90 wanted").
 """
 import pathlib
 import re
@@ -23,6 +25,11 @@ DECISION = re.compile(rf"(?<![\w/])decisions?{GAP}\(?(\d+)\b", re.I)
 DECISION_PAGE = re.compile(r"docs/decisions/(\d+)")
 PAGE_HEADING = re.compile(r"\b((?:docs/|[\w-]+/)*[\w-]+\.md)#([\w-]+)")
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s]+)\)")
+BAR = re.compile(rf"\([^()\n]*\bwanted\)|\bWanted{GAP}(?:was|were)\b")
+MOST_DECISION_WORDS = 250
+DECISION_PARTS = ("**Context.**", "**Choice.**", "**Cost.**")
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+FIGURE = re.compile(r"\b\d+(?:\.\d+)?(?: ?%| times\b| ms\b| s\b| MiB\b| GB\b)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
@@ -112,6 +119,27 @@ class Checker:
                 if not self.has_anchor(ROOT / name, match[2][1:]):
                     self.report(name, text, match.start(), f"this page has no heading {match[2]}")
 
+    def check_form(self, name, text):
+        for match in BAR.finditer(text):
+            self.report(name, text, match.start(), f"'{match[0]}' is a bar that no reader knows")
+        if name.startswith("docs/decisions/"):
+            words = len(text.split())
+            if words > MOST_DECISION_WORDS:
+                self.report(name, text, 0, f"{words} words, more than {MOST_DECISION_WORDS}")
+            places = [text.find(part) for part in DECISION_PARTS]
+            if -1 in places or places != sorted(places):
+                self.report(name, text, 0, "a decision has the parts " + " ".join(DECISION_PARTS))
+        elif name.startswith("docs/"):
+            blocks = [block for block in re.split(r"\n\s*\n", text) if block.strip()]
+            if len(SENTENCE_END.findall(re.sub(r"`[^`]*`|\]\([^)]*\)", "", blocks[1]))) > 3:
+                self.report(name, text, text.find(blocks[1]), "a page begins with at most three sentences")
+            if not blocks[2].startswith("|"):
+                self.report(name, text, text.find(blocks[2]), "a page begins with sentences and then a table")
+        elif name == "README.md":
+            for block in re.split(r"\n\s*\n", without_code(text)):
+                if FIGURE.search(block) and not block.startswith("|") and "](" not in block:
+                    self.report(name, text, text.find(block), "a claim with a number names its page")
+
     def check(self, name):
         text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
         self.check_sections(name, text)
@@ -119,6 +147,7 @@ class Checker:
         self.check_headings(name, text)
         if name.endswith(".md"):
             self.check_own_headings(name, text)
+            self.check_form(name, text)
 
 
 def main():
@@ -127,7 +156,7 @@ def main():
         if name != SELF:
             checker.check(name)
     print("\n".join(checker.problems) if checker.problems else
-          f"{checker.citations} citations in {len(names)} files lead somewhere")
+          f"{checker.citations} citations in {len(names)} files lead somewhere, and the pages keep their form")
     return 1 if checker.problems else 0
 
 
