@@ -41,8 +41,8 @@ PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) 
   const bool byte_weights = dtype == "fp8" || dtype == "int8";
   if (dtype == (device.name == "cpu" ? "fp8" : "int8") ||
       (!byte_weights && dtype != "f32" && dtype != "bf16")) {
-    fail(ErrorCode::kInvalidArgument, "dtype '{}' is none of device {}; choose auto, f32, bf16 or {}", dtype,
-         device.name, device.name == "cpu" ? "int8" : "fp8");
+    fail(ErrorCode::kInvalidArgument, "device {} has no dtype '{}'; choose auto, f32, bf16 or {}",
+         device.name, dtype, device.name == "cpu" ? "int8" : "fp8");
   }
   device.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
   return {device_rows(device), byte_weights, dtype};

@@ -117,7 +117,7 @@ std::string completeness(const ScoreSummary& summary) {
   }
   return fmt::format("{} of {} results; {} skipped because they do not fit the context, {} errors{}.",
                      summary.results, summary.expected, skipped, errors,
-                     summary.results < summary.expected ? " (not complete: run it again to go on)" : "");
+                     summary.results < summary.expected ? " (not complete: run it again to continue)" : "");
 }
 
 std::vector<TextTable> score_tables(const ScoreSummary& summary) {

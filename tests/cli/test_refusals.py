@@ -241,7 +241,7 @@ def test_full_disk(claa, model):
     ([], "give a model file"),
     (["--shape", "nothing"], "unknown shape"),
     (["--shape", "llama-3.1-8b", "--device", "tpu"], "unknown device 'tpu'"),
-    (["--shape", "llama-3.1-8b", "--dtype", "fp8"], "dtype 'fp8' is none of device cpu"),
+    (["--shape", "llama-3.1-8b", "--dtype", "fp8"], "device cpu has no dtype 'fp8'"),
     (["--shape", "llama-3.1-8b", "--tokens", 200000], "more than the model's context holds"),
 ])
 def test_inspect(refused, arguments, why):

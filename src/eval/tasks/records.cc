@@ -86,7 +86,8 @@ void for_each_record(const std::string& path, const std::function<bool(const Rec
     any = true;
     if (!use(Record(std::move(value.as_object()), std::move(where)))) return;
   }
-  if (!any) fail(ErrorCode::kInvalidArgument, "'{}' has no records; it must hold a JSON object a line", path);
+  if (!any)
+    fail(ErrorCode::kInvalidArgument, "'{}' has no records; it must hold one JSON object per line", path);
 }
 
 json::value read_json_file(const std::string& path) {
