@@ -1,6 +1,9 @@
 # One interface target carries the warnings and the instrumentation of every target of the project.
 add_library(claa_flags INTERFACE)
-target_compile_options(claa_flags INTERFACE -Wall -Wextra -Wpedantic -Werror)
+target_compile_options(claa_flags INTERFACE -Wall -Wextra -Wpedantic)
+if(CLAA_DEVELOPER)
+  target_compile_options(claa_flags INTERFACE -Werror)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(claa_flags INTERFACE -Wno-restrict)  # false alarms on std::string (GCC bug 105651)
 endif()

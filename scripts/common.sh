@@ -13,7 +13,7 @@ MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 # ocl-icd-opencl-dev: the CMake package of libdnnl-dev looks for OpenCL, on which the library is linked.
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config python3 python3-venv ca-certificates libdnnl-dev ocl-icd-opencl-dev
   libpcre2-dev libutf8proc-dev libfmt-dev libcli11-dev libboost1.81-dev libboost-json1.81-dev libxxhash-dev libgtest-dev libgmock-dev)
-TEST_PACKAGES=(clang-14 libclang-rt-14-dev clang-format-14 gnuplot-nox parallel)
+TEST_PACKAGES=(clang-14 libclang-rt-14-dev libomp-14-dev clang-format-14 gnuplot-nox parallel)
 
 # step NAME COMMAND...: runs a command under a heading and says how long it took.
 step() {
@@ -75,7 +75,11 @@ make_venv() {
 build() {
   local folder=$1 preset=$2 target=$3
   shift 3
-  if command -v ccache >/dev/null; then set -- "$@" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+  if command -v ccache >/dev/null; then
+    set -- "$@" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
+    # Without these ccache passes on all that includes a precompiled header.
+    export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros,include_file_mtime,include_file_ctime}
+  fi
   local log
   log=$(mktemp)
   cmake --preset "$preset" "$@" >"$log" 2>&1 || { cat "$log"; exit 1; }

@@ -71,6 +71,19 @@ check_package() {
   [ -n "$answer" ]
 }
 
+# The library by another compiler, as a part of another project that has neither Boost nor CLI11.
+check_consumer() {
+  local launcher=()
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  cmake -G Ninja -S tests/consumer -B build/consumer -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 \
+    -DCMAKE_BUILD_TYPE=Debug -DCLAA_DEVELOPER=ON "${launcher[@]}" >/dev/null
+  cmake --build build/consumer --parallel "$JOBS"
+  local status=0
+  build/consumer/consumer "$SCRATCH/no.gguf" "Is it there?" 2>"$SCRATCH/consumer.log" || status=$?
+  cat "$SCRATCH/consumer.log"
+  [ "$status" = 2 ] && grep -q 'no.gguf' "$SCRATCH/consumer.log"
+}
+
 fuzz() {
   cmake -G Ninja -S fuzz -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-14 >/dev/null
   cmake --build build/fuzz --parallel "$JOBS"
@@ -123,6 +136,7 @@ step "unit tests" run_ctest build/cpu
 step "command line tests" run_pytest
 step "quality gate" quality_gate
 step "installed package" check_package
+step "part of another project, by clang" check_consumer
 step "CUDA backend" compile_cuda
 if [ "$SANITIZE" = 1 ]; then step "unit tests under sanitizers" sanitize; fi
 if [ "$FUZZ" = 1 ]; then step "fuzzers" fuzz; fi

@@ -8,11 +8,12 @@
 #include "claa/engine.h"
 #include "gguf/file.h"
 #include "gguf/writer.h"
+#include "paths.h"
 
 namespace claa {
 namespace {
 
-constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+const std::string kModel = test_model();
 
 Engine& engine() {
   static Engine instance = Engine::load(kModel);

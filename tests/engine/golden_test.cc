@@ -12,13 +12,14 @@
 #include <sstream>
 
 #include "claa/engine.h"
+#include "paths.h"
 
 namespace claa {
 namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+const std::string kModel = test_model();
 constexpr double kLogitTolerance = 1e-3;
 constexpr double kCutTolerance = 1e-5;  // relative: a set may differ only in scores this close to its cut
 
@@ -82,7 +83,7 @@ Request request_of(const json::object& golden, const json::object& params) {
 class Golden : public testing::TestWithParam<const char*> {
  protected:
   json::value document() const {
-    return read_json(CLAA_TEST_DATA "/goldens/" + std::string(GetParam()) + ".json");
+    return read_json(test_data("goldens/") + std::string(GetParam()) + ".json");
   }
 
   // Calls check(golden, result) for every result.
@@ -242,7 +243,7 @@ TEST_P(Golden, Fp8Overlaps) {
 #endif
 
 TEST(GoldenTokens, RawPromptIdsEqual) {  // prompts with a template applied are compared in tests/tokenizer
-  const json::value golden = read_json(CLAA_TEST_DATA "/goldens/tokens_9.json");
+  const json::value golden = read_json(test_data("goldens/tokens_9.json"));
   Request request;
   request.raw = true;
   request.prompt = text_of(golden.at("prompt"));

@@ -5,12 +5,13 @@
 
 #include "eval/evaluate.h"
 #include "eval_support.h"
+#include "paths.h"
 
 namespace claa::eval {
 namespace {
 
-constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
-constexpr const char* kText = CLAA_SOURCE_DIR "/examples/document.txt";
+const std::string kModel = test_model();
+const std::string kText = source_file("examples/document.txt");
 
 TEST(Agreement, LogSoftmaxIsStable) {
   const std::vector<float> result = log_softmax({1000, 1000, -1000});

@@ -3,11 +3,12 @@
 
 #include "eval/eval_support.h"
 #include "eval/pooled_scores.h"
+#include "paths.h"
 
 namespace claa::eval {
 namespace {
 
-constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+const std::string kModel = test_model();
 
 class Calibration : public testing::Test {
  protected:

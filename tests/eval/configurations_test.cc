@@ -3,6 +3,7 @@
 
 #include "eval/suite.h"
 #include "eval_support.h"
+#include "paths.h"
 
 namespace claa::eval {
 namespace {
@@ -66,7 +67,7 @@ TEST(Configurations, SweepsExpandTheirGrids) {
 
 TEST(Configurations, BundledSweepsAreSound) {
   size_t files = 0;
-  for (const auto& entry : fs::directory_iterator(CLAA_SOURCE_DIR "/sweeps")) {
+  for (const auto& entry : fs::directory_iterator(source_file("sweeps"))) {
     const auto all = make_configurations({{"full"}, {"0.1", "0.2"}, {}, entry.path().string()});
     EXPECT_GT(all.size(), 3u) << entry.path();
     ++files;

@@ -9,6 +9,7 @@
 
 #include "claa/error.h"
 #include "eval/metric_text.h"
+#include "paths.h"
 #include "tokenizer/unicode_text.h"
 
 namespace claa::eval {
@@ -22,7 +23,7 @@ constexpr size_t kFewest = 500;  // golden pairs per metric
 
 const json::object& goldens() {
   static const json::value data = [] {
-    std::ifstream file(CLAA_TEST_DATA "/eval/metrics.json");
+    std::ifstream file(test_data("eval/metrics.json"));
     std::ostringstream text;
     text << file.rdbuf();
     return json::parse(text.str());

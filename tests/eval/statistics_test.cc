@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "claa/error.h"
+#include "paths.h"
 
 namespace claa::eval {
 namespace {
@@ -21,7 +22,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 const json::object& goldens() {
   static const json::value data = [] {
-    std::ifstream file(CLAA_TEST_DATA "/eval/statistics.json");
+    std::ifstream file(test_data("eval/statistics.json"));
     std::ostringstream text;
     text << file.rdbuf();
     return json::parse(text.str());

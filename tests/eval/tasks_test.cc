@@ -8,6 +8,7 @@
 #include "eval/tasks/generate.h"
 #include "eval/tasks/haystack.h"
 #include "eval/tasks/words.h"
+#include "paths.h"
 #include "tasks_support.h"
 
 namespace claa::eval {
@@ -35,7 +36,7 @@ TEST(Tasks, NamesAreUniqueAndNoGroupsNameIsAnotherTask) {
 }
 
 TEST(Tasks, ThePageNamesEveryGroup) {
-  const std::string page = content_of(std::filesystem::path(CLAA_SOURCE_DIR) / "docs" / "tasks.md");
+  const std::string page = content_of(source_file("docs/tasks.md"));
   for (const TaskInfo& task : all_tasks()) {
     EXPECT_NE(page.find("| `" + task.group + "` |"), std::string::npos) << task.group;
   }

@@ -10,6 +10,7 @@
 #include "claa/error.h"
 #include "gguf/quants.h"
 #include "gguf/writer.h"
+#include "paths.h"
 #include "raw_file.h"
 
 namespace claa::gguf {
@@ -206,7 +207,7 @@ TEST(Writer, RefusesMistakes) {
 }
 
 TEST(PythonFile, MetadataOfEveryType) {
-  const File file = File::open(CLAA_TEST_DATA "/gguf/quants.gguf");
+  const File file = File::open(test_data("gguf/quants.gguf"));
   EXPECT_EQ(file.version(), 3u);
   EXPECT_EQ(file.keys().size(), 19u);
   EXPECT_THAT(file.get_string("general.architecture"), Optional(std::string_view("test")));
@@ -233,7 +234,7 @@ TEST(PythonFile, MetadataOfEveryType) {
 }
 
 TEST(PythonFile, Tensors) {
-  const File file = File::open(CLAA_TEST_DATA "/gguf/quants.gguf");
+  const File file = File::open(test_data("gguf/quants.gguf"));
   ASSERT_EQ(file.tensors().size(), 24u);
   EXPECT_EQ(file.tensors()[0].name, "Q8_0.blocks");
   EXPECT_THAT(file.find_tensor("Q4_K.blocks")->shape, ElementsAre(768, 4));

@@ -9,6 +9,7 @@
 #include "claa/error.h"
 #include "gguf/file.h"
 #include "gguf/half.h"
+#include "paths.h"
 
 namespace claa::gguf {
 namespace {
@@ -21,7 +22,7 @@ uint32_t bits(float value) {
 class Golden : public testing::TestWithParam<TensorType> {};
 
 TEST_P(Golden, DequantisesToTheSameBits) {
-  const File file = File::open(CLAA_TEST_DATA "/gguf/quants.gguf");
+  const File file = File::open(test_data("gguf/quants.gguf"));
   const std::string name(type_name(GetParam()));
   const TensorInfo* blocks = file.find_tensor(name + ".blocks");
   const TensorInfo* expected = file.find_tensor(name + ".values");

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "paths.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
 
@@ -36,7 +37,7 @@ std::vector<Case> cases() {
 class TinyGolden : public testing::TestWithParam<Case> {
  protected:
   TinyGolden() {
-    const std::string stem = std::string(CLAA_TEST_DATA) + "/tiny/" + GetParam().model;
+    const std::string stem = test_data("tiny/") + GetParam().model;
     golden = json::parse(read(stem + ".json")).as_object();
     const std::string text = read(stem + ".gguf");
     const auto* data = reinterpret_cast<const std::byte*>(text.data());

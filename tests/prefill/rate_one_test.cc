@@ -3,11 +3,12 @@
 
 #include "claa/engine.h"
 #include "claa/prefill.h"
+#include "paths.h"
 
 namespace claa {
 namespace {
 
-constexpr const char* kModel = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+const std::string kModel = test_model();
 
 void check(const std::string& device, const std::string& dtype, int64_t tokens) {
   EngineOptions options;

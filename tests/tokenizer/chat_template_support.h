@@ -13,12 +13,13 @@
 #include <vector>
 
 #include "claa/error.h"
+#include "paths.h"
 #include "tokenizer/chat_template.h"
 
 namespace claa::test {
 
 inline std::string template_data(const std::string& name) {
-  const std::string path = CLAA_TEST_DATA "/chat_template/" + name;
+  const std::string path = test_data("chat_template/") + name;
   std::ifstream in(path, std::ios::binary);
   if (!in) throw std::runtime_error("cannot read " + path);
   std::ostringstream out;

@@ -1,6 +1,7 @@
 // The prompts of the model goldens: their ids come from an independent implementation.
 #include <filesystem>
 
+#include "paths.h"
 #include "tokenizer_support.h"
 
 namespace claa {
@@ -9,7 +10,7 @@ namespace {
 TEST(Prompts, IdsEqualTheGoldens) {
   const Tokenizer tokenizer = test::load_tokenizer("smollm");
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(CLAA_TEST_DATA "/goldens")) {
+  for (const auto& entry : std::filesystem::directory_iterator(test_data("goldens"))) {
     if (entry.path().extension() != ".json") continue;
     const auto golden = boost::json::parse(test::read_text(entry.path().string())).as_object();
     if (!golden.contains("prompt")) continue;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gguf/file.h"
+#include "paths.h"
 #include "tokenizer/tokenizer.h"
 
 namespace claa::test {
@@ -24,14 +25,14 @@ inline std::string read_text(const std::string& path) {
 }
 
 inline std::string data_path(const std::string& name) {
-  return std::string(CLAA_TEST_DATA "/tokenizer/") + name;
+  return test_data("tokenizer/") + name;
 }
 
 // The model file that holds the vocabulary of a pre-tokenizer. SmolLM2 is the only real model among them and
 // too large to be part of the source tree.
 inline std::string model_path(const std::string& pre) {
   if (pre != "smollm") return data_path("vocab_" + pre + ".gguf");
-  const std::string path = CLAA_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  const std::string path = test_model();
   if (!std::ifstream(path)) {
     throw std::runtime_error(
         path + " is missing: this test needs the real model; models/README.md says how to get it");
