@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "claa/error.h"
-#include "tokenizer/chat_template.h"
+#include "template/chat_template.h"
 
 namespace {
 

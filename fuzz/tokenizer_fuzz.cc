@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "text/normalize.h"
+#include "text/utf8.h"
 #include "tokenizer/bpe_reference.h"
-#include "tokenizer/normalize.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
 
 namespace {
 

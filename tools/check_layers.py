@@ -5,46 +5,70 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# A folder may use those that stand before it. tokenizer and backend are independent of each other.
+# A folder may use itself and those named here, which stand before it.
 ALLOWED = {
     "core": [],
-    "gguf": ["core"],
-    "tokenizer": ["core", "gguf"],
+    "text": ["core"],
+    "gguf": ["core", "text"],
     "backend": ["core", "gguf"],
+    "template": ["core", "text"],
+    "tokenizer": ["core", "text", "gguf"],
     "model": ["core", "gguf", "backend"],
     "kv": ["core", "backend", "model"],
     "prefill": ["core", "backend", "model", "kv"],
     "decode": ["core", "backend", "model", "kv", "prefill"],
-    "engine": ["core", "gguf", "tokenizer", "backend", "model", "kv", "prefill", "decode"],
-    "eval": ["core", "gguf", "tokenizer", "backend", "model", "kv", "prefill", "decode", "engine"],
-    "server": ["core", "gguf", "tokenizer", "backend", "model", "kv", "prefill", "decode", "engine"],
-    "cli": ["core", "gguf", "tokenizer", "backend", "model", "kv", "prefill", "decode", "engine", "eval", "server"],
+    "engine": ["core", "text", "gguf", "backend", "template", "tokenizer", "model", "kv", "prefill", "decode"],
 }
+LIBRARY = list(ALLOWED)
+# The floors of eval: what of eval each may use beside itself.
+FLOORS = {
+    "stats": [],
+    "metrics": [],
+    "tasks": ["metrics"],
+    "draw": [],
+    "study": ["stats", "tasks", "draw"],
+    "report": ["stats", "draw", "study"],
+    "diagnosis": ["stats", "draw", "study"],
+    "calibration": ["stats", "study"],
+}
+# These work without a model.
+WITHOUT_ENGINE = ("stats", "metrics", "tasks", "draw")
+for floor, below in FLOORS.items():
+    ALLOWED["eval/" + floor] = ["core", "text"] if floor in WITHOUT_ENGINE else LIBRARY
+    ALLOWED["eval/" + floor] = ALLOWED["eval/" + floor] + ["eval/" + name for name in below]
+ALLOWED["cli"] = LIBRARY + ["eval/" + floor for floor in FLOORS]
 # Libraries that only one place may include.
 CONFINED = {
     r"(oneapi/)?dnnl": ["backend/cpu/"],
     r"immintrin|x86intrin": ["backend/cpu/"],
     r"cuda|cublas|cudnn": ["backend/cuda/"],
     r"pcre2": ["tokenizer/"],
-    r"utf8proc": ["tokenizer/"],
+    r"utf8proc": ["text/"],
     r"CLI/": ["cli/"],
-    r"boost/": ["cli/", "server/", "eval/"],
+    r"boost/": ["cli/", "eval/"],
 }
 # Methods may include only the extension point: no device, no cache, no hidden states.
 METHOD_HEADERS = ("claa/", "core/check.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 
 
+def room(name):
+    parts = name.split("/")
+    return "/".join(parts[:2]) if parts[0] == "eval" else parts[0]
+
+
 def check(path):
     relative = path.relative_to(ROOT / "src").as_posix()
-    layer = relative.split("/")[0]
+    layer = room(relative)
     if layer not in ALLOWED:
         yield f"src/{relative}: folder '{layer}' is not a layer"
         return
-    for _, name in INCLUDE.findall(path.read_text()):
-        other = name.split("/")[0]
-        if other in ALLOWED and "/" in name and other != layer and other not in ALLOWED[layer]:
+    for kind, name in INCLUDE.findall(path.read_text()):
+        other = room(name)
+        if kind == '"' and other != "claa" and other != layer and other not in ALLOWED[layer]:
             yield f"src/{relative}: {layer} may not include {name}"
+        if name == "claa/engine.h" and layer.removeprefix("eval/") in WITHOUT_ENGINE:
+            yield f"src/{relative}: {layer} works without a model and may not include {name}"
         for pattern, places in CONFINED.items():
             if re.match(pattern, name) and not any(relative.startswith(place) for place in places):
                 yield f"src/{relative}: {name} belongs to {', '.join(places)}"

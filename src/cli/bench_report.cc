@@ -6,7 +6,7 @@
 #include <iostream>
 
 #include "core/output_file.h"
-#include "eval/bootstrap.h"
+#include "eval/stats/bootstrap.h"
 
 namespace claa::cli {
 namespace {

@@ -1,7 +1,7 @@
 // claa calibrate: finds the query heads of a model that see what its answers need, and the layer from which
 // on they do, or whether the maximum over all heads is as good. Results are stored prompt by prompt, so that
 // a stopped run continues where it was.
-#include "eval/calibrate.h"
+#include "eval/calibration/calibrate.h"
 
 #include <fmt/format.h>
 
@@ -13,10 +13,10 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/output_file.h"
-#include "eval/files.h"
-#include "eval/gnuplot.h"
-#include "eval/plot.h"
-#include "eval/study_log.h"
+#include "eval/draw/files.h"
+#include "eval/draw/gnuplot.h"
+#include "eval/draw/plot.h"
+#include "eval/study/study_log.h"
 
 namespace claa::cli {
 namespace {

@@ -10,11 +10,11 @@
 #include "cli/progress.h"
 #include "core/check.h"
 #include "core/clock.h"
-#include "eval/diagnose.h"
-#include "eval/files.h"
-#include "eval/gnuplot.h"
-#include "eval/report.h"
-#include "eval/study_log.h"
+#include "eval/diagnosis/diagnose.h"
+#include "eval/diagnosis/report.h"
+#include "eval/draw/files.h"
+#include "eval/draw/gnuplot.h"
+#include "eval/study/study_log.h"
 
 namespace claa::cli {
 namespace {

@@ -12,12 +12,12 @@
 #include "core/clock.h"
 #include "core/file_map.h"
 #include "core/output_file.h"
-#include "eval/evaluate.h"
-#include "eval/files.h"
-#include "eval/gnuplot.h"
-#include "eval/score_files.h"
-#include "eval/study.h"
-#include "eval/suite.h"
+#include "eval/draw/files.h"
+#include "eval/draw/gnuplot.h"
+#include "eval/report/score_files.h"
+#include "eval/study/evaluate.h"
+#include "eval/study/study.h"
+#include "eval/study/suite.h"
 
 namespace claa::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "cli/common.h"
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace claa::cli {
 namespace {

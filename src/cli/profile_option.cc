@@ -7,7 +7,7 @@
 
 #include "cli/common.h"
 #include "core/check.h"
-#include "eval/profile.h"
+#include "eval/calibration/profile.h"
 #include "gguf/file.h"
 
 namespace claa::cli {

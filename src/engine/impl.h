@@ -12,7 +12,7 @@
 #include "gguf/file.h"
 #include "model/llama.h"
 #include "prefill/runner.h"
-#include "tokenizer/chat_template.h"
+#include "template/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace claa {

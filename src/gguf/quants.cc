@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/half.h"
 #include "gguf/byte_reader.h"
-#include "gguf/half.h"
 
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF

@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "core/check.h"
+#include "text/normalize.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
-#include "tokenizer/normalize.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer_data.h"
 

@@ -17,7 +17,7 @@
 
 #include "claa/error.h"
 #include "core/output_file.h"
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace claa::cli {
 namespace {

@@ -1,9 +1,9 @@
 // Next-token agreement: its arithmetic, its texts, and the real model against itself.
-#include "eval/agreement.h"
+#include "eval/study/agreement.h"
 
 #include <cmath>
 
-#include "eval/evaluate.h"
+#include "eval/study/evaluate.h"
 #include "eval_support.h"
 #include "paths.h"
 

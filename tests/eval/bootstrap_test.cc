@@ -1,5 +1,5 @@
 // Intervals against theory, pairing, and the meaning of strata.
-#include "eval/bootstrap.h"
+#include "eval/stats/bootstrap.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // The data that a calibration collects, against what the methods themselves compute on the real model.
-#include "eval/calibrate.h"
+#include "eval/calibration/calibrate.h"
 
+#include "eval/calibration/pooled_scores.h"
 #include "eval/eval_support.h"
-#include "eval/pooled_scores.h"
 #include "paths.h"
 
 namespace claa::eval {

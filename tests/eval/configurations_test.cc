@@ -1,7 +1,7 @@
 // What is compared: rates, parameters, sweeps, suites, baselines.
-#include "eval/configurations.h"
+#include "eval/study/configurations.h"
 
-#include "eval/suite.h"
+#include "eval/study/suite.h"
 #include "eval_support.h"
 #include "paths.h"
 

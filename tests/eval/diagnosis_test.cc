@@ -1,5 +1,5 @@
 // PromptDiagnosis to JSON and back, and what is refused.
-#include "eval/diagnosis.h"
+#include "eval/diagnosis/diagnosis.h"
 
 #include <gtest/gtest.h>
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "claa/error.h"
-#include "eval/diagnosis.h"
+#include "eval/diagnosis/diagnosis.h"
 
 namespace claa::eval {
 

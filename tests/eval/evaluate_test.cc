@@ -1,11 +1,11 @@
 // An evaluation with a made-up model: order, resumption to the byte, shards, refusals, thresholds.
-#include "eval/evaluate.h"
+#include "eval/study/evaluate.h"
 
 #include <algorithm>
 
-#include "eval/score_files.h"
-#include "eval/study.h"
-#include "eval/suite.h"
+#include "eval/report/score_files.h"
+#include "eval/study/study.h"
+#include "eval/study/suite.h"
 #include "eval_support.h"
 
 namespace claa::eval {

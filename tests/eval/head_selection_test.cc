@@ -1,15 +1,15 @@
 // The selection of heads against brute force, cross-validation, and the file of scores.
-#include "eval/head_selection.h"
+#include "eval/calibration/head_selection.h"
 
 #include <algorithm>
 #include <random>
 #include <set>
 
-#include "eval/calibrate.h"
+#include "core/half.h"
+#include "eval/calibration/calibrate.h"
+#include "eval/calibration/head_scores.h"
+#include "eval/calibration/pooled_scores.h"
 #include "eval/eval_support.h"
-#include "eval/head_scores.h"
-#include "eval/pooled_scores.h"
-#include "gguf/half.h"
 
 namespace claa::eval {
 namespace {
@@ -288,10 +288,10 @@ TEST(HeadSelection, StopsAndRefuses) {
 
 TEST(HeadScores, HalvesAreTheNearest) {
   for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
-    const float value = gguf::half_to_float(static_cast<uint16_t>(bits));
+    const float value = half_to_float(static_cast<uint16_t>(bits));
     ASSERT_EQ(to_half(value), bits);
     if (bits + 1 == 0x7c00) break;
-    const float next = gguf::half_to_float(static_cast<uint16_t>(bits + 1));
+    const float next = half_to_float(static_cast<uint16_t>(bits + 1));
     const float middle = (value + next) / 2;  // exact
     ASSERT_EQ(to_half(middle), bits % 2 == 0 ? bits : bits + 1);
     ASSERT_EQ(to_half(std::nextafter(middle, 0.0f)), bits);

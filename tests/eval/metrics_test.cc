@@ -1,5 +1,5 @@
 // Metrics against the Python packages (tools/make_metric_goldens.py), and cases worked out by hand.
-#include "eval/metrics.h"
+#include "eval/metrics/metrics.h"
 
 #include <gtest/gtest.h>
 
@@ -8,9 +8,9 @@
 #include <sstream>
 
 #include "claa/error.h"
-#include "eval/metric_text.h"
+#include "eval/metrics/metric_text.h"
 #include "paths.h"
-#include "tokenizer/unicode_text.h"
+#include "text/unicode_text.h"
 
 namespace claa::eval {
 namespace {

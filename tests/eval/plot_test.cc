@@ -1,13 +1,13 @@
 // Pictures: they are drawn, no text is a command to gnuplot, and what happens without gnuplot.
-#include "eval/plot.h"
+#include "eval/draw/plot.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
 
-#include "eval/gnuplot.h"
-#include "eval/plot_script.h"
-#include "eval/text.h"
+#include "eval/draw/gnuplot.h"
+#include "eval/draw/plot_script.h"
+#include "eval/draw/text.h"
 #include "eval_support.h"
 
 namespace claa::eval {

@@ -1,5 +1,5 @@
 // Profiles: round trip, every refusal, and where they are found.
-#include "eval/profile.h"
+#include "eval/calibration/profile.h"
 
 #include "eval/eval_support.h"
 

@@ -1,10 +1,10 @@
 // The report: its numbers, its files, its escaping, and what it refuses.
-#include "eval/report.h"
+#include "eval/diagnosis/report.h"
 
 #include <algorithm>
 
-#include "eval/report_parts.h"
-#include "eval/summary.h"
+#include "eval/diagnosis/report_parts.h"
+#include "eval/diagnosis/summary.h"
 #include "eval_support.h"
 
 namespace claa::eval {

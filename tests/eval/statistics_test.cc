@@ -1,5 +1,5 @@
 // Statistics against numpy and scipy (tools/make_statistics_goldens.py), and cases that those do not cover.
-#include "eval/statistics.h"
+#include "eval/stats/statistics.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Text on its way into pictures, HTML and CSV.
-#include "eval/text.h"
+#include "eval/draw/text.h"
 
 #include <gtest/gtest.h>
 

@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "claa/error.h"
+#include "core/half.h"
 #include "gguf/file.h"
-#include "gguf/half.h"
 #include "paths.h"
 
 namespace claa::gguf {

@@ -11,11 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "text/normalize.h"
+#include "text/utf8.h"
 #include "tokenizer/byte_level.h"
-#include "tokenizer/normalize.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
 
 namespace claa::test {
 

@@ -5,9 +5,9 @@
 #include <random>
 #include <set>
 
+#include "text/normalize.h"
+#include "text/utf8.h"
 #include "tokenizer/byte_level.h"
-#include "tokenizer/normalize.h"
-#include "tokenizer/utf8.h"
 
 namespace claa {
 namespace {

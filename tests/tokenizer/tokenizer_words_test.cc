@@ -4,8 +4,8 @@
 
 #include <random>
 
+#include "text/utf8.h"
 #include "tokenizer/pretokenizer.h"
-#include "tokenizer/utf8.h"
 
 namespace claa {
 namespace {

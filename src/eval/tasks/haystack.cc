@@ -5,7 +5,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
-#include "eval/metric_text.h"
+#include "eval/metrics/metric_text.h"
 
 namespace claa::eval {
 namespace {

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "eval/metrics.h"
+#include "eval/metrics/metrics.h"
 #include "eval/tasks/task.h"
 
 namespace claa::eval {

@@ -1,6 +1,6 @@
 #include "eval/tasks/words.h"
 
-#include "eval/metric_text.h"
+#include "eval/metrics/metric_text.h"
 
 namespace claa::eval {
 namespace {

@@ -1,0 +1,124 @@
+#include "template/chat_template.h"
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+
+#include "template/jinja_eval.h"
+#include "template/jinja_parser.h"
+
+namespace claa {
+namespace {
+
+using jinja::Context;
+using jinja::Value;
+
+// No model's template comes near this size; what parsing builds is proportional to it.
+constexpr size_t kMaxSource = 1u << 20;
+
+Value to_value(Context& context, const TemplateValue& source) {
+  jinja::DepthGuard guard(context);
+  context.step();
+  if (const auto* flag = std::get_if<bool>(&source.data)) return Value(*flag);
+  if (const auto* integer = std::get_if<int64_t>(&source.data)) return Value(*integer);
+  if (const auto* number = std::get_if<double>(&source.data)) return Value(*number);
+  if (const auto* text = std::get_if<std::string>(&source.data)) return context.text(*text, true);
+  if (const auto* array = std::get_if<TemplateValue::Array>(&source.data)) {
+    std::vector<Value> items;
+    for (const TemplateValue& item : *array) items.push_back(to_value(context, item));
+    return context.list(std::move(items));
+  }
+  if (const auto* object = std::get_if<TemplateValue::Object>(&source.data)) {
+    std::vector<std::pair<Value, Value>> entries;
+    for (const auto& [key, value] : *object)
+      entries.emplace_back(context.text(key, true), to_value(context, value));
+    return context.dict(std::move(entries));
+  }
+  return Value(jinja::None{});
+}
+
+Value to_value(Context& context, std::span<const ChatMessage> messages) {
+  std::vector<Value> items;
+  for (const ChatMessage& message : messages) {
+    items.push_back(context.dict({{context.text("role"), context.text(message.role, true)},
+                                  {context.text("content"), context.text(message.content, true)}}));
+  }
+  return context.list(std::move(items));
+}
+
+void check_date(const TemplateDate& date) {
+  const bool valid = date.year >= 1 && date.year <= 9999 && date.month >= 1 && date.month <= 12 &&
+                     date.day >= 1 && date.day <= 31 && date.hour >= 0 && date.hour < 24 &&
+                     date.minute >= 0 && date.minute < 60 && date.second >= 0 && date.second <= 60;
+  if (!valid) {
+    fail(ErrorCode::kInvalidArgument, "the date {}-{}-{} {}:{}:{} of a chat template is not valid", date.year,
+         date.month, date.day, date.hour, date.minute, date.second);
+  }
+}
+
+std::vector<TemplateSpan> to_spans(const jinja::Text& text) {
+  std::vector<TemplateSpan> spans;
+  size_t begin = 0;
+  for (const auto& run : text.runs()) {
+    spans.push_back({std::string(text.view().substr(begin, run.end - begin)), !run.user});
+    begin = run.end;
+  }
+  return spans;
+}
+
+void set_variables(jinja::Interpreter& interpreter, Context& context, std::span<const ChatMessage> messages,
+                   const TemplateVariables& variables) {
+  interpreter.set_variable("messages", to_value(context, messages));
+  interpreter.set_variable("add_generation_prompt", Value(variables.add_generation_prompt));
+  interpreter.set_variable("bos_token", context.text(variables.bos_token));
+  interpreter.set_variable("eos_token", context.text(variables.eos_token));
+  interpreter.set_variable("tools", Value(jinja::None{}));
+  interpreter.set_variable("documents", Value(jinja::None{}));
+  for (const auto& [name, value] : variables.extra) interpreter.set_variable(name, to_value(context, value));
+}
+
+// The standard library throws this when limits far above the defaults let a template ask for too much.
+template <typename Work>
+auto within_memory(const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kTemplate, "chat template: it asks for more memory than there is");
+  } catch (const std::length_error&) {
+    fail(ErrorCode::kTemplate, "chat template: it asks for more memory than there can be");
+  }
+}
+
+}  // namespace
+
+struct ChatTemplate::Program {
+  jinja::Block block;
+  TemplateLimits limits;
+};
+
+ChatTemplate::ChatTemplate(std::string_view source, TemplateLimits limits) {
+  if (source.size() > kMaxSource) {
+    fail(ErrorCode::kTemplate, "chat template: it has {} bytes, at most {} are allowed", source.size(),
+         kMaxSource);
+  }
+  program_ = within_memory([&] {
+    Context context(limits);
+    auto program = std::make_shared<Program>();
+    program->block = jinja::parse_template(source, context);
+    program->limits = limits;
+    return program;
+  });
+}
+
+std::vector<TemplateSpan> ChatTemplate::render(std::span<const ChatMessage> messages,
+                                               const TemplateVariables& variables) const {
+  check_date(variables.date);
+  return within_memory([&] {
+    Context context(program_->limits, variables.date);
+    jinja::Interpreter interpreter(context);
+    set_variables(interpreter, context, messages, variables);
+    return to_spans(interpreter.run(program_->block));
+  });
+}
+
+}  // namespace claa
