@@ -1,4 +1,4 @@
-// What `claa bench` prints and writes.
+// The output of `claa bench`.
 #pragma once
 
 #include <string>

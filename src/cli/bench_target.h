@@ -1,4 +1,4 @@
-// What `claa bench` measures: a model file through the library's front door, or a published shape with random
+// The target of `claa bench`: a model file through the library's front door, or a published shape with random
 // weights.
 #pragma once
 

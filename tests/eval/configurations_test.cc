@@ -1,4 +1,4 @@
-// What is compared: rates, parameters, sweeps, suites, baselines.
+// The configurations of an evaluation: rates, parameters, sweeps, suites, baselines.
 #include "eval/study/configurations.h"
 
 #include "eval/study/suite.h"

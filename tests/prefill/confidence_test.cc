@@ -27,7 +27,7 @@ TEST(RankingSignals, OfHeadsThatDisagree) {
   EXPECT_NEAR(signals.agreement, 2.0 / 3, 1e-12);
   EXPECT_NEAR(signals.outside, 0.4, 1e-12);
 
-  // Of 40 tokens the best two count: the ranking's are 1 and 0, the heads' own {0, 1} and {1, 2}.
+  // Among 40 tokens the best two count: the ranking's are 1 and 0, the heads' own {0, 1} and {1, 2}.
   Rows many(2, std::vector<float>(40, 0.0f));
   many[0][0] = 5, many[0][1] = 4, many[1][1] = 4, many[1][2] = 3;
   EXPECT_NEAR(ranking_signals(many, 30).agreement, 0.75, 1e-12);

@@ -280,7 +280,7 @@ TEST_P(ChosenHeads, KeepAsManyAsHaveTheMass) {
   EXPECT_EQ(with("83", "0.0001").kept_tokens, kTokens);  // nothing may be dropped
 }
 
-// What an early drop took is gone; all that is left lives on.
+// Tokens that an early drop took cannot return; all that are left live on.
 TEST_P(ChosenHeads, KeepWhatAnEarlyDropLeftWhereUnsure) {
   PrefillResult result = run_heads({{"early_drops", "1:0.5"},
                                     {"early_heads", "0.2,1.3*2"},
