@@ -28,6 +28,7 @@
 #include "claa/params.h"
 #include "claa/prefill.h"
 #include "claa/ranking.h"
+#include "claa/stages.h"
 
 namespace claa {
 

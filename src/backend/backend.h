@@ -15,7 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "claa/prefill.h"
+#include "claa/error.h"
+#include "claa/scores.h"
+#include "claa/stages.h"
 #include "core/clock.h"
 #include "core/tensor.h"
 

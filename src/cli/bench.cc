@@ -8,7 +8,7 @@
 #include <iostream>
 #include <random>
 
-#include "claa/prefill.h"
+#include "claa/registry.h"
 #include "cli/bench_report.h"
 #include "cli/bench_target.h"
 #include "cli/common.h"

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <optional>
 
+#include "claa/registry.h"
 #include "core/clock.h"
 #include "model/shapes.h"
 #include "prefill/decoder.h"
@@ -100,17 +101,16 @@ class ShapeTarget : public BenchTarget {
   Measurement run(const BenchCase& bench) override {
     Measurement m;
     const auto method = methods_.create(bench.method, bench.params);
-    const RopeTables& rope = rope_for(bench);
     backend_->synchronize();
     backend_->peak_bytes();
     reset_peak();
     Stopwatch clock;
-    PrefillResult prefill = run_prefill(model_, rope, bench.ids, *method, options(bench));
+    PrefillResult prefill = run_prefill(model_, bench.ids, *method, options(bench));
     int32_t token = best(prefill.logits);
     m.ttft_ms = clock.ms();
     m.select_ms = prefill.select_ms;
     m.kept = prefill.kept_tokens;
-    Decoder decoder(model_, rope, *prefill.cache);
+    Decoder decoder(model_, *prefill.cache);
     Stopwatch decode_clock;
     for (; m.decoded < bench.decode; ++m.decoded) token = best(decoder.step(token));
     m.decode_ms = decode_clock.ms();
@@ -120,9 +120,8 @@ class ShapeTarget : public BenchTarget {
   }
   std::vector<StageTime> stages(const BenchCase& bench) override {
     const auto method = methods_.create(bench.method, bench.params);
-    const RopeTables& rope = rope_for(bench);
     backend_->start_profile();
-    run_prefill(model_, rope, bench.ids, *method, options(bench));
+    run_prefill(model_, bench.ids, *method, options(bench));
     return backend_->stop_profile();
   }
 
@@ -137,17 +136,11 @@ class ShapeTarget : public BenchTarget {
     if (drafter_) options.drafter = &*drafter_;
     return options;
   }
-  const RopeTables& rope_for(const BenchCase& bench) {
-    const int64_t positions = static_cast<int64_t>(bench.ids.size()) + bench.decode + 1;
-    if (rope_.positions < positions) rope_ = make_rope_tables(model_.config().rope, positions, *backend_);
-    return rope_;
-  }
 
   std::unique_ptr<Backend> backend_;
   LlamaModel model_;
   std::optional<LlamaModel> drafter_;
   MethodRegistry methods_;
-  RopeTables rope_;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include <iostream>
 #include <iterator>
 
-#include "claa/prefill.h"
+#include "claa/registry.h"
 #include "core/check.h"
 #include "core/file_map.h"
 

@@ -4,7 +4,7 @@
 
 #include <iostream>
 
-#include "claa/prefill.h"
+#include "claa/registry.h"
 #include "cli/common.h"
 
 namespace claa::cli {

@@ -5,6 +5,7 @@
 #include <array>
 #include <filesystem>
 
+#include "claa/registry.h"
 #include "cli/common.h"
 #include "core/check.h"
 #include "eval/calibration/profile.h"

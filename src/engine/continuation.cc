@@ -29,7 +29,7 @@ Answer Engine::Impl::score_continuation(const Request& wanted, std::span<const i
   answer.tokens.assign(tokens.begin(), tokens.end());
   answer.text = tokenizer.decode(answer.tokens);
   observe(0, result.logits);
-  Decoder decoder(model, rope, *result.cache);
+  Decoder decoder(model, *result.cache);
   Stopwatch decode_clock;
   for (int64_t step = 1; step < count; ++step) {
     check_cancelled(request.cancel);

@@ -141,11 +141,6 @@ Prompt Engine::Impl::prepare(const Request& request) const {
   return prompt;
 }
 
-const RopeTables& Engine::Impl::rope_for(int64_t positions) {
-  if (rope.positions < positions) rope = make_rope_tables(config.rope, positions, *backend);
-  return rope;
-}
-
 PrefillOptions Engine::Impl::prefill_options(const Request& request, int64_t tokens) const {
   PrefillOptions options;
   options.reserve = std::min(config.context, tokens + request.max_tokens) - tokens;
@@ -163,10 +158,7 @@ PrefillOptions Engine::Impl::prefill_options(const Request& request, int64_t tok
 
 PrefillResult Engine::Impl::prefill(const Request& request, const Prompt& prompt) {
   const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
-  const PrefillOptions options = prefill_options(request, tokens);
-  // Whether a look-ahead has positions must not depend on how long the answer may become.
-  const int64_t positions = std::min(config.context, tokens + std::max(options.reserve, kMostLookAhead));
-  return run_prefill(model, rope_for(positions), prompt.ids, *prompt.method, options);
+  return run_prefill(model, prompt.ids, *prompt.method, prefill_options(request, tokens));
 }
 
 PrefillResult Engine::Impl::begin(const Request& request, const Prompt& prompt, const Stopwatch& clock,
@@ -216,7 +208,7 @@ void Engine::Impl::generate(const Request& request, const Prompt& prompt, Prefil
   Sampler sampler(request.sampling);
   AnswerText text(tokenizer, request, answer);
   std::vector<int32_t> seen = prompt.ids;
-  Decoder decoder(model, rope, *prefill.cache);
+  Decoder decoder(model, *prefill.cache);
   const std::vector<float>* logits = &prefill.logits;
   Stopwatch decode_clock;
   while (static_cast<int64_t>(answer.tokens.size()) < request.max_tokens) {
@@ -228,7 +220,7 @@ void Engine::Impl::generate(const Request& request, const Prompt& prompt, Prefil
       decode_clock.restart();
     }
     if (!text.push(token)) break;
-    const bool room = prefill.cache->next_position < rope.positions;
+    const bool room = prefill.cache->next_position < config.context;
     if (!room || static_cast<int64_t>(answer.tokens.size()) == request.max_tokens) break;
     logits = &decoder.step(token);
   }

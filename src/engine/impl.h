@@ -6,6 +6,7 @@
 #include <span>
 
 #include "claa/engine.h"
+#include "claa/registry.h"
 #include "core/clock.h"
 #include "decode/sampler.h"
 #include "decode/stop.h"
@@ -55,7 +56,6 @@ struct Engine::Impl {
   std::vector<int32_t> tokenize(const Request& request) const;
   Prompt prepare(const Request& request) const;
   void check_length(const Request& request, int64_t tokens) const;
-  const RopeTables& rope_for(int64_t positions);
   PrefillOptions prefill_options(const Request& request, int64_t tokens) const;
   PrefillResult prefill(const Request& request, const Prompt& prompt);
   // The prefill of an answer, and all that `answer` says about it.
@@ -75,7 +75,6 @@ struct Engine::Impl {
   LlamaModel model;
   std::optional<Drafter> drafter;
   MethodRegistry methods;
-  RopeTables rope;
   ModelSummary summary;
   double load_ms = 0;
 };

@@ -64,7 +64,9 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
     if (gold.empty() && (!more || step + 1 == static_cast<size_t>(request.max_tokens))) return -1;
     return token;
   };
-  run_answer_pass({model, prompt.ids, next, all, wanted.on_layer}, prefill_options(request, tokens));
+  AnswerPass pass({model, prompt.ids, next, all, wanted.on_layer}, prefill_options(request, tokens));
+  while (pass.step()) {
+  }
   text.finish();
   answer.timings.decode = stage.ms();
   result.ranking = {summary.fingerprint, prompt.ids, scores.result()};

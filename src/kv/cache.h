@@ -38,9 +38,6 @@ class KvCache {
   bool kept_all(int64_t layer) const { return layers_[static_cast<size_t>(layer)].kept.all(); }
 
   int64_t next_position = 0;
-  // False when tokens were dropped: such a cache answers only the question it was made for, never another
-  // prompt.
-  bool reusable = true;
   size_t bytes() const;
 
  private:

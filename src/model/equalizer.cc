@@ -72,8 +72,9 @@ std::vector<float> Equalizer::factors(std::span<const float> norm) const {
 }
 
 void Equalizer::attend(int64_t layer) {
-  model_.project_kv(layer, hidden_, positions_, rope_.table, kv_, 0, work_);
-  model_.project_q_normed(layer, 0, positions_, rope_.table, work_.q, work_);
+  const Tensor normed = model_.attention_norm(layer, hidden_, work_);
+  model_.project_kv(layer, normed, positions_, rope_.table, kv_, 0, work_);
+  model_.project_q(layer, normed, positions_, rope_.table, work_.q, work_);
   model_.attend(layer, work_.q, kv_, nullptr, visible_, hidden_, work_);
 }
 

@@ -89,12 +89,22 @@ void LlamaModel::embed(std::span<const int32_t> ids, const Tensor& hidden) const
   backend_.embed(*weights_.embedding, ids, hidden);
 }
 
-void LlamaModel::project_kv(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
-                            const RopeTable& rope, const KvView& kv, int64_t slot, Workspace& work) const {
+std::shared_ptr<const RopeTables> LlamaModel::rope(int64_t positions) const {
+  require(positions <= config_.context, "rope: positions outside the context");
+  return rope_->tables(config_.rope, positions, backend_);
+}
+
+Tensor LlamaModel::attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
   const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
-  const Tensor projected = head(work.wide, hidden.rows(), w.kv->outputs);
   backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps, normed);
+  return normed;
+}
+
+void LlamaModel::project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
+                            const RopeTable& rope, const KvView& kv, int64_t slot, Workspace& work) const {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const Tensor projected = head(work.wide, normed.rows(), w.kv->outputs);
   if (!config_.qkv_bias) {
     backend_.linear_rope_store(normed, *w.kv, projected, rope, positions, kv, slot);
     return;
@@ -104,18 +114,9 @@ void LlamaModel::project_kv(int64_t layer, const Tensor& hidden, std::span<const
   backend_.rope_store(projected, rope, positions, kv, slot);
 }
 
-void LlamaModel::project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+void LlamaModel::project_q(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
                            const RopeTable& rope, const Tensor& out, Workspace& work) const {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-  backend_.rms_norm(hidden, w.attention_norm.tensor, config_.norm_eps,
-                    head(work.normed, hidden.rows(), config_.hidden));
-  project_q_normed(layer, 0, positions, rope, out, work);
-}
-
-void LlamaModel::project_q_normed(int64_t layer, int64_t first, std::span<const int32_t> positions,
-                                  const RopeTable& rope, const Tensor& out, Workspace& work) const {
-  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-  const Tensor normed = work.normed.slice_rows(first, out.rows());
   const Tensor projected = head(work.wide, out.rows(), w.q->outputs);
   if (!config_.qkv_bias) {
     backend_.linear_rope(normed, *w.q, projected, config_.head_size, rope, positions, out);

@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "backend/device_rows.h"
 #include "model/config.h"
+#include "model/rope.h"
 #include "model/weights.h"
 
 namespace claa {
@@ -35,27 +36,31 @@ class Workspace {
 class LlamaModel {
  public:
   LlamaModel(ModelConfig config, ModelWeights weights, Backend& backend)
-      : config_(std::move(config)), weights_(std::move(weights)), backend_(backend) {}
+      : config_(std::move(config)),
+        weights_(std::move(weights)),
+        backend_(backend),
+        rope_(std::make_unique<RopeCache>()) {}
 
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
   ModelWeights& weights() { return weights_; }  // which load_weights() adds to, layer by layer
   Backend& backend() const { return backend_; }
+  // Rotation of at least the positions [0, positions), at most the context. Whoever works with a table holds
+  // it; a longer one is made when it is asked for. Calls from several threads are fine.
+  std::shared_ptr<const RopeTables> rope(int64_t positions) const;
 
   // hidden [rows, hidden] f32 = embeddings of ids. Ids must be inside the vocabulary.
   void embed(std::span<const int32_t> ids, const Tensor& hidden) const;
 
-  // First half, keys and values of `hidden` [rows <= workspace, hidden] into slots [slot, slot + rows) of
-  // `kv`.
-  void project_kv(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+  // First half: the layer's norm of `hidden` [rows <= workspace, hidden], which both projections read. It
+  // lies in `work` until the next norm or feed-forward there.
+  Tensor attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const;
+  // First half: keys and values of normed rows into slots [slot, slot + rows) of `kv`.
+  void project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
                   const RopeTable& rope, const KvView& kv, int64_t slot, Workspace& work) const;
-  // First half, queries: out [rows, heads * head_size], activation type.
-  void project_q(int64_t layer, const Tensor& hidden, std::span<const int32_t> positions,
+  // First half: queries of normed rows, out [rows, heads * head_size], activation type.
+  void project_q(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
                  const RopeTable& rope, const Tensor& out, Workspace& work) const;
-  // The same of rows that project_kv() of the layer left in `work.normed`, from row `first` of what it was
-  // given.
-  void project_q_normed(int64_t layer, int64_t first, std::span<const int32_t> positions,
-                        const RopeTable& rope, const Tensor& out, Workspace& work) const;
   // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
   void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
               std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;
@@ -70,6 +75,7 @@ class LlamaModel {
   ModelConfig config_;
   ModelWeights weights_;
   Backend& backend_;
+  std::unique_ptr<RopeCache> rope_;
 };
 
 }  // namespace claa

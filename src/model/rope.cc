@@ -64,4 +64,12 @@ RopeTables make_rope_tables(const RopeConfig& rope, int64_t positions, Backend& 
   return tables;
 }
 
+std::shared_ptr<const RopeTables> RopeCache::tables(const RopeConfig& rope, int64_t positions,
+                                                    Backend& backend) {
+  const std::scoped_lock lock(mutex_);
+  if (longest_ == nullptr || longest_->positions < positions)
+    longest_ = std::make_shared<const RopeTables>(make_rope_tables(rope, positions, backend));
+  return longest_;
+}
+
 }  // namespace claa

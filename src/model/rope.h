@@ -1,6 +1,8 @@
 // Rotary position tables with the scaling variants of the Llama family.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "backend/backend.h"
@@ -20,5 +22,15 @@ struct RopeTables {
   int64_t positions = 0;
 };
 RopeTables make_rope_tables(const RopeConfig& rope, int64_t positions, Backend& backend);
+
+// The longest table that was asked for. Tables are shared, so that making a longer one disturbs nobody.
+class RopeCache {
+ public:
+  std::shared_ptr<const RopeTables> tables(const RopeConfig& rope, int64_t positions, Backend& backend);
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const RopeTables> longest_;
+};
 
 }  // namespace claa

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "claa/prefill.h"
+#include "claa/budget.h"
 
 namespace claa {
 

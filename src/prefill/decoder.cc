@@ -1,27 +1,31 @@
 #include "prefill/decoder.h"
 
+#include <algorithm>
+
 namespace claa {
 
-Decoder::Decoder(const LlamaModel& model, const RopeTables& rope, KvCache& cache)
+Decoder::Decoder(const LlamaModel& model, KvCache& cache)
     : model_(model),
-      rope_(rope),
       cache_(cache),
+      rope_(model.rope(std::min(cache.next_position + 1, model.config().context))),
       work_(model.config(), model.backend(), 1),
       hidden_memory_(model.backend().allocate(static_cast<size_t>(model.config().hidden) * sizeof(float))),
       logits_memory_(
           model.backend().allocate(static_cast<size_t>(model.config().vocabulary) * sizeof(float))),
       logits_(static_cast<size_t>(model.config().vocabulary)) {}
 
-const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& observe,
-                                        const QueryPlace& place) {
+const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& observe) {
   require(token >= 0 && token < model_.config().vocabulary, "decode: token outside the vocabulary");
-  require(cache_.next_position < rope_.positions, "decode: position outside the rope table");
+  require(cache_.next_position < model_.config().context, "decode: position outside the context");
+  constexpr int64_t kMorePositions = 1024;  // so that long answers need few longer tables
+  if (cache_.next_position >= rope_->positions)
+    rope_ = model_.rope(std::min(cache_.next_position + kMorePositions, model_.config().context));
   std::vector<KvView> caches;
   for (int64_t layer = 0; layer < cache_.layers(); ++layer) caches.push_back(cache_.view(layer));
-  if (observe || place) {
-    feed(token, caches, observe, place);
+  if (observe) {
+    feed(token, caches, observe);
   } else {
-    model_.backend().repeat([&] { feed(token, caches, {}, {}); });
+    model_.backend().repeat([&] { feed(token, caches, {}); });
   }
   for (int64_t layer = 0; layer < cache_.layers(); ++layer) cache_.appended(layer);
   ++cache_.next_position;
@@ -29,20 +33,19 @@ const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& obse
   return logits_;
 }
 
-void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe,
-                   const QueryPlace& place) {
+void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe) {
   const ModelConfig& config = model_.config();
   const Tensor hidden = Tensor::matrix(hidden_memory_.data(), DType::kF32, 1, config.hidden);
   const int32_t position = static_cast<int32_t>(cache_.next_position);
   model_.embed({&token, 1}, hidden);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     KvView kv = caches[static_cast<size_t>(layer)];
-    model_.project_kv(layer, hidden, {&position, 1}, rope_.table, kv, kv.length, work_);
+    const Tensor normed = model_.attention_norm(layer, hidden, work_);
+    model_.project_kv(layer, normed, {&position, 1}, rope_->table, kv, kv.length, work_);
     const int32_t visible = static_cast<int32_t>(++kv.length);
-    const Tensor q = place ? place(layer, work_.q) : work_.q;
-    model_.project_q_normed(layer, 0, {&position, 1}, rope_.table, q, work_);
-    if (observe) observe(layer, q, kv);
-    model_.finish(layer, q, kv, nullptr, {&visible, 1}, hidden, work_);
+    model_.project_q(layer, normed, {&position, 1}, rope_->table, work_.q, work_);
+    if (observe) observe(layer, work_.q, kv);
+    model_.finish(layer, work_.q, kv, nullptr, {&visible, 1}, hidden, work_);
   }
   model_.logits(hidden, Tensor::matrix(logits_memory_.data(), DType::kF32, 1, config.vocabulary), work_);
 }

@@ -3,43 +3,51 @@
 #include <algorithm>
 
 #include "prefill/decoder.h"
-#include "prefill/layer_view.h"
 
 namespace claa {
 namespace {
 
-// Queries of drafted tokens: of each layer, those of all tokens together.
+// Queries of drafted tokens on the host: [layer][token][heads * head_size], in the type of the device.
 class DraftQueries {
  public:
-  DraftQueries(const LlamaModel& model, int64_t layers, int64_t tokens) : layers_(layers), tokens_(tokens) {
-    const int64_t columns = model.config().heads * model.config().head_size;
-    Backend& backend = model.backend();
-    memory_ = backend.allocate(static_cast<size_t>(layers * tokens * columns) * dtype_bytes(backend.dtype()));
-    all_ = Tensor::matrix(memory_.data(), backend.dtype(), layers * tokens, columns);
+  DraftQueries(const LlamaModel& model, int64_t layers)
+      : backend_(model.backend()),
+        columns_(model.config().heads * model.config().head_size),
+        rows_(static_cast<size_t>(layers)) {}
+  int64_t layers() const { return static_cast<int64_t>(rows_.size()); }
+
+  void add(int64_t layer, const Tensor& q) {
+    std::vector<std::byte>& rows = rows_[static_cast<size_t>(layer)];
+    const size_t bytes = static_cast<size_t>(columns_) * dtype_bytes(q.dtype);
+    rows.resize(rows.size() + bytes);
+    backend_.download(q.data, bytes, rows.data() + rows.size() - bytes);
   }
-  int64_t layers() const { return layers_; }
-  // [count, heads * head_size] from token `first` on.
-  Tensor of(int64_t layer, int64_t first, int64_t count) const {
-    return all_.slice_rows(layer * tokens_ + first, count);
+  // [tokens, heads * head_size] on the device, in memory that the next call gives back.
+  Tensor of(int64_t layer, int64_t tokens) {
+    const std::vector<std::byte>& rows = rows_[static_cast<size_t>(layer)];
+    memory_ = backend_.allocate(rows.size());
+    backend_.upload(rows.data(), rows.size(), memory_.data());
+    return Tensor::matrix(memory_.data(), backend_.dtype(), tokens, columns_);
   }
 
  private:
-  int64_t layers_, tokens_;
+  Backend& backend_;
+  int64_t columns_;
+  std::vector<std::vector<std::byte>> rows_;
   Buffer memory_;
-  Tensor all_;
 };
 
 // Returns how many tokens were fed.
-int64_t draft(const DraftPass& pass, std::vector<float> logits, int64_t most, KvCache& cache,
-              const DraftQueries& queries) {
-  Decoder decoder(pass.model, pass.rope, cache);
+int64_t draft(const PassContext& context, std::vector<float> logits, int64_t most, KvCache& cache,
+              DraftQueries& queries) {
+  Decoder decoder(context.model, cache);
   int64_t fed = 0;
   for (; fed < most; ++fed) {
-    check_cancelled(pass.options.cancel);
+    check_cancelled(context.options.cancel);
     const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    if (pass.options.ends_answer && pass.options.ends_answer(best)) break;
-    logits = decoder.step(best, {}, [&](int64_t layer, const Tensor& own) {
-      return layer < queries.layers() ? queries.of(layer, fed, 1) : own;
+    if (context.options.ends_answer && context.options.ends_answer(best)) break;
+    logits = decoder.step(best, [&](int64_t layer, const Tensor& q, const KvView& /*kv*/) {
+      if (layer < queries.layers()) queries.add(layer, q);
     });
   }
   return fed;
@@ -47,26 +55,26 @@ int64_t draft(const DraftPass& pass, std::vector<float> logits, int64_t most, Kv
 
 }  // namespace
 
-void listen_to_draft(const DraftPass& pass, std::vector<float> logits, KvCache& cache, Run& run) {
-  const int64_t most = std::min(pass.tokens, pass.rope.positions - cache.next_position);
-  if (most <= 0) return;
-  const DraftQueries queries(pass.model, pass.layer + 1, most);
+int64_t listen_to_draft(const PassContext& context, int64_t layer, int64_t most, std::vector<float> logits,
+                        KvCache& cache, const ListenToDraft& listen) {
+  DraftQueries queries(context.model, layer + 1);
   const auto next = static_cast<int32_t>(cache.next_position);
-  const int64_t fed = draft(pass, std::move(logits), most, cache, queries);
-  const Tensor no_hidden;
-  Workspace work(pass.model.config(), pass.model.backend(), 1);
-  for (int64_t layer = 0; layer < queries.layers() && fed > 0; ++layer) {
-    std::vector<int32_t> positions = cache.prompt_positions(layer).front();
+  const int64_t fed = draft(context, std::move(logits), most, cache, queries);
+  const auto rope = context.model.rope(next + fed);
+  Workspace work(context.model.config(), context.model.backend(), 1);
+  for (int64_t past = 0; past <= layer && fed > 0; ++past) {
+    std::vector<int32_t> positions = cache.prompt_positions(past).front();
     for (int32_t i = 0; i < fed; ++i) positions.push_back(next + i);
-    const KvView kv = cache.view(layer);
-    require(kv.length == static_cast<int64_t>(positions.size()),
-            "a layer before a look-ahead must store all");
-    RunnerLayerView view(pass.model, pass.rope.table, pass.info, layer, no_hidden, positions, kv, nullptr,
-                         work);
-    view.set_queries(queries.of(layer, 0, fed));
-    run.listen(view, fed);
+    const KvView kv = cache.view(past);
+    require(cache.kept_all(past) && kv.length == cache.length(layer),
+            "a layer before a look-ahead must store all of the tokens that are still live");
+    RunnerLayerView view(
+        {context.model, rope->table, context.info, past, positions, kv, nullptr, work, {}, {}});
+    view.set_queries(queries.of(past, fed));
+    listen(view, fed);
   }
   cache.forget(fed);
+  return fed;
 }
 
 }  // namespace claa

@@ -1,6 +1,8 @@
 #include "prefill/layer_view.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 
 #include "kv/keep_set.h"
 
@@ -10,33 +12,33 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
   if (known_.data != nullptr && known_.rows() >= window)
     return known_.slice_rows(known_.rows() - window, window);
   if (queries_.data != nullptr && queries_.rows() == window) return queries_;
-  require(hidden_.data != nullptr, "scores: only the queries of the drafted tokens are known");
-  const ModelConfig& config = model_.config();
-  Backend& backend = model_.backend();
-  const int64_t columns = config.heads * config.head_size;
+  require(state_.hidden.data != nullptr, "scores: only the queries of the drafted tokens are known");
+  const LlamaModel& model = state_.model;
+  Backend& backend = model.backend();
+  const int64_t columns = model.config().heads * model.config().head_size;
   queries_memory_ = backend.allocate(static_cast<size_t>(window * columns) * dtype_bytes(backend.dtype()));
   queries_ = Tensor::matrix(queries_memory_.data(), backend.dtype(), window, columns);
-  const int64_t first = live() - window;
-  if (live() <= work_.rows()) {  // project_kv() took all of them at once, and their norms are still there
-    model_.project_q_normed(layer_, first, positions_.subspan(static_cast<size_t>(first)), rope_, queries_,
-                            work_);
-    return queries_;
-  }
-  for (int64_t row = 0; row < window; row += work_.rows()) {
-    const int64_t rows = std::min(work_.rows(), window - row);
-    model_.project_q(layer_, hidden_.slice_rows(first + row, rows),
-                     positions_.subspan(static_cast<size_t>(first + row), static_cast<size_t>(rows)), rope_,
-                     queries_.slice_rows(row, rows), work_);
+  const int64_t first = live() - window, chunk = state_.work.rows();
+  for (int64_t row = 0; row < window; row += chunk) {
+    const int64_t rows = std::min(chunk, window - row);
+    const Tensor normed =
+        state_.normed.data != nullptr
+            ? state_.normed.slice_rows(first + row, rows)
+            : model.attention_norm(state_.layer, state_.hidden.slice_rows(first + row, rows), state_.work);
+    model.project_q(state_.layer, normed,
+                    state_.positions.subspan(static_cast<size_t>(first + row), static_cast<size_t>(rows)),
+                    state_.rope, queries_.slice_rows(row, rows), state_.work);
   }
   return queries_;
 }
 
 Scores RunnerLayerView::scores(const ScoreSpec& spec) {
-  const ModelConfig& config = model_.config();
+  const ModelConfig& config = state_.model.config();
+  Backend& backend = state_.model.backend();
   check_score_spec(spec, config.heads, config.kv_heads, live());
-  auto result = make_scores(model_.backend(), score_rows(spec, config.heads, config.kv_heads),
-                            score_tokens(spec, live()));
-  model_.backend().window_scores(window_queries(spec.window), kv_, packed_, spec, result->tensor);
+  auto result =
+      make_scores(backend, score_rows(spec, config.heads, config.kv_heads), score_tokens(spec, live()));
+  backend.window_scores(window_queries(spec.window), state_.kv, state_.packed, spec, result->tensor);
   return Scores(std::move(result));
 }
 
@@ -44,25 +46,59 @@ Scores RunnerLayerView::aggregate(std::span<const Scores> layers, Aggregator agg
   require(!layers.empty(), "aggregate: no layers");
   std::vector<Tensor> tensors;
   for (const Scores& scores : layers) tensors.push_back(scores.impl()->tensor);
-  auto result = make_scores(model_.backend(), 1, layers.front().tokens());
-  model_.backend().aggregate(tensors, aggregator, base, result->tensor);
+  auto result = make_scores(state_.model.backend(), 1, layers.front().tokens());
+  state_.model.backend().aggregate(tensors, aggregator, base, result->tensor);
   return Scores(std::move(result));
 }
+
+std::vector<int32_t> RunnerLayerView::protected_indices() const {
+  std::vector<int32_t> indices;
+  auto next = state_.positions.begin();
+  for (const TokenRange& span : state_.info.protected_spans) {
+    next = std::lower_bound(next, state_.positions.end(), static_cast<int32_t>(span.begin));
+    for (; next != state_.positions.end() && *next < span.end; ++next)
+      indices.push_back(static_cast<int32_t>(next - state_.positions.begin()));
+  }
+  return indices;
+}
+
+namespace {
+
+// A copy of `scores` in which these columns stand above all others.
+Scores raise_columns(Backend& backend, const Scores& scores, std::span<const int32_t> columns) {
+  std::vector<float> values = scores.to_host();
+  const int64_t tokens = scores.tokens();
+  for (int64_t row = 0; row < scores.rows(); ++row) {
+    for (const int32_t column : columns)
+      values[static_cast<size_t>(row * tokens + column)] = std::numeric_limits<float>::max();
+  }
+  auto raised = make_scores(backend, scores.rows(), tokens);
+  backend.upload(values.data(), values.size() * sizeof(float), raised->tensor.data);
+  return Scores(std::move(raised));
+}
+
+}  // namespace
 
 KeepSet RunnerLayerView::top_k(const Scores& scores, int64_t budget, int64_t forced_tail) {
   require(scores.tokens() + forced_tail == live(),
           "top_k: the scores and the forced tail must cover the live tokens");
-  if (budget >= live()) return {};
-  const int64_t count = std::max<int64_t>(budget - forced_tail, 0);
-  auto result = make_keep_set(model_.backend(), scores.rows(), count + forced_tail);
-  model_.backend().top_k(scores.impl()->tensor, count, forced_tail, result->tensor);
+  Backend& backend = state_.model.backend();
+  std::vector<int32_t> above = protected_indices();
+  above.erase(std::lower_bound(above.begin(), above.end(), static_cast<int32_t>(scores.tokens())),
+              above.end());
+  const Scores raised = above.empty() ? scores : raise_columns(backend, scores, above);
+  const int64_t count = std::max(budget - forced_tail, static_cast<int64_t>(above.size()));
+  if (count + forced_tail >= live()) return {};
+  auto result = make_keep_set(backend, scores.rows(), count + forced_tail);
+  backend.top_k(raised.impl()->tensor, count, forced_tail, result->tensor);
   return KeepSet(std::move(result));
 }
 
 Scores RunnerLayerView::put(std::span<const float> values) {
   require(!values.empty(), "put: no values");
-  auto result = make_scores(model_.backend(), 1, static_cast<int64_t>(values.size()));
-  model_.backend().upload(values.data(), values.size_bytes(), result->tensor.data);
+  Backend& backend = state_.model.backend();
+  auto result = make_scores(backend, 1, static_cast<int64_t>(values.size()));
+  backend.upload(values.data(), values.size_bytes(), result->tensor.data);
   return Scores(std::move(result));
 }
 
@@ -71,10 +107,19 @@ KeepSet RunnerLayerView::keep(std::vector<int32_t> indices) {
     require(indices[i] >= (i == 0 ? 0 : indices[i - 1] + 1) && indices[i] < live(),
             "keep: indices must be ascending, unique and inside the live tokens");
   }
-  if (static_cast<int64_t>(indices.size()) == live()) return {};
-  auto result = make_keep_set(model_.backend(), 1, static_cast<int64_t>(indices.size()));
-  model_.backend().upload(indices.data(), indices.size() * sizeof(int32_t), result->tensor.data);
+  const std::vector<int32_t> above = protected_indices();
+  std::vector<int32_t> all;
+  std::set_union(indices.begin(), indices.end(), above.begin(), above.end(), std::back_inserter(all));
+  if (static_cast<int64_t>(all.size()) == live()) return {};
+  Backend& backend = state_.model.backend();
+  auto result = make_keep_set(backend, 1, static_cast<int64_t>(all.size()));
+  backend.upload(all.data(), all.size() * sizeof(int32_t), result->tensor.data);
   return KeepSet(std::move(result));
+}
+
+int64_t RunnerLayerView::draft(const KeepSet& kept, int64_t tokens, const ListenToDraft& listen) {
+  require(draft_ != nullptr, "draft: only the pass that the method decides in can draft");
+  return draft_(kept, tokens, listen);
 }
 
 }  // namespace claa

@@ -74,82 +74,80 @@ std::vector<float> AnswerScores::result() const {
   return pooled;
 }
 
-namespace {
-
-// `full`, with someone looking on.
-class ObservedRun : public Run {
- public:
-  explicit ObservedRun(const AnswerPass& pass) : pass_(pass) {}
-  bool may_drop(int /*layer*/) const override { return false; }
-  bool keeps_all() const override { return true; }
-  Decision decide(LayerView& view) override {
-    for (AnswerScores* scores : pass_.scores) scores->observe(view);
-    if (pass_.on_layer) pass_.on_layer(view);
-    return {};
-  }
-  RunReport report() const override { return {}; }
-
- private:
-  const AnswerPass& pass_;
-};
-
-class ObservedMethod : public Method {
- public:
-  explicit ObservedMethod(const AnswerPass& pass) : pass_(pass) {}
-  const std::string& name() const override { return name_; }
-  std::vector<std::pair<std::string, std::string>> params() const override { return {}; }
-  std::unique_ptr<Run> start(const PromptInfo& /*prompt*/) const override {
-    return std::make_unique<ObservedRun>(pass_);
-  }
-
- private:
-  const AnswerPass& pass_;
-  std::string name_ = "full";
-};
-
-}  // namespace
-
-PrefillResult run_answer_pass(const AnswerPass& pass, const PrefillOptions& options) {
-  const ModelConfig& config = pass.model.config();
-  const int64_t tokens = static_cast<int64_t>(pass.ids.size());
-  const int64_t positions = std::min(config.context, tokens + options.reserve);
-  const RopeTables rope = make_rope_tables(config.rope, positions, pass.model.backend());
-  PrefillResult prefill = run_prefill(pass.model, rope, pass.ids, ObservedMethod(pass), options);
-  for (AnswerScores* scores : pass.scores) scores->end_query();
-  Decoder decoder(pass.model, rope, *prefill.cache);
-  const QueryObserver observe = [&](int64_t /*layer*/, const Tensor& q, const KvView& kv) {
-    for (AnswerScores* scores : pass.scores) scores->observe(q, kv);
-  };
-  const std::vector<float>* logits = &prefill.logits;
-  for (;;) {
-    check_cancelled(options.cancel);
-    const int32_t token = pass.next(*logits);
-    if (token < 0 || prefill.cache->next_position >= positions) break;
-    logits = &decoder.step(token, observe);
-    for (AnswerScores* scores : pass.scores) scores->end_query();
-  }
-  return prefill;
+AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
+    : spec_(std::move(spec)),
+      options_(options),
+      info_(prompt_info(spec_.model.config(), static_cast<int64_t>(spec_.ids.size()))),
+      positions_(std::min(spec_.model.config().context, info_.tokens + options.reserve)),
+      cache_(spec_.model.config(), spec_.model.backend()) {
+  require(info_.tokens > 0, "an answer needs a prompt");
+  info_.ids = spec_.ids;
+  info_.model_fingerprint = options.model_fingerprint;
+  const PassContext context{spec_.model, options_, info_};
+  reserve_memory(context, info_.tokens, (info_.tokens + options.reserve) * info_.layers);
+  cache_.next_position = info_.tokens;
+  prefill_ = std::make_unique<FullPass>(context, cache_, [this](LayerView& view) {
+    for (AnswerScores* scores : spec_.scores) scores->observe(view);
+    if (spec_.on_layer) spec_.on_layer(view);
+  });
 }
 
-std::vector<float> run_look_ahead(const LlamaModel& model, std::span<const int32_t> ids,
-                                  const LookAheadSpec& spec, const PrefillOptions& options) {
-  const int64_t tokens = static_cast<int64_t>(ids.size());
+bool AnswerPass::step() {
+  if (prefill_ == nullptr) return feed();
+  if (prefill_->step()) return true;
+  logits_ = prefill_->logits();
+  prefill_ = nullptr;
+  for (AnswerScores* scores : spec_.scores) scores->end_query();
+  decoder_ = std::make_unique<Decoder>(spec_.model, cache_);
+  return true;
+}
+
+bool AnswerPass::feed() {
+  if (decoder_ == nullptr) return false;
+  check_cancelled(options_.cancel);
+  const int32_t token = spec_.next(logits_);
+  if (token < 0 || cache_.next_position >= positions_) {
+    decoder_ = nullptr;
+    return false;
+  }
+  logits_ = decoder_->step(token, [this](int64_t /*layer*/, const Tensor& q, const KvView& kv) {
+    for (AnswerScores* scores : spec_.scores) scores->observe(q, kv);
+  });
+  for (AnswerScores* scores : spec_.scores) scores->end_query();
+  return true;
+}
+
+namespace {
+
+int64_t check_fits(const LlamaModel& model, int64_t tokens) {
   if (tokens > model.config().context) {
     fail(ErrorCode::kContextExceeded,
          "the prompt has {} tokens, the draft model's context holds {}; use another one", tokens,
          model.config().context);
   }
-  AnswerScores scores(model.backend(), spec, tokens, spec.steps + 1);
-  int64_t fed = 0;
-  const auto greedy = [&](const std::vector<float>& logits) {
-    if (fed++ == spec.steps) return -1;
-    const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    return options.ends_answer && options.ends_answer(best) ? -1 : best;
-  };
-  PrefillOptions own = options;
-  own.reserve = spec.steps;
-  run_answer_pass({model, ids, greedy, {&scores}, {}}, own);
-  return scores.result();
+  return tokens;
 }
+
+NextToken greedy(int64_t steps, std::function<bool(int32_t)> ends_answer) {
+  return [steps, ends_answer = std::move(ends_answer),
+          fed = int64_t{0}](const std::vector<float>& logits) mutable {
+    if (fed++ == steps) return -1;
+    const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    return ends_answer && ends_answer(best) ? -1 : best;
+  };
+}
+
+PrefillOptions with_reserve(PrefillOptions options, int64_t reserve) {
+  options.reserve = reserve;
+  return options;
+}
+
+}  // namespace
+
+LookAheadPass::LookAheadPass(const LlamaModel& model, std::span<const int32_t> ids, const LookAheadSpec& spec,
+                             const PrefillOptions& options)
+    : scores_(model.backend(), spec, check_fits(model, static_cast<int64_t>(ids.size())), spec.steps + 1),
+      pass_({model, ids, greedy(spec.steps, options.ends_answer), {&scores_}},
+            with_reserve(options, spec.steps)) {}
 
 }  // namespace claa

@@ -9,7 +9,7 @@
 
 #include "claa/prefill.h"
 #include "prefill/decoder.h"
-#include "prefill/runner.h"
+#include "prefill/pass.h"
 
 namespace claa {
 
@@ -24,7 +24,7 @@ class AnswerScores {
   // A fed token's query; the first `tokens` slots of kv are the prompt.
   void observe(const Tensor& q, const KvView& kv);
   void end_query();  // after the last layer of a query
-  // One a prompt token; pooled as the spec says. At least one query must have ended.
+  // One score per prompt token; pooled as the spec says. At least one query must have ended.
   std::vector<float> result() const;
 
  private:
@@ -41,19 +41,48 @@ class AnswerScores {
 // Chooses what to feed after the logits of the last prompt token and of each fed token; -1 ends the answer.
 using NextToken = std::function<int32_t(const std::vector<float>& logits)>;
 
-struct AnswerPass {
+struct AnswerPassSpec {
   const LlamaModel& model;
-  std::span<const int32_t> ids;  // the prompt
+  std::span<const int32_t> ids;  // the prompt; it outlives the pass
   NextToken next;
   std::vector<AnswerScores*> scores;
-  std::function<void(LayerView&)> on_layer;  // sees every layer of the prefill; may be empty
+  std::function<void(LayerView&)> on_layer = {};  // sees every layer of the prefill; may be empty
 };
 
-// Full prefill, then one decode step a token that `next` gives, as long as the context has room.
-PrefillResult run_answer_pass(const AnswerPass& pass, const PrefillOptions& options);
+// Full prefill, then one decode step per token that `next` gives, as long as the context has room.
+class AnswerPass {
+ public:
+  AnswerPass(AnswerPassSpec spec, const PrefillOptions& options);
+  AnswerPass(const AnswerPass&) = delete;
+  AnswerPass& operator=(const AnswerPass&) = delete;
+  // Does one unit of the prefill or one decode step. False, and nothing is done, when the answer is over.
+  bool step();
 
-// Passes::look_ahead: the model's own greedy answer, at most spec.steps tokens of it fed.
-std::vector<float> run_look_ahead(const LlamaModel& model, std::span<const int32_t> ids,
-                                  const LookAheadSpec& spec, const PrefillOptions& options);
+ private:
+  bool feed();
+
+  AnswerPassSpec spec_;
+  PrefillOptions options_;
+  PromptInfo info_;
+  int64_t positions_;  // that prompt and answer may take
+  KvCache cache_;
+  std::unique_ptr<FullPass> prefill_;  // none once it is done
+  std::unique_ptr<Decoder> decoder_;
+  std::vector<float> logits_;
+};
+
+// The model's own greedy answer to the prompt, at most spec.steps tokens of it fed; what it attends to.
+class LookAheadPass {
+ public:
+  LookAheadPass(const LlamaModel& model, std::span<const int32_t> ids, const LookAheadSpec& spec,
+                const PrefillOptions& options);
+  bool step() { return pass_.step(); }
+  // One score per prompt token; call when step() has returned false.
+  std::vector<float> result() const { return scores_.result(); }
+
+ private:
+  AnswerScores scores_;
+  AnswerPass pass_;
+};
 
 }  // namespace claa

@@ -25,22 +25,25 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, bool
   plan.hidden = static_cast<size_t>(tokens * config.hidden) * sizeof(float);
   plan.layer_kv = static_cast<size_t>(device.padded(tokens)) * row;
   plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk));
-  plan.cache = static_cast<size_t>((tokens + reserve) * config.layers) * row;
+  plan.cache = cache_bytes(config, device.dtype, (tokens + reserve) * config.layers);
   return plan;
 }
 
-void check_memory(const MemoryPlan& plan, bool whole_cache, int64_t tokens, size_t free) {
+size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows) {
+  return static_cast<size_t>(rows * 2 * config.kv_heads * config.head_size) * dtype_bytes(dtype);
+}
+
+void check_memory(const MemoryPlan& plan, int64_t tokens, size_t free) {
   constexpr double kGb = 1e9;
-  const size_t needed = plan.from_start(whole_cache);
+  const size_t needed = plan.prompt();
   if (needed <= free) return;
   const auto gb = [](size_t bytes) { return static_cast<double>(bytes) / kGb; };
   fail(
       ErrorCode::kOutOfMemory,
       "{} tokens need {:.2f} GB beside the weights (hidden states {:.2f}, K and V of a layer {:.2f}, working "
-      "set {:.2f}{}), the device has {:.2f} GB free; use a shorter prompt{} or a smaller model",
-      tokens, gb(needed), gb(plan.hidden), gb(plan.layer_kv), gb(plan.workspace),
-      whole_cache ? fmt::format(", cache {:.2f}", gb(plan.cache)) : "", gb(free),
-      whole_cache ? ", a method that keeps less" : "");
+      "set {:.2f}, cache {:.2f}), the device has {:.2f} GB free; use a shorter prompt, a method that keeps "
+      "less or a smaller model",
+      tokens, gb(needed), gb(plan.hidden), gb(plan.layer_kv), gb(plan.workspace), gb(plan.cache), gb(free));
 }
 
 }  // namespace claa

@@ -11,10 +11,8 @@ struct MemoryPlan {
   size_t hidden = 0;     // the residual stream
   size_t layer_kv = 0;   // K and V of the layer at hand
   size_t workspace = 0;  // of a chunk of rows
-  size_t cache = 0;      // of all layers when nothing is dropped
+  size_t cache = 0;      // of all layers
   size_t prompt() const { return hidden + layer_kv + workspace + cache; }
-  // What is there from the first layer on: the cache counts where nothing of it is dropped.
-  size_t from_start(bool whole_cache) const { return prompt() - (whole_cache ? 0 : cache); }
   size_t total() const { return weights + prompt(); }
 };
 
@@ -23,8 +21,11 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, bool byte_weights, int64_t tokens,
                        int64_t reserve);
 
-// Throws Error{kOutOfMemory}, with the parts in numbers, when the plan (its cache only if `whole_cache`)
-// needs more than `free` bytes.
-void check_memory(const MemoryPlan& plan, bool whole_cache, int64_t tokens, size_t free);
+// K and V of `rows` cache rows, all layers together.
+size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows);
+
+// Throws Error{kOutOfMemory}, with the parts in numbers, when a prompt of `tokens` tokens needs more than
+// `free` bytes beside the weights.
+void check_memory(const MemoryPlan& plan, int64_t tokens, size_t free);
 
 }  // namespace claa

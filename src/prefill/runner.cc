@@ -1,306 +1,101 @@
 #include "prefill/runner.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "core/clock.h"
 #include "kv/keep_set.h"
 #include "prefill/draft.h"
-#include "prefill/layer_view.h"
-#include "prefill/look_ahead.h"
-#include "prefill/memory_plan.h"
+#include "prefill/select_clock.h"
 
 namespace claa {
-namespace {
 
-// Time that the device spends on selection: the spans are added up once all work is done.
-class SelectClock {
+// The pass in which the method decides who lives on and what is kept.
+class Prefill::MainPass : public Pass {
  public:
-  explicit SelectClock(Backend& backend) : backend_(backend) {}
-  class Scope {
-   public:
-    explicit Scope(SelectClock* clock) : clock_(clock) {
-      if (clock_ != nullptr) begin_ = clock_->backend_.mark();
-    }
-    ~Scope() {
-      if (clock_ != nullptr) clock_->spans_.emplace_back(std::move(begin_), clock_->backend_.mark());
-    }
-    Scope(const Scope&) = delete;
-    Scope& operator=(const Scope&) = delete;
-
-   private:
-    SelectClock* clock_;
-    Moment begin_;
-  };
-  double ms() const {
-    double total = 0;
-    for (const auto& [begin, end] : spans_) total += backend_.ms_between(begin, end);
-    return total;
-  }
-
- private:
-  Backend& backend_;
-  std::vector<std::pair<Moment, Moment>> spans_;
-};
-
-using Positions = std::shared_ptr<const std::vector<int32_t>>;
-
-// One pass over (some of) the layers for (some of) the prompt's tokens.
-class Pass {
- public:
-  Pass(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options, const PromptInfo& info,
-       std::vector<int32_t> ids, std::vector<int32_t> positions)
-      : model_(model),
-        backend_(model.backend()),
-        config_(model.config()),
-        rope_(rope),
-        options_(options),
-        info_(info),
-        live_(static_cast<int64_t>(ids.size())),
-        positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
-        work_(config_, backend_, std::min(live_, backend_.chunk_rows())) {
-    allocate();
-    for (int64_t row = 0; row < live_; row += work_.rows()) {
-      const int64_t rows = std::min(work_.rows(), live_ - row);
-      model_.embed(std::span(ids).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
-                   hidden_.slice_rows(row, rows));
-    }
-  }
-
-  // The next layers up to last_layer; without a cache K and V are forgotten.
-  void run(int64_t last_layer, Run* run, KvCache* cache, PrefillResult* result,
-           const std::function<void(LayerView&)>* observe) {
-    for (; layer_ <= last_layer; ++layer_) {
-      const int64_t layer = layer_;
-      const KvView kv = project_keys(layer);
-      backend_.pack_kv(kv, packed_);
-      if (result != nullptr) result->layers.push_back({live_});
-      const Tensor queries = project_all_queries(layer, run);
-      const Decision decision = decide(layer, kv, queries, run, observe);
-      if (cache != nullptr) {
-        const SelectClock::Scope scope(kept_all(decision) ? nullptr : &clock_);
-        cache->store(layer, kv, decision.kept, positions_, options_.reserve);
-        if (decision.kept_since >= 0 && !kept_all(decision)) {
-          for (int64_t earlier = decision.kept_since; earlier < layer; ++earlier)
-            cache->cut(earlier, decision.kept, positions_, options_.reserve);
-        }
-      }
-      if (observe != nullptr && layer == last_layer)
-        return;  // its keys and window queries were all that was wanted
-      finish_layer(layer, kv, queries, decision, result);
-    }
-  }
-
-  // Drafts as the decision of a layer asked for, if one did, lets `run` listen, and goes back to where the
-  // layer decides. True when there are layers to run again.
-  bool look_ahead(Run& run, KvCache& cache, PrefillResult& result) {
-    if (draft_.tokens == 0) return false;
-    {
-      const SelectClock::Scope scope(&clock_);
-      listen_to_draft({model_, rope_, options_, info_, draft_.layer, draft_.tokens}, logits(), cache, run);
-    }
-    layer_ = draft_.layer;
-    hidden_memory_ = std::move(draft_.memory);
-    hidden_ = draft_.hidden;
-    positions_ = std::move(draft_.positions);
-    live_ = hidden_.rows();
-    result.layers.resize(static_cast<size_t>(layer_));
-    result.selected = std::move(draft_.selected);
-    draft_ = {};
-    return true;
-  }
-
-  int64_t live() const { return live_; }
-  // Of the device, whose work must be done.
+  MainPass(const PassContext& context, std::span<const int32_t> ids, std::vector<int32_t> positions, Run& run,
+           PrefillResult& result)
+      : Pass(context, ids, std::move(positions), context.model.config().layers - 1),
+        run_(run),
+        result_(result),
+        clock_(context.model.backend()),
+        selects_(may_select(run, context.info)) {}
   double select_ms() const { return clock_.ms(); }
-  const Positions& positions() const { return positions_; }
-  // Logits of the only row left after the last layer.
-  std::vector<float> logits() {
-    Buffer memory = backend_.allocate(static_cast<size_t>(config_.vocabulary) * sizeof(float));
-    model_.logits(hidden_.slice_rows(0, 1), Tensor::matrix(memory.data(), DType::kF32, 1, config_.vocabulary),
-                  work_);
-    std::vector<float> values(static_cast<size_t>(config_.vocabulary));
-    backend_.download(memory.data(), values.size() * sizeof(float), values.data());
-    return values;
-  }
 
  private:
-  static bool kept_all(const Decision& decision) { return decision.kept.all(); }
-
-  void allocate() {
-    const size_t hidden_bytes = static_cast<size_t>(live_ * config_.hidden) * sizeof(float);
-    const size_t kv_bytes =
-        static_cast<size_t>(config_.kv_heads * backend_.padded(live_) * config_.head_size) *
-        dtype_bytes(backend_.dtype());
-    hidden_memory_ = backend_.allocate(hidden_bytes);
-    for (Buffer* memory : {&k_memory_, &v_memory_}) {
-      *memory = backend_.allocate(kv_bytes);
-      if (backend_.padded(live_) != live_) backend_.clear(memory->data(), kv_bytes);
-    }
-    hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config_.hidden);
-    visible_.resize(static_cast<size_t>(live_));
+  // Without a chance to drop anything there is no selection to measure.
+  static bool may_select(const Run& run, const PromptInfo& info) {
+    bool selects = run.first_drop().has_value();
+    for (int layer = 0; layer < info.layers; ++layer)
+      selects = selects || run.most_kept(layer).value_or(info.tokens) < info.tokens;
+    return selects;
   }
+  SelectClock* clock(bool selects) { return selects ? &clock_ : nullptr; }
 
-  // First half of the layer for all live tokens: keys and values, chunk by chunk.
-  KvView project_keys(int64_t layer) {
-    const int64_t slots = backend_.padded(live_);
-    const auto cube = [this, slots](const Buffer& memory) {
-      return Tensor::cube(memory.data(), backend_.dtype(), config_.kv_heads, slots, config_.head_size);
-    };
-    const KvView kv{cube(k_memory_), cube(v_memory_), live_};
-    for (int64_t row = 0; row < live_; row += work_.rows()) {
-      check_cancelled(options_.cancel);
-      const int64_t rows = std::min(work_.rows(), live_ - row);
-      model_.project_kv(layer, hidden_.slice_rows(row, rows), span_of(row, rows), rope_.table, kv, row,
-                        work_);
-    }
-    return kv;
+  bool keeps_all_rows(int64_t layer) const override {
+    return !is_last_layer() && !run_.may_drop(static_cast<int>(layer));
   }
+  bool decide(RunnerLayerView& view) override;
+  void store(const Decision& decision);
+  int64_t draft(const KeepSet& kept, int64_t tokens, const ListenToDraft& listen);
 
-  // Queries of all live tokens before anything is decided, where nothing can be dropped and one chunk holds
-  // them: scores then find the window's among them. Else no data.
-  Tensor project_all_queries(int64_t layer, const Run* run) {
-    const int last = static_cast<int>(config_.layers) - 1;
-    if (run == nullptr || layer == last || live_ > work_.rows() || run->may_drop(static_cast<int>(layer)))
-      return {};
-    const Tensor q = work_.q.slice_rows(0, live_);
-    model_.project_q_normed(layer, 0, span_of(0, live_), rope_.table, q, work_);
-    return q;
-  }
-
-  Decision decide(int64_t layer, const KvView& kv, const Tensor& queries, Run* run,
-                  const std::function<void(LayerView&)>* observe) {
-    RunnerLayerView view(model_, rope_.table, info_, layer, hidden_, *positions_, kv, packed_.get(), work_);
-    if (queries.data != nullptr) view.set_queries(queries);
-    if (observe != nullptr) (*observe)(view);
-    if (run == nullptr) return {};
-    const SelectClock::Scope scope(run->keeps_all() ? nullptr : &clock_);
-    return run->decide(view);
-  }
-
-  // Second half: queries, attention, projection and feed-forward for the rows that go on. In the last layer
-  // that is the last token alone. Rows that stop here are never computed.
-  void finish_layer(int64_t layer, const KvView& kv, const Tensor& queries, const Decision& decision,
-                    PrefillResult* result) {
-    std::iota(visible_.begin(), visible_.begin() + live_, 1);
-    const int64_t entered = live_;
-    if (layer == config_.layers - 1) {
-      keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{}, result, layer);
-    } else if (!decision.live.all()) {
-      const SelectClock::Scope scope(&clock_);
-      if (decision.look_ahead > 0 && result != nullptr)
-        draft_ = {layer, decision.look_ahead, {}, hidden_, positions_, result->selected};
-      keep_rows(decision.live.to_host(), keep_set_tensor(decision.live), result, layer);
-    }
-    for (int64_t row = 0; row < live_; row += work_.rows()) {
-      check_cancelled(options_.cancel);
-      const int64_t rows = std::min(work_.rows(), live_ - row);
-      const Tensor hidden = hidden_.slice_rows(row, rows);
-      const Tensor q = work_.q.slice_rows(0, rows);
-      if (entered != rows) {
-        model_.project_q(layer, hidden, span_of(row, rows), rope_.table, q, work_);
-      } else if (queries.data == nullptr) {  // project_keys() left the norms of just these rows
-        model_.project_q_normed(layer, 0, span_of(row, rows), rope_.table, q, work_);
-      }
-      model_.finish(layer, q, kv, packed_.get(),
-                    std::span(visible_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows)), hidden,
-                    work_);
-      if (options_.progress) options_.progress(layer, config_.layers, row + rows, live_);
-    }
-  }
-
-  // Compacts the residual stream to the given live rows; visible_ then counts the keys each surviving query
-  // sees.
-  void keep_rows(const std::vector<int32_t>& rows, Tensor indices, PrefillResult* result, int64_t layer) {
-    require(!rows.empty() && rows.back() == live_ - 1, "a selection must keep the last token");
-    const int64_t count = static_cast<int64_t>(rows.size());
-    Buffer memory = backend_.allocate(static_cast<size_t>(count * config_.hidden) * sizeof(float));
-    const Tensor compact = Tensor::matrix(memory.data(), DType::kF32, count, config_.hidden);
-    Buffer uploaded;
-    if (indices.data == nullptr) {
-      uploaded = backend_.allocate(rows.size() * sizeof(int32_t));
-      backend_.upload(rows.data(), rows.size() * sizeof(int32_t), uploaded.data());
-      indices = Tensor::matrix(uploaded.data(), DType::kI32, 1, count);
-    }
-    backend_.gather_rows(hidden_, indices, compact);
-    std::vector<int32_t> positions(rows.size());
-    for (size_t i = 0; i < rows.size(); ++i) {
-      positions[i] = (*positions_)[static_cast<size_t>(rows[i])];
-      visible_[i] = rows[i] + 1;
-    }
-    positions_ = std::make_shared<const std::vector<int32_t>>(std::move(positions));
-    if (result != nullptr && layer != config_.layers - 1) result->selected = *positions_;
-    if (draft_.layer == layer) draft_.memory = std::move(hidden_memory_);
-    hidden_memory_ = std::move(memory);
-    hidden_ = compact;
-    live_ = count;
-  }
-
-  std::span<const int32_t> span_of(int64_t row, int64_t rows) const {
-    return std::span(*positions_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
-  }
-
-  const LlamaModel& model_;
-  Backend& backend_;
-  const ModelConfig& config_;
-  const RopeTables& rope_;
-  const PrefillOptions& options_;
-  PromptInfo info_;
-  int64_t layer_ = 0;  // the next one
-  int64_t live_;
-  Positions positions_;  // of the live tokens
-  Workspace work_;
-  Buffer hidden_memory_, k_memory_, v_memory_;
-  Tensor hidden_;  // [live, hidden] f32, the residual stream
-  std::unique_ptr<PackedKv> packed_;
-  std::vector<int32_t> visible_;  // keys that each query row sees
-  SelectClock clock_{backend_};
-  // What a look-ahead will want: where it goes back to, and what entered that layer.
-  struct Draft {
-    int64_t layer = -1, tokens = 0;
-    Buffer memory;
-    Tensor hidden;
-    Positions positions;
-    std::vector<int32_t> selected;
-  } draft_;
+  Run& run_;
+  PrefillResult& result_;
+  SelectClock clock_;
+  bool selects_;
+  std::vector<int64_t> waiting_;  // layers that store all until a later one decides for them
 };
 
-class RunnerPasses : public Passes {
- public:
-  RunnerPasses(const LlamaModel& model, const RopeTables& rope, const PrefillOptions& options,
-               const PromptInfo& info)
-      : model_(model), rope_(rope), options_(options), info_(info) {}
-  void run_layers(int last_layer, const std::function<void(LayerView&)>& observe) override {
-    require(last_layer >= 0 && last_layer < model_.config().layers, "run_layers: no such layer");
-    const std::span<const int32_t> ids = info_.ids;
-    std::vector<int32_t> positions(ids.size());
-    std::iota(positions.begin(), positions.end(), 0);
-    Pass pass(model_, rope_, options_, info_, {ids.begin(), ids.end()}, std::move(positions));
-    pass.run(last_layer, nullptr, nullptr, nullptr, &observe);
+bool Prefill::MainPass::decide(RunnerLayerView& view) {
+  result_.layers.push_back({live()});
+  view.set_draft([this](const KeepSet& kept, int64_t tokens, const ListenToDraft& listen) {
+    return draft(kept, tokens, listen);
+  });
+  Decision decision;
+  {
+    const SelectClock::Scope scope(clock(selects_));
+    decision = run_.decide(view);
   }
-  std::vector<float> look_ahead(const LookAheadSpec& spec) override {
-    const bool drafted = spec.drafter && options_.drafter != nullptr;
-    return run_look_ahead(drafted ? *options_.drafter : model_, info_.ids, spec, options_);
+  store(decision);
+  if (!is_last_layer() && !decision.live.all()) {
+    require(waiting_.empty(), "a layer's cache must be decided before its tokens stop being live");
+    const SelectClock::Scope scope(&clock_);
+    keep_rows(decision.live.to_host(), keep_set_tensor(decision.live));
+    result_.selected = *positions();
   }
-
- private:
-  const LlamaModel& model_;
-  const RopeTables& rope_;
-  const PrefillOptions& options_;
-  const PromptInfo& info_;
-};
-
-// What a method of someone else's may get wrong.
-void check_entry(const Entry& entry, int64_t tokens) {
-  int32_t previous = -1;
-  for (const int32_t position : entry.tokens) {
-    require(position > previous && position < tokens,
-            "an entry must be ascending, unique and inside the prompt");
-    previous = position;
-  }
+  return true;
 }
 
-}  // namespace
+void Prefill::MainPass::store(const Decision& decision) {
+  const int64_t reserve = context().options.reserve;
+  const bool all = !decision.kept || decision.kept->all();
+  const SelectClock::Scope scope(clock(!all));
+  result_.cache->store(layer(), kv(), all ? KeepSet{} : *decision.kept, positions(), reserve);
+  if (!decision.kept) {
+    waiting_.push_back(layer());
+    return;
+  }
+  if (!all) {
+    for (const int64_t earlier : waiting_) result_.cache->cut(earlier, *decision.kept, positions(), reserve);
+  }
+  waiting_.clear();
+}
+
+int64_t Prefill::MainPass::draft(const KeepSet& kept, int64_t tokens, const ListenToDraft& listen) {
+  KvCache& cache = *result_.cache;
+  const int64_t most = std::min(tokens, context().model.config().context - cache.next_position);
+  if (most <= 0) return 0;
+  cache.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
+  std::vector<float> logits;
+  {
+    DraftPass pass(*this, kept, cache);
+    while (pass.step()) {
+    }
+    logits = pass.logits();
+  }
+  return listen_to_draft(context(), layer(), most, std::move(logits), cache, listen);
+}
 
 PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
   PromptInfo info;
@@ -312,55 +107,140 @@ PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
   return info;
 }
 
-PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::span<const int32_t> ids,
-                          const Method& method, const PrefillOptions& options) {
-  const int64_t tokens = static_cast<int64_t>(ids.size());
-  require(tokens > 0 && tokens <= rope.positions, "run_prefill: prompt length outside the rope table");
-  PromptInfo info = prompt_info(model.config(), tokens);
-  info.ids = ids;
-  info.model_fingerprint = options.model_fingerprint;
-  const std::unique_ptr<Run> run = method.start(info);
-  RunnerPasses passes(model, rope, options, info);
-  PrefillResult result;
+namespace {
+
+// The ascending, unique tokens of an entry, with the protected ones added.
+std::vector<int32_t> entering_tokens(const Entry& entry, const PromptInfo& info) {
+  int32_t previous = -1;
+  for (const int32_t position : entry.tokens) {
+    require(position > previous && position < info.tokens,
+            "an entry must be ascending, unique and inside the prompt");
+    previous = position;
+  }
+  std::vector<int32_t> above, all;
+  for (const TokenRange& span : info.protected_spans) {
+    for (int64_t t = span.begin; t < span.end; ++t) above.push_back(static_cast<int32_t>(t));
+  }
+  std::set_union(entry.tokens.begin(), entry.tokens.end(), above.begin(), above.end(),
+                 std::back_inserter(all));
+  return all;
+}
+
+void check_spans(std::span<const TokenRange> spans, int64_t tokens) {
+  int64_t end = 0;
+  for (const TokenRange& span : spans) {
+    require(span.begin >= end && span.begin < span.end && span.end <= tokens,
+            "protected spans must be ascending, disjoint and inside the prompt");
+    end = span.end;
+  }
+}
+
+}  // namespace
+
+Prefill::Prefill(const LlamaModel& model, std::vector<int32_t> ids, const Method& method,
+                 PrefillOptions options)
+    : model_(model), ids_(std::move(ids)), options_(std::move(options)) {
+  const int64_t tokens = static_cast<int64_t>(ids_.size());
+  require(tokens > 0 && tokens <= model.config().context, "prefill: prompt length outside the context");
+  check_spans(options_.protected_spans, tokens);
+  info_ = prompt_info(model.config(), tokens);
+  info_.ids = ids_;
+  info_.model_fingerprint = options_.model_fingerprint;
+  info_.protected_spans = options_.protected_spans;
+  run_ = method.start(info_);
+  const ScopedTimer timer(result_.entry_ms);
+  begin_preview();
+}
+
+Prefill::~Prefill() = default;
+
+void Prefill::begin_preview() {
+  const std::optional<PreviewSpec> spec = run_->preview_spec();
+  if (!spec) return;
+  if (spec->look_ahead) {
+    const bool drafted = spec->look_ahead->drafter && options_.drafter != nullptr;
+    look_ahead_ = std::make_unique<LookAheadPass>(drafted ? *options_.drafter : model_, ids_,
+                                                  *spec->look_ahead, options_);
+    return;
+  }
+  preview_ = std::make_unique<PreviewPass>(PassContext{model_, options_, info_}, spec->last_layer,
+                                           [this](LayerView& view) { run_->preview(view); });
+}
+
+bool Prefill::step_preview() {
+  const ScopedTimer timer(result_.entry_ms);
+  return preview_ != nullptr ? preview_->step() : look_ahead_ != nullptr && look_ahead_->step();
+}
+
+bool Prefill::step() {
+  if (done_) return false;
+  if (pass_ == nullptr) {
+    if (!step_preview()) begin_pass();
+    return true;
+  }
+  if (pass_->step()) return true;
+  finish();
+  done_ = true;
+  return false;
+}
+
+void Prefill::begin_pass() {
   Entry entry;
   {
-    ScopedTimer timer(result.entry_ms);
-    entry = run->entry(passes);
+    const ScopedTimer timer(result_.entry_ms);
+    entry = run_->entry(look_ahead_ != nullptr ? look_ahead_->result() : std::vector<float>());
+    preview_ = nullptr;
+    look_ahead_ = nullptr;
   }
-
-  std::vector<int32_t> entering(ids.begin(), ids.end()), positions(ids.size());
+  pass_info_ = info_;
+  std::vector<int32_t> entering = ids_, positions(ids_.size());
   std::iota(positions.begin(), positions.end(), 0);
   if (!entry.tokens.empty()) {
-    check_entry(entry, tokens);
+    positions = result_.selected = entering_tokens(entry, info_);
     entering.clear();
-    for (const int32_t position : entry.tokens) entering.push_back(ids[static_cast<size_t>(position)]);
-    positions = entry.tokens;
-    if (entry.renumber) std::iota(positions.begin(), positions.end(), 0), positions.resize(entering.size());
+    for (const int32_t position : positions) entering.push_back(ids_[static_cast<size_t>(position)]);
+    if (entry.renumber) {
+      std::iota(positions.begin(), positions.end(), 0);
+      pass_info_.protected_spans.clear();  // they name other positions; all of them have entered
+    }
   }
+  const int64_t live = static_cast<int64_t>(entering.size());
+  int64_t rows = 0;
+  for (int layer = 0; layer < info_.layers; ++layer)
+    rows += std::min(live, run_->most_kept(layer).value_or(live)) + options_.reserve;
+  const PassContext context{model_, options_, pass_info_};
+  reserve_memory(context, live, rows);
+  result_.cache = std::make_unique<KvCache>(model_.config(), model_.backend());
+  const int64_t next = entry.renumber ? live : info_.tokens;
+  result_.cache->next_position =
+      entry.next_position < 0 ? next : std::max<int64_t>(entry.next_position, positions.back() + 1);
+  pass_ = std::make_unique<MainPass>(context, entering, std::move(positions), *run_, result_);
+}
 
-  if (!entry.tokens.empty()) result.selected = entry.tokens;
-  if (const size_t free = model.backend().free_bytes(); free > 0) {
-    const int64_t live = static_cast<int64_t>(entering.size());
-    const MemoryPlan plan =
-        plan_memory(model.config(), device_rows(model.backend()), false, live, options.reserve);
-    check_memory(plan, run->keeps_all(), live, free);
-    model.backend().reserve(plan.from_start(run->keeps_all()));
+bool Prefill::dropped() const {
+  bool dropped = !result_.selected.empty() && static_cast<int64_t>(result_.selected.size()) < info_.tokens;
+  for (int64_t layer = 0; layer < result_.cache->layers(); ++layer)
+    dropped = dropped || !result_.cache->kept_all(layer);
+  return dropped;
+}
+
+void Prefill::finish() {
+  result_.kept_tokens = result_.layers.back().live;
+  result_.logits = pass_->logits();
+  result_.select_ms = pass_->select_ms();
+  result_.report = run_->report();
+  if (result_.report.active && !info_.protected_spans.empty() && !dropped()) {
+    result_.report.active = false;
+    result_.report.reason = "the protected tokens and the window are the whole prompt";
   }
-  result.cache = std::make_unique<KvCache>(model.config(), model.backend());
-  Pass pass(model, rope, options, info, std::move(entering), std::move(positions));
-  result.cache->next_position = entry.next_position >= 0 ? entry.next_position
-                                : entry.renumber         ? static_cast<int64_t>(entry.tokens.size())
-                                                         : tokens;
-  const int64_t last_layer = model.config().layers - 1;
-  pass.run(last_layer, run.get(), result.cache.get(), &result, nullptr);
-  if (pass.look_ahead(*run, *result.cache, result))
-    pass.run(last_layer, run.get(), result.cache.get(), &result, nullptr);
-  result.kept_tokens = result.layers.back().live;
-  result.logits = pass.logits();
-  result.select_ms = pass.select_ms();
-  result.report = run->report();
-  result.cache->reusable = !result.report.active;
-  return result;
+}
+
+PrefillResult run_prefill(const LlamaModel& model, std::span<const int32_t> ids, const Method& method,
+                          const PrefillOptions& options) {
+  Prefill prefill(model, {ids.begin(), ids.end()}, method, options);
+  while (prefill.step()) {
+  }
+  return prefill.take();
 }
 
 }  // namespace claa

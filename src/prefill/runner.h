@@ -1,50 +1,56 @@
-// The only loop over layers. It asks the method, applies the answer, and knows nothing of any method.
+// A prefill: the preview that a method may want, the tokens that enter, and the pass in which it decides. It
+// applies the answers and knows nothing of any method.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
-#include "claa/prefill.h"
-#include "core/cancel.h"
-#include "kv/cache.h"
-#include "model/llama.h"
-#include "model/rope.h"
+#include "prefill/look_ahead.h"
+#include "prefill/types.h"
 
 namespace claa {
 
-struct PrefillOptions {
-  int64_t reserve = 64;                // free cache slots for decode
-  const CancelFlag* cancel = nullptr;  // checked at every chunk of rows
-  // (layer, layers, live rows done, live rows) after every chunk.
-  std::function<void(int64_t, int64_t, int64_t, int64_t)> progress;
-  const LlamaModel* drafter =
-      nullptr;  // for look-ahead, with the model's own vocabulary; null: the model itself
-  std::function<bool(int32_t)> ends_answer;  // whether a token ends a look-ahead; may be empty
-  uint64_t model_fingerprint = 0;            // see gguf::weights_fingerprint()
+// A prefill in progress. Prefills of one model may be stepped in any order; each gives the bits that it gives
+// alone.
+class Prefill {
+ public:
+  // A prompt of at least one token, with ids inside the vocabulary, that fits the context. Model, method and
+  // what the options point to outlive the prefill.
+  Prefill(const LlamaModel& model, std::vector<int32_t> ids, const Method& method, PrefillOptions options);
+  ~Prefill();
+  Prefill(const Prefill&) = delete;
+  Prefill& operator=(const Prefill&) = delete;
+
+  // Does one unit: a chunk of rows of half a layer, or a decode step of a preview. False when the result is
+  // there.
+  bool step();
+  // Call once, when step() has returned false.
+  PrefillResult take() { return std::move(result_); }
+
+ private:
+  class MainPass;
+  void begin_preview();
+  bool step_preview();
+  void begin_pass();
+  void finish();
+  bool dropped() const;
+
+  const LlamaModel& model_;
+  std::vector<int32_t> ids_;
+  PrefillOptions options_;
+  PromptInfo info_;
+  PromptInfo pass_info_;  // with protected spans in the positions of the pass
+  std::unique_ptr<Run> run_;
+  std::unique_ptr<PreviewPass> preview_;
+  std::unique_ptr<LookAheadPass> look_ahead_;
+  std::unique_ptr<MainPass> pass_;
+  PrefillResult result_;
+  bool done_ = false;
 };
 
-struct LayerRecord {
-  int64_t live = 0;  // tokens that entered the layer
-};
-
-struct PrefillResult {
-  std::unique_ptr<KvCache> cache;
-  std::vector<float> logits;      // of the last prompt token, [vocabulary]
-  std::vector<int32_t> selected;  // prompt positions still live after the last drop; empty: all
-  std::vector<LayerRecord> layers;
-  RunReport report;
-  int64_t kept_tokens = 0;  // live in the last layer
-  double select_ms = 0;     // scores, aggregation, top-k and gathers, and the draft of a look-ahead
-  double entry_ms = 0;      // passes before the real one
-};
-
-// Runs a prompt of at least one token. Ids must be inside the vocabulary and the rope table must cover the
-// prompt.
-PrefillResult run_prefill(const LlamaModel& model, const RopeTables& rope, std::span<const int32_t> ids,
-                          const Method& method, const PrefillOptions& options);
-
-PromptInfo prompt_info(const ModelConfig& config, int64_t tokens);
+// A prefill from beginning to end.
+PrefillResult run_prefill(const LlamaModel& model, std::span<const int32_t> ids, const Method& method,
+                          const PrefillOptions& options);
 
 }  // namespace claa

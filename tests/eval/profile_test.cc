@@ -1,6 +1,7 @@
 // Profiles: round trip, every refusal, and where they are found.
 #include "eval/calibration/profile.h"
 
+#include "claa/registry.h"
 #include "eval/eval_support.h"
 
 namespace claa::eval {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backend/reference/reference_backend.h"
+#include "claa/registry.h"
 #include "prefill/prefill_support.h"
 
 namespace claa {
@@ -24,8 +25,7 @@ class Evened : public reference::ReferenceBackend {
 };
 
 std::vector<float> logits_of(const LlamaModel& model, const std::vector<int32_t>& ids) {
-  const RopeTables rope = make_rope_tables(model.config().rope, 256, model.backend());
-  return run_prefill(model, rope, ids, *builtin_methods().create("full", {}), {}).logits;
+  return run_prefill(model, ids, *builtin_methods().create("full", {}), {}).logits;
 }
 
 std::vector<float> logits_on(Backend& backend, const std::vector<std::byte>& bytes,

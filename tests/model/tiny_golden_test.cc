@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "claa/registry.h"
 #include "paths.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
@@ -42,7 +43,7 @@ class TinyGolden : public testing::TestWithParam<Case> {
     const std::string text = read(stem + ".gguf");
     const auto* data = reinterpret_cast<const std::byte*>(text.data());
     tiny = std::make_unique<test::TinyModel>(GetParam().options,
-                                             std::vector<std::byte>(data, data + text.size()), 256);
+                                             std::vector<std::byte>(data, data + text.size()));
   }
   static std::string read(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
@@ -62,9 +63,7 @@ class TinyGolden : public testing::TestWithParam<Case> {
       ASSERT_NEAR(want[i], got[i], 1e-3) << GetParam().model << ", " << name << ", token " << i;
     }
   }
-  PrefillResult run(const Method& method) {
-    return run_prefill(tiny->model, tiny->rope, ints("ids"), method, {});
-  }
+  PrefillResult run(const Method& method) { return run_prefill(tiny->model, ints("ids"), method, {}); }
 
   json::object golden;
   std::unique_ptr<test::TinyModel> tiny;
@@ -85,9 +84,9 @@ TEST_P(TinyGolden, SubsetRenumbered) {
 // The last token decoded after the others is the last token of the prompt.
 TEST_P(TinyGolden, DecodeReachesTheSameLogits) {
   const std::vector<int32_t> ids = ints("ids");
-  PrefillResult before = run_prefill(tiny->model, tiny->rope, {ids.data(), ids.size() - 1},
-                                     *builtin_methods().create("full", {}), {});
-  Decoder decoder(tiny->model, tiny->rope, *before.cache);
+  PrefillResult before =
+      run_prefill(tiny->model, {ids.data(), ids.size() - 1}, *builtin_methods().create("full", {}), {});
+  Decoder decoder(tiny->model, *before.cache);
   expect_logits("logits", decoder.step(ids.back()));
 }
 

@@ -11,7 +11,7 @@ class Decode : public test::PrefillTest {
  protected:
   // Logits after each token. With an observer no step is recorded.
   std::vector<std::vector<float>> one_by_one(PrefillResult& prefill, const std::vector<int32_t>& tokens) {
-    Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
+    Decoder decoder(tiny.model, *prefill.cache);
     std::vector<std::vector<float>> logits;
     for (const int32_t token : tokens) {
       logits.push_back(decoder.step(token, [](int64_t, const Tensor&, const KvView&) {}));
@@ -46,7 +46,7 @@ TEST_P(Decode, AnswersDoNotDisturbEachOther) {
                                         of_second = one_by_one(second, tokens);
   for (int round = 0; round < 3; ++round) {
     PrefillResult a = prefill("full", first_ids), b = prefill("claa", second_ids);
-    Decoder left(tiny.model, tiny.rope, *a.cache), right(tiny.model, tiny.rope, *b.cache);
+    Decoder left(tiny.model, *a.cache), right(tiny.model, *b.cache);
     for (size_t i = 0; i < tokens.size(); ++i) {
       EXPECT_EQ(left.step(tokens[i]), of_first[i]) << i;
       if (round == 1) {

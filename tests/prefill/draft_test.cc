@@ -24,7 +24,7 @@ class Draft : public test::PrefillTest {
  protected:
   // Greedy tokens after a prefill, as a look-ahead drafts them.
   std::vector<int32_t> greedy(PrefillResult& prefill, int64_t count) {
-    Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
+    Decoder decoder(tiny.model, *prefill.cache);
     std::vector<int32_t> tokens;
     std::vector<float> logits = prefill.logits;
     for (int64_t i = 0; i < count; ++i) {
@@ -33,19 +33,19 @@ class Draft : public test::PrefillTest {
     }
     return tokens;
   }
-  // Drops at kLayer to `kept`, after a look-ahead from `first` when there is one.
-  static Script dropping(std::vector<int32_t> kept, std::vector<int32_t> first = {}, int64_t tokens = 0) {
+  // Drops at kLayer to `kept`, which the layers from 1 on wait for; after a draft from `first` when there is
+  // one, to which `listen` listens.
+  static Script dropping(
+      std::vector<int32_t> kept, std::vector<int32_t> first = {}, int64_t tokens = 0,
+      ListenToDraft listen = [](LayerView&, int64_t) {}) {
     Script script;
-    script.decide = [=, asked = std::make_shared<int>(0)](LayerView& view) {
+    script.decide = [=](LayerView& view) {
       Decision decision;
+      if (view.layer() >= 1 && view.layer() < kLayer) decision.kept = std::nullopt;
       if (view.layer() != kLayer) return decision;
-      if (!first.empty() && (*asked)++ == 0) {
-        decision.live = view.keep(first);
-        decision.look_ahead = tokens;
-        return decision;
-      }
-      decision.live = decision.kept = view.keep(kept);
-      decision.kept_since = 1;
+      if (!first.empty()) view.draft(view.keep(first), tokens, listen);
+      decision.live = view.keep(kept);
+      decision.kept = decision.live;
       return decision;
     };
     return script;
@@ -61,12 +61,9 @@ class Draft : public test::PrefillTest {
   // Window attention, unpooled, of the last `window` tokens: by query head of a layer, [token].
   std::vector<std::vector<std::vector<float>>> attention(const std::vector<int32_t>& ids, int64_t window) {
     std::vector<std::vector<std::vector<float>>> all;
-    Script script;
-    script.entry = [&](Passes& passes) {
-      passes.run_layers(kLayer, [&](LayerView& view) { all.push_back(rows_of(view, window)); });
-      return Entry{};
-    };
-    run(TestMethod(script), ids);
+    run(TestMethod(
+            test::preview_script(kLayer, [&](LayerView& view) { all.push_back(rows_of(view, window)); })),
+        ids);
     return all;
   }
   static std::vector<std::vector<float>> rows_of(LayerView& view, int64_t window) {
@@ -101,16 +98,16 @@ TEST_P(Draft, TheSecondChoiceIsAsIfItWereTheOnlyOne) {
   for (const int64_t reserve : {0, 2, 64}) {  // caches grow for the drafted tokens, or have room for them
     PrefillOptions options;
     options.reserve = reserve;
-    Script script = dropping(every(3, 0), every(7, 2), 4);
     int heard = 0;
-    script.listen = [&](LayerView& view, int64_t fed) {
+    const auto listen = [&](LayerView& view, int64_t fed) {
       EXPECT_EQ(view.layer(), heard++);
       EXPECT_EQ(fed, 4);
       ASSERT_EQ(view.live(), kTokens + 4);
       ASSERT_EQ(view.positions().size(), static_cast<size_t>(kTokens + 4));
       for (int32_t i = 0; i < kTokens + 4; ++i) EXPECT_EQ(view.positions()[static_cast<size_t>(i)], i);
     };
-    PrefillResult result = run(TestMethod(script), prompt_of(kTokens), options);
+    PrefillResult result =
+        run(TestMethod(dropping(every(3, 0), every(7, 2), 4, listen)), prompt_of(kTokens), options);
     EXPECT_EQ(heard, kLayer + 1);
     expect_same("reserve " + std::to_string(reserve), expected, result);
     EXPECT_EQ(decode(result, {3, 1, 96}), decode(expected, {3, 1, 96}));
@@ -130,9 +127,9 @@ TEST_P(Draft, ListensToTheAnswerOfTheFirstChoice) {
   PrefillResult first = run(TestMethod(once), ids);
   const std::vector<int32_t> drafted = greedy(first, 4);
   std::vector<std::vector<std::vector<float>>> heard;
-  Script script = dropping(every(3, 0), every(7, 2), 4);
-  script.listen = [&](LayerView& view, int64_t fed) { heard.push_back(rows_of(view, fed)); };
-  run(TestMethod(script), ids);
+  run(TestMethod(dropping(every(3, 0), every(7, 2), 4,
+                          [&](LayerView& view, int64_t fed) { heard.push_back(rows_of(view, fed)); })),
+      ids);
   ids.insert(ids.end(), drafted.begin(), drafted.end());
   const auto expected = attention(ids, 4);
   ASSERT_EQ(heard.size(), expected.size());
@@ -150,45 +147,46 @@ TEST_P(Draft, ListensToTheAnswerOfTheFirstChoice) {
   EXPECT_GT(largest, 0.5) << "attention so flat says nothing";
 }
 
-TEST_P(Draft, WithoutTokensOrDropsItIsAPlainRun) {
+TEST_P(Draft, WithoutTokensItIsAPlainRun) {
   PrefillResult expected = run(TestMethod(dropping(every(3, 0))), prompt_of(kTokens));
-  Script script = dropping(every(3, 0), every(7, 2), 4);
-  script.listen = [](LayerView&, int64_t) { ADD_FAILURE() << "nothing was drafted"; };
+  const auto silent = [](LayerView&, int64_t) { ADD_FAILURE() << "nothing was drafted"; };
+  const Script script = dropping(every(3, 0), every(7, 2), 4, silent);
   PrefillOptions ended;
   ended.ends_answer = [](int32_t) { return true; };
   PrefillResult result = run(TestMethod(script), prompt_of(kTokens), ended);
   expect_same("the answer ends at once", expected, result);
 
   // No position is left after the prompt.
-  const RopeTables rope = make_rope_tables(tiny.model.config().rope, kTokens, *tiny.backend);
-  Script full_context = dropping(every(3, 0), every(7, 2), 4);
-  full_context.listen = script.listen;
-  result = run_prefill(tiny.model, rope, prompt_of(kTokens), TestMethod(full_context), {});
+  const test::TinyModel full(GetParam(), test::TinyShape{.context = kTokens});
+  result = run_prefill(full.model, prompt_of(kTokens), TestMethod(script), {});
   expect_same("the context is full", expected, result);
+}
 
-  Script nothing;
-  nothing.listen = script.listen;
-  nothing.decide = [](LayerView&) {
-    Decision decision;
-    decision.look_ahead = 4;
-    return decision;
+// Drafting from all tokens is what decoding after a full prefill does.
+TEST_P(Draft, FromAllTokens) {
+  int64_t drafted = 0;
+  Script script;
+  script.decide = [&](LayerView& view) {
+    if (view.layer() == kLayer) drafted = view.draft(KeepSet{}, 4, [](LayerView&, int64_t) {});
+    return Decision{};
   };
-  EXPECT_EQ(run(TestMethod(nothing), prompt_of(kTokens)).logits, run("full", {}, prompt_of(kTokens)).logits);
+  PrefillResult full = run("full", {}, prompt_of(kTokens)),
+                result = run(TestMethod(script), prompt_of(kTokens));
+  EXPECT_EQ(drafted, 4);
+  EXPECT_EQ(result.logits, full.logits);
+  EXPECT_EQ(decode(result, {3, 1, 96}), decode(full, {3, 1, 96}));
 }
 
 TEST_P(Draft, EndsWithTheAnswerOrTheContext) {
   int64_t fed_last = 0, steps = 0;
-  const auto script = [&] {
-    Script made = dropping(every(3, 0), every(7, 2), 9);
-    made.listen = [&](LayerView&, int64_t fed) { fed_last = fed; };
-    return made;
-  };
+  const TestMethod method(
+      dropping(every(3, 0), every(7, 2), 9, [&](LayerView&, int64_t fed) { fed_last = fed; }));
   PrefillOptions options;
   options.ends_answer = [&](int32_t) { return ++steps > 5; };
-  run(TestMethod(script()), prompt_of(kTokens), options);
+  run(method, prompt_of(kTokens), options);
   EXPECT_EQ(fed_last, 5);
-  const RopeTables rope = make_rope_tables(tiny.model.config().rope, kTokens + 3, *tiny.backend);
-  run_prefill(tiny.model, rope, prompt_of(kTokens), TestMethod(script()), {});
+  const test::TinyModel short_context(GetParam(), test::TinyShape{.context = kTokens + 3});
+  run_prefill(short_context.model, prompt_of(kTokens), method, {});
   EXPECT_EQ(fed_last, 3);
 }
 
@@ -202,9 +200,14 @@ TEST_P(Draft, RefusesMisuse) {
     ADD_FAILURE() << "nothing was thrown";
     return ErrorCode::kIo;
   };
-  Script other_queries = dropping(every(3, 0), every(7, 2), 4);
-  other_queries.listen = [](LayerView& view, int64_t fed) { rows_of(view, fed + 1); };
-  EXPECT_EQ(code_of(other_queries), ErrorCode::kInternal);
+  EXPECT_EQ(code_of(dropping(every(3, 0), every(7, 2), 4,
+                             [](LayerView& view, int64_t fed) { rows_of(view, fed + 1); })),
+            ErrorCode::kInternal)
+      << "queries of tokens that were not drafted";
+  EXPECT_EQ(code_of(dropping(every(3, 0), every(7, 2), 4,
+                             [](LayerView& view, int64_t) { view.draft(KeepSet{}, 1, {}); })),
+            ErrorCode::kInternal)
+      << "a draft inside a draft";
   Script cut = dropping(every(3, 0), every(7, 2), 4);
   cut.decide = [decide = cut.decide](LayerView& view) {
     Decision decision = decide(view);
@@ -212,6 +215,20 @@ TEST_P(Draft, RefusesMisuse) {
     return decision;
   };
   EXPECT_EQ(code_of(cut), ErrorCode::kInternal) << "a layer before does not hold the whole prompt";
+  Script late;
+  late.decide = [](LayerView& view) {
+    if (view.layer() == 5) view.draft(KeepSet{}, 1, [](LayerView&, int64_t) {});
+    return Decision{};
+  };
+  EXPECT_EQ(code_of(late), ErrorCode::kInternal) << "no layer is left to draft with";
+  EXPECT_EQ(code_of(test::preview_script(2, [](LayerView& view) { view.draft(KeepSet{}, 1, {}); })),
+            ErrorCode::kInternal)
+      << "a preview has no cache to draft with";
+  Script undecided;
+  undecided.decide = [](LayerView& view) {
+    return view.layer() == 2 ? Decision{.live = view.keep(every(3, 0)), .kept = std::nullopt} : Decision{};
+  };
+  EXPECT_EQ(code_of(undecided), ErrorCode::kInternal) << "tokens stop being live before a cache is decided";
 }
 
 TEST_P(Draft, StopsWhenCancelled) {

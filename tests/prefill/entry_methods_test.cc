@@ -48,7 +48,7 @@ TEST_P(EntryMethods, SpecPrefillKeepsPositions) {
   PrefillResult result = run("specprefill", {{"keep", "0.3"}, {"steps", "3"}}, ids);
   LookAheadSpec spec;
   spec.steps = 3;
-  EXPECT_EQ(result.report.scores, run_look_ahead(tiny.model, ids, spec, {}));
+  EXPECT_EQ(result.report.scores, test::look_ahead(tiny.model, ids, spec, {}));
   EXPECT_EQ(result.selected, best_indices(result.report.scores, 24));
   EXPECT_EQ(result.cache->prompt_positions(0).front(), result.selected) << "original positions";
   EXPECT_EQ(result.cache->next_position, result.selected.back() + 1);
@@ -118,7 +118,7 @@ TEST_P(EntryMethods, OracleDropsByItsRankingEverywhere) {
   spec.steps = 3;
   spec.kernel = 5;
   spec.pool_first = false;
-  std::vector<float> ranking = run_look_ahead(tiny.model, ids, spec, {});
+  std::vector<float> ranking = test::look_ahead(tiny.model, ids, spec, {});
   ranking.resize(75);
   std::vector<int32_t> expected = best_indices(ranking, 16);
   for (int32_t i = 75; i < 83; ++i) expected.push_back(i);

@@ -52,7 +52,7 @@ class LookAhead : public test::PrefillTest {
                             int64_t kernel, bool pool_first) {
     const std::vector<int32_t> before(ids.begin(), ids.end() - 1);
     PrefillResult prefill = run("full", {}, before);
-    Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
+    Decoder decoder(tiny.model, *prefill.cache);
     std::vector<int32_t> fed{ids.back()};
     fed.insert(fed.end(), answer.begin(), answer.end());
     std::vector<double> mean(kPrompt);
@@ -77,9 +77,11 @@ class LookAhead : public test::PrefillTest {
     size_t at = 0;
     PrefillOptions options;
     options.reserve = static_cast<int64_t>(answer.size());
-    run_answer_pass(
-        {tiny.model, ids, [&](const auto&) { return at < answer.size() ? answer[at++] : -1; }, {&scores}, {}},
+    AnswerPass pass(
+        {tiny.model, ids, [&](const auto&) { return at < answer.size() ? answer[at++] : -1; }, {&scores}},
         options);
+    while (pass.step()) {
+    }
     return scores.result();
   }
 };
@@ -106,7 +108,7 @@ TEST_P(LookAhead, StopsAtItsStepsAndAtTheEnd) {
   const std::vector<int32_t> ids = prompt_of(kPrompt);
   // The model's own greedy answer, fed step by step.
   PrefillResult prefill = run("full", {}, ids);
-  Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
+  Decoder decoder(tiny.model, *prefill.cache);
   std::vector<int32_t> answer;
   const std::vector<float>* logits = &prefill.logits;
   for (int i = 0; i < 5; ++i) {
@@ -117,32 +119,36 @@ TEST_P(LookAhead, StopsAtItsStepsAndAtTheEnd) {
   LookAheadSpec spec;
   spec.steps = 5;
   PrefillOptions options;
-  EXPECT_EQ(run_look_ahead(tiny.model, ids, spec, options), streamed(ids, answer, spec));
+  EXPECT_EQ(test::look_ahead(tiny.model, ids, spec, options), streamed(ids, answer, spec));
   // The third token ends the answer and is not fed.
   const int32_t end = answer[2];
   const auto first_end = std::find(answer.begin(), answer.end(), end);
   options.ends_answer = [end](int32_t id) { return id == end; };
   const std::vector<int32_t> shorter(answer.begin(), first_end);
-  EXPECT_EQ(run_look_ahead(tiny.model, ids, spec, options), streamed(ids, shorter, spec));
+  EXPECT_EQ(test::look_ahead(tiny.model, ids, spec, options), streamed(ids, shorter, spec));
 }
 
 TEST_P(LookAhead, ADraftModelLooksAheadUnlessTheModelItselfIsAsked) {
   const std::vector<int32_t> ids = prompt_of(kPrompt);
-  test::TinyModel draft(GetParam(), test::tiny_file({}).build(7), 1024);
+  test::TinyModel draft(GetParam(), test::tiny_file({}).build(7));
   PrefillOptions options;
   options.drafter = &draft.model;
   LookAheadSpec spec, own;
   own.drafter = false;
-  Script script;
-  std::vector<float> drafted, by_model;
-  script.entry = [&](Passes& passes) {
-    drafted = passes.look_ahead(spec);
-    by_model = passes.look_ahead(own);
-    return Entry{};
+  const auto scores_of = [&](const LookAheadSpec& wanted) {
+    std::vector<float> seen;
+    Script script;
+    script.preview_spec = PreviewSpec{.look_ahead = wanted};
+    script.entry = [&](std::vector<float> scores) {
+      seen = std::move(scores);
+      return Entry{};
+    };
+    run(TestMethod(script), ids, options);
+    return seen;
   };
-  run(TestMethod(script), ids, options);
-  EXPECT_EQ(drafted, run_look_ahead(draft.model, ids, spec, {}));
-  EXPECT_EQ(by_model, run_look_ahead(tiny.model, ids, spec, {}));
+  const std::vector<float> drafted = scores_of(spec), by_model = scores_of(own);
+  EXPECT_EQ(drafted, test::look_ahead(draft.model, ids, spec, {}));
+  EXPECT_EQ(by_model, test::look_ahead(tiny.model, ids, spec, {}));
   EXPECT_NE(drafted, by_model);
 }
 

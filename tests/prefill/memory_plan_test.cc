@@ -72,28 +72,19 @@ TEST(MemoryPlan, RefusesWithNumbers) {
   MemoryPlan plan;
   plan.weights = 100 * kGb;  // they are in memory already
   plan.hidden = 2 * kGb, plan.layer_kv = kGb, plan.workspace = 3 * kGb, plan.cache = 20 * kGb;
-  EXPECT_EQ(plan.from_start(true), 26 * kGb);
-  EXPECT_EQ(plan.from_start(false), 6 * kGb);
-  EXPECT_NO_THROW(check_memory(plan, true, 1000, 26 * kGb));
-  EXPECT_NO_THROW(check_memory(plan, false, 1000, 6 * kGb));
-  const auto refusal = [&](bool whole, size_t free) -> std::string {
-    try {
-      check_memory(plan, whole, 1000, free);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
-      return error.what();
-    }
-    return "";
-  };
-  EXPECT_EQ(
-      refusal(true, 25 * kGb),
-      "1000 tokens need 26.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, working "
-      "set 3.00, cache 20.00), the device has 25.00 GB free; use a shorter prompt, a method that keeps "
-      "less or a smaller model");
-  EXPECT_EQ(
-      refusal(false, 5 * kGb),
-      "1000 tokens need 6.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, working "
-      "set 3.00), the device has 5.00 GB free; use a shorter prompt or a smaller model");
+  EXPECT_EQ(plan.prompt(), 26 * kGb);
+  EXPECT_NO_THROW(check_memory(plan, 1000, 26 * kGb));
+  try {
+    check_memory(plan, 1000, 25 * kGb);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
+    EXPECT_STREQ(
+        error.what(),
+        "1000 tokens need 26.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, "
+        "working set 3.00, cache 20.00), the device has 25.00 GB free; use a shorter prompt, a method "
+        "that keeps less or a smaller model");
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "claa/ranker.h"
 #include "prefill/decoder.h"
 #include "prefill/runner.h"
 #include "prefill/tiny_model.h"
@@ -99,6 +100,15 @@ inline TinyModel& tiny_on(const BackendOptions& options) {
   return *model;
 }
 
+// A look-ahead from beginning to end.
+inline std::vector<float> look_ahead(const LlamaModel& model, std::span<const int32_t> ids,
+                                     const LookAheadSpec& spec, const PrefillOptions& options) {
+  LookAheadPass pass(model, ids, spec, options);
+  while (pass.step()) {
+  }
+  return pass.result();
+}
+
 // Values of one row of a tensor of the model's device.
 inline std::vector<float> row_of(Backend& backend, const Tensor& t, int64_t plane, int64_t row) {
   std::vector<float> values(static_cast<size_t>(t.columns()));
@@ -119,14 +129,14 @@ class PrefillTest : public testing::TestWithParam<BackendOptions> {
 
   PrefillResult run(const Method& method, const std::vector<int32_t>& ids,
                     const PrefillOptions& options = {}) {
-    return run_prefill(tiny.model, tiny.rope, ids, method, options);
+    return run_prefill(tiny.model, ids, method, options);
   }
   PrefillResult run(const std::string& name, const ParamValues& params, const std::vector<int32_t>& ids) {
     return run(*registry.create(name, params), ids);
   }
   // Logits after each of the given tokens.
   std::vector<std::vector<float>> decode(PrefillResult& prefill, const std::vector<int32_t>& tokens) {
-    Decoder decoder(tiny.model, tiny.rope, *prefill.cache);
+    Decoder decoder(tiny.model, *prefill.cache);
     std::vector<std::vector<float>> logits;
     for (const int32_t token : tokens) logits.push_back(decoder.step(token));
     return logits;

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "claa/engine.h"
-#include "claa/prefill.h"
+#include "claa/registry.h"
 #include "paths.h"
 
 namespace claa {

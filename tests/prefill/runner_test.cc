@@ -66,7 +66,7 @@ TEST_P(Runner, EntryWithOriginalPositions) {
 TEST_P(Runner, EntryWithoutTheLastPromptToken) {
   const std::vector<int32_t> ids = prompt_of(61), chosen = {0, 3, 4, 17, 18, 40};
   Script script;
-  script.entry = [&](Passes&) { return Entry{chosen, false, 41}; };
+  script.entry = [&](const auto&) { return Entry{chosen, false, 41}; };
   PrefillResult entered = run(TestMethod(script), ids);
   EXPECT_EQ(entered.cache->next_position, 41);
   std::vector<int32_t> shorter(ids.begin(), ids.begin() + 41);
@@ -80,27 +80,23 @@ TEST_P(Runner, RefusesSenselessEntries) {
   EXPECT_EQ(code_of(entry_method({5, 3, 19}), ids), ErrorCode::kInternal) << "not ascending";
   EXPECT_EQ(code_of(entry_method({3, 3, 19}), ids), ErrorCode::kInternal) << "not unique";
   EXPECT_THROW(run("full", {}, {}), Error);
-  EXPECT_THROW(run("full", {}, std::vector<int32_t>(2000, 1)), Error) << "beyond the rope table";
+  EXPECT_THROW(run("full", {}, std::vector<int32_t>(2000, 1)), Error) << "beyond the context";
 }
 
 // A partial pass shows what the real pass shows, and leaves it alone. Then the method restarts, as gemfilter
 // does.
-TEST_P(Runner, PassesRunLayersBeforeTheRealPass) {
+TEST_P(Runner, APreviewRunsLayersBeforeTheRealPass) {
   const std::vector<int32_t> ids = prompt_of(61);
   std::vector<std::vector<float>> observed, decided;
   std::vector<int> layers;
-  Script script;
-  script.entry = [&](Passes& passes) {
-    passes.run_layers(3, [&](LayerView& view) {
-      layers.push_back(view.layer());
-      EXPECT_EQ(view.live(), 61);
-      EXPECT_EQ(view.prompt().tokens, 61);
-      observed.push_back(view.scores({}).to_host());
-    });
-    EXPECT_THROW(passes.run_layers(6, [](LayerView&) {}), Error);
-    EXPECT_THROW(passes.run_layers(-1, [](LayerView&) {}), Error);
-    return Entry{};
-  };
+  Script script = test::preview_script(3, [&](LayerView& view) {
+    layers.push_back(view.layer());
+    EXPECT_EQ(view.live(), 61);
+    EXPECT_EQ(view.prompt().tokens, 61);
+    observed.push_back(view.scores({}).to_host());
+  });
+  for (const int last : {6, -1})
+    EXPECT_EQ(code_of(TestMethod(test::preview_script(last, {})), ids), ErrorCode::kInternal);
   script.decide = [&](LayerView& view) {
     if (view.layer() <= 3) decided.push_back(view.scores({}).to_host());
     return Decision{};
@@ -111,8 +107,6 @@ TEST_P(Runner, PassesRunLayersBeforeTheRealPass) {
   EXPECT_EQ(result.logits, run("full", {}, ids).logits);
 }
 
-// Dropping tokens in the runner equals a full pass of all tokens up to there: the survivors' rows of the next
-// layer agree with those of full, because what is dropped was only never finished.
 // Where nothing can be dropped all queries are there before the method is asked, and the window's are read
 // from them; where something can, the window's are projected on their own.
 TEST_P(Runner, ScoresDoNotDependOnWhichQueriesAreThere) {
@@ -139,7 +133,9 @@ TEST_P(Runner, ScoresDoNotDependOnWhichQueriesAreThere) {
   }
 }
 
-TEST_P(Runner, DropLeavesTheSurvivorsUnchanged) {
+// Dropping tokens in the runner equals a full pass of all tokens up to there: the survivors' rows of the next
+// layer agree with those of full, because what is dropped was only never finished.
+TEST_P(Runner, SurvivorsOfADropAgreeWithFull) {
   const std::vector<int32_t> ids = prompt_of(61), chosen = {0, 7, 8, 30, 59, 60};
   Script script;
   script.decide = [&](LayerView& view) {
@@ -170,7 +166,7 @@ TEST_P(Runner, DropLeavesTheSurvivorsUnchanged) {
 TEST_P(Runner, ADropMustKeepTheLastToken) {
   Script script;
   script.decide = [](LayerView& view) {
-    return view.layer() == 1 ? Decision{view.keep({0, 1, 2}), {}} : Decision{};
+    return view.layer() == 1 ? Decision{.live = view.keep({0, 1, 2})} : Decision{};
   };
   EXPECT_EQ(code_of(TestMethod(script), prompt_of(20)), ErrorCode::kInternal);
 }
@@ -278,7 +274,7 @@ TEST_P(Runner, DecodeContinuesThePrompt) {
   for (size_t i = 0; i < whole.size(); ++i) {
     EXPECT_NEAR(decoded[i], whole[i], tolerance);
   }
-  Decoder decoder(tiny.model, tiny.rope, *shorter.cache);
+  Decoder decoder(tiny.model, *shorter.cache);
   EXPECT_THROW(decoder.step(97), Error);
   EXPECT_THROW(decoder.step(-1), Error);
 }
@@ -303,12 +299,12 @@ TEST_P(Runner, DecodePositionsFollowThePromptNotTheCache) {
 }
 
 TEST_P(Runner, AModelOfOneLayerHasNothingToDrop) {
-  const test::TinyModel one(GetParam(), test::TinyShape{.layers = 1}, 100);
+  const test::TinyModel one(GetParam(), test::TinyShape{.layers = 1});
   const std::vector<int32_t> ids = prompt_of(61);
-  const PrefillResult full = run_prefill(one.model, one.rope, ids, *registry.create("full", {}), {});
+  const PrefillResult full = run_prefill(one.model, ids, *registry.create("full", {}), {});
   for (const char* name : {"claa", "fastkv"}) {
     const auto method = registry.create(name, {{"first_layer", "1"}});
-    const PrefillResult result = run_prefill(one.model, one.rope, ids, *method, {});
+    const PrefillResult result = run_prefill(one.model, ids, *method, {});
     EXPECT_FALSE(result.report.active) << name;
     EXPECT_FALSE(result.report.reason.empty()) << name;
     EXPECT_EQ(result.logits, full.logits) << name;
@@ -340,11 +336,10 @@ class ToyRanker : public Ranker {
 };
 
 std::unique_ptr<Run> start_toy(const ToyParams& params, const PromptInfo& prompt) {
-  RankSchedule schedule;
-  schedule.selection_layer = params.selection_layer_of(prompt);
-  schedule.window = 1;
-  schedule.live = schedule.kept = params.live_budget();
-  return make_ranked_run(prompt, schedule, std::make_unique<ToyRanker>());
+  return make_run(prompt, PerLayer{.window = 1,
+                                   .kept = params.live_budget(),
+                                   .ranker = std::make_shared<ToyRanker>(),
+                                   .live = Drop{params.selection_layer_of(prompt), params.live_budget()}});
 }
 
 TEST(Newcomer, ARankerIsAMethod) {
@@ -354,7 +349,7 @@ TEST(Newcomer, ARankerIsAMethod) {
   const std::vector<int32_t> ids = prompt_of(61);
   const auto method = registry.create("toy", {{"keep", "0.1"}, {"selection_layer", "1"}});
   EXPECT_EQ(method->params().front(), (std::pair<std::string, std::string>("keep", "0.1")));
-  PrefillResult result = run_prefill(tiny.model, tiny.rope, ids, *method, {});
+  PrefillResult result = run_prefill(tiny.model, ids, *method, {});
   EXPECT_EQ(result.selected.size(), 6u);
   EXPECT_EQ(result.selected.back(), 60);
   EXPECT_EQ(result.report.scores.size(), 60u);

@@ -13,9 +13,10 @@ namespace claa::test {
 
 // The behaviour of a run of a TestMethod; functions left out do nothing.
 struct Script {
-  std::function<Entry(Passes&)> entry;
+  std::optional<PreviewSpec> preview_spec;
+  std::function<void(LayerView&)> preview;
+  std::function<Entry(std::vector<float>)> entry;
   std::function<Decision(LayerView&)> decide;
-  std::function<void(LayerView&, int64_t)> listen;
   bool may_drop = true;  // whether decide() may drop live tokens
   RunReport report = {true};
 };
@@ -33,13 +34,14 @@ class TestMethod : public Method {
   class ScriptRun : public Run {
    public:
     explicit ScriptRun(const Script& script) : script_(script) {}
-    Entry entry(Passes& passes) override {
-      return script_.entry ? script_.entry(passes) : Run::entry(passes);
+    std::optional<PreviewSpec> preview_spec() const override { return script_.preview_spec; }
+    void preview(LayerView& view) override {
+      if (script_.preview) script_.preview(view);
+    }
+    Entry entry(std::vector<float> scores) override {
+      return script_.entry ? script_.entry(scores) : Entry{};
     }
     Decision decide(LayerView& view) override { return script_.decide ? script_.decide(view) : Decision{}; }
-    void listen(LayerView& view, int64_t fed) override {
-      if (script_.listen) script_.listen(view, fed);
-    }
     bool may_drop(int /*layer*/) const override { return script_.decide != nullptr && script_.may_drop; }
     RunReport report() const override { return script_.report; }
 
@@ -50,10 +52,18 @@ class TestMethod : public Method {
   Script script_;
 };
 
+// A preview of layers [0, last], each shown, before a run that drops nothing.
+inline Script preview_script(int last, std::function<void(LayerView&)> observe) {
+  Script script;
+  script.preview_spec = PreviewSpec{.last_layer = last};
+  script.preview = std::move(observe);
+  return script;
+}
+
 // Only these prompt tokens enter layer 0.
 inline TestMethod entry_method(std::vector<int32_t> tokens, bool renumber = false) {
   Script script;
-  script.entry = [tokens = std::move(tokens), renumber](Passes&) { return Entry{tokens, renumber, -1}; };
+  script.entry = [tokens = std::move(tokens), renumber](const auto&) { return Entry{tokens, renumber, -1}; };
   return TestMethod(std::move(script));
 }
 

@@ -13,14 +13,13 @@
 #include "gguf/writer.h"
 #include "model/config.h"
 #include "model/llama.h"
-#include "model/rope.h"
 #include "model/weights.h"
 
 namespace claa::test {
 
 struct TinyShape {
   std::string architecture = "llama";
-  uint32_t layers = 6, hidden = 64, ffn = 96, heads = 4, kv_heads = 2, vocabulary = 97, context = 4096;
+  uint32_t layers = 6, hidden = 64, ffn = 96, heads = 4, kv_heads = 2, vocabulary = 97, context = 1024;
   bool bias = false;
 };
 
@@ -91,16 +90,15 @@ inline TinyFile tiny_file(const TinyShape& shape = {}) {
   return file;
 }
 
-// A loaded model with its backend and rope table.
+// A loaded model with its backend.
 struct TinyModel {
-  TinyModel(const BackendOptions& options, const TinyShape& shape = {}, int64_t positions = 1024)
-      : TinyModel(options, tiny_file(shape).build(), positions) {}
-  TinyModel(const BackendOptions& options, std::vector<std::byte> file_bytes, int64_t positions)
+  explicit TinyModel(const BackendOptions& options, const TinyShape& shape = {})
+      : TinyModel(options, tiny_file(shape).build()) {}
+  TinyModel(const BackendOptions& options, std::vector<std::byte> file_bytes)
       : bytes(std::move(file_bytes)),
         file(gguf::File::parse(bytes, "tiny.gguf")),
         backend(make_backend(options)),
-        model(read_config(file), load_weights(file, read_config(file), *backend), *backend),
-        rope(make_rope_tables(model.config().rope, positions, *backend)) {}
+        model(read_config(file), load_weights(file, read_config(file), *backend), *backend) {}
   TinyModel(const TinyModel&) = delete;
   TinyModel& operator=(const TinyModel&) = delete;
 
@@ -108,7 +106,6 @@ struct TinyModel {
   gguf::File file;
   std::unique_ptr<Backend> backend;
   LlamaModel model;
-  RopeTables rope;
 };
 
 }  // namespace claa::test

@@ -30,11 +30,10 @@ class ToyRanker : public Ranker {
 };
 
 std::unique_ptr<Run> start(const ToyParams& params, const PromptInfo& prompt) {
-  RankSchedule schedule;
-  schedule.selection_layer = params.selection_layer_of(prompt);
-  schedule.window = params.window;
-  schedule.live = schedule.kept = params.live_budget();
-  return make_ranked_run(prompt, schedule, std::make_unique<ToyRanker>(params.window));
+  return make_run(prompt, PerLayer{.window = params.window,
+                                   .kept = params.live_budget(),
+                                   .ranker = std::make_shared<ToyRanker>(params.window),
+                                   .live = Drop{params.selection_layer_of(prompt), params.live_budget()}});
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct RopeView {
   bool interleaved = true;
 };
 
-// How the rows, groups and heads of window scores are folded, in the order of Reduce in claa/prefill.h.
+// How the rows, groups and heads of window scores are folded; the order of Reduce in claa/scores.h.
 enum class Fold { kKeep, kSum, kMax };
 
 }  // namespace claa::cuda

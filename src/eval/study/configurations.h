@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "claa/prefill.h"
+#include "claa/registry.h"
 
 namespace claa::eval {
 

@@ -29,10 +29,10 @@ class TemplateRanker : public Ranker {
   explicit TemplateRanker(const TemplateParams& params) : spec_(params.score_spec()) {}
 
   // One row per KV head (or one in all), one column per live token before the window. Everything that
-  // ScoreSpec (claa/prefill.h) can say is one fused operation on the device.
+  // ScoreSpec (claa/scores.h) can say is one fused operation on the device.
   Scores rank(LayerView& view) override { return view.scores(spec_); }
 
-  // What the tokens that live on are chosen by: one row, from the scores of the last RankSchedule::history
+  // What the tokens that live on are chosen by: one row, from the scores of the last PerLayer::history
   // layers.
   Scores combine(LayerView& view, std::span<const Scores> layers) override {
     return view.aggregate(layers, Aggregator::kRawMax);
@@ -43,14 +43,14 @@ class TemplateRanker : public Ranker {
 };
 
 std::unique_ptr<Run> start(const TemplateParams& params, const PromptInfo& prompt) {
-  RankSchedule schedule;
-  schedule.selection_layer = params.selection_layer_of(prompt);
-  schedule.first_layer = static_cast<int>(params.first_layer);
-  schedule.history = 1;
-  schedule.window = params.window;
-  schedule.live = params.live_budget();
-  schedule.kept = params.kept_budget();
-  return make_ranked_run(prompt, schedule, std::make_unique<TemplateRanker>(params));
+  // Every layer's cache by its own scores, and a drop of live tokens; OneRanking (claa/ranker.h) is the other
+  // plain run. Without a ranker of its own the drop uses the run's.
+  return make_run(prompt,
+                  PerLayer{.window = params.window,
+                           .first_layer = static_cast<int>(params.first_layer),
+                           .kept = params.kept_budget(),
+                           .ranker = std::make_shared<TemplateRanker>(params),
+                           .live = Drop{params.selection_layer_of(prompt), params.live_budget(), {}}});
 }
 
 }  // namespace

@@ -15,9 +15,7 @@
 // the selection layer is the one ranking that chooses live tokens and, from first_layer on, every layer's
 // cache entries. early_drops lets part of the tokens go before, by the heads of the layers so far. look_ahead
 // lets tokens drafted from a first choice observe as well, and chooses again.
-#include <fmt/format.h>
-
-#include "claa/heads.h"
+#include "claa/chosen_heads.h"
 #include "claa/ranker.h"
 
 namespace claa {
@@ -26,16 +24,10 @@ namespace {
 constexpr std::string_view kAggregators[] = {"raw_max", "zscore_max", "rank_sum", "sum", "sum_single"};
 constexpr std::string_view kHeadFolds[] = {"max", "sum"};
 
-struct ClaaParams : SelectionParams {
+struct ClaaParams : SelectionParams, ChosenHeads {
   int64_t last_layers = 4;
   std::string aggregator = "raw_max";
   std::string head_fold = "max";
-  std::string heads;
-  std::string early_drops, early_heads;
-  double mass = 0, mass_floor = 0.1;
-  double min_confidence = 0, unsure_keep = 1;
-  int64_t look_ahead = 0;
-  double look_ahead_keep = 0.1;
   ClaaParams() { first_layer = 4; }
 
   template <class Visitor>
@@ -49,25 +41,7 @@ struct ClaaParams : SelectionParams {
     v.choice("aggregator", aggregator, kAggregators, "how layers and heads are combined");
     v.choice("head_fold", head_fold, kHeadFolds,
              "a layer's KV heads: max: by the aggregator; sum: added before it");
-    v.text("heads", heads,
-           "query heads that choose, as layer.head*weight separated by commas, instead of last_layers and "
-           "aggregator; empty: all");
-    v.text("early_drops", early_drops,
-           "with heads: rates of the prompt that live on after layers before the selection layer, as "
-           "layer:rate separated by commas");
-    v.text("early_heads", early_heads, "query heads that choose at the early drops; empty: heads");
-    v.number("mass", mass, 0, 1,
-             "with heads: keep the fewest tokens with this share of the ranking's sum, and at most keep; 0: "
-             "always keep");
-    v.number("mass_floor", mass_floor, 0.0001, 1, "rate that mass never goes below");
-    v.number("min_confidence", min_confidence, 0, 1,
-             "with heads: where the ranking's confidence is lower, unsure_keep is kept; 0: never");
-    v.number("unsure_keep", unsure_keep, 0.0001, 1,
-             "rate to keep, if it is more than keep, below min_confidence; 1: drop nothing there");
-    v.integer("look_ahead", look_ahead, 0, kMostLookAhead,
-              "with heads: tokens of a drafted answer that observe the prompt too before the final choice");
-    v.number("look_ahead_keep", look_ahead_keep, 0.0001, 1,
-             "rate to keep while they are drafted, at most keep");
+    visit_heads(v);
   }
 };
 
@@ -99,84 +73,22 @@ class ClaaRanker : public Ranker {
   bool sum_heads_;
 };
 
-class HeadsRanker : public Ranker {
- public:
-  HeadsRanker(const ClaaParams& params, std::vector<LayerHead> heads)
-      : spec_(params.score_spec()), heads_(std::move(heads)) {
-    spec_.group = Reduce::kKeep;
-    spec_.heads = Reduce::kKeep;  // combine() adds them; apart they show whether they agree
-    spec_.normalize_heads = true;
-  }
-  Scores rank(LayerView& view) override {
-    spec_.only = heads_of_layer(heads_, view.layer());
-    return spec_.only.empty() ? Scores() : view.scores(spec_);
-  }
-  Scores combine(LayerView& view, std::span<const Scores> layers) override {
-    return view.aggregate(layers, Aggregator::kSum);
-  }
-  Scores look_ahead(LayerView& view, int64_t fed) override {
-    ScoreSpec spec = spec_;
-    spec.window = fed;
-    spec.only = heads_of_layer(heads_, view.layer());
-    return spec.only.empty() ? Scores() : view.scores(spec);
-  }
-
- private:
-  ScoreSpec spec_;
-  std::vector<LayerHead> heads_;
-};
-
-// Refuses what does not go together.
-void check_needs(const ClaaParams& params) {
-  const char* needs_heads = params.mass > 0             ? "mass"
-                            : params.min_confidence > 0 ? "min_confidence"
-                            : params.look_ahead > 0     ? "look_ahead"
-                                                        : "";
-  if (params.heads.empty() && *needs_heads != 0) {
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("claa: {} needs heads that are chosen; use a profile with heads or leave it out",
-                            needs_heads));
-  }
-  if (params.look_ahead > 0 && !params.early_drops.empty()) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        fmt::format("claa: look_ahead {} needs layers that hold the whole prompt, early_drops '{}' takes "
-                    "it from them; leave out one of them",
-                    params.look_ahead, params.early_drops));
-  }
+// The published rule: every layer's cache by its own scores, live tokens by the last layers'.
+std::unique_ptr<Run> start_published(const ClaaParams& params, const PromptInfo& prompt, int layer) {
+  return make_run(prompt, PerLayer{.window = params.window,
+                                   .first_layer = static_cast<int>(params.first_layer),
+                                   .kept = params.kept_budget(),
+                                   .ranker = std::make_shared<ClaaRanker>(params),
+                                   .live = Drop{layer, params.live_budget(), {}},
+                                   .history = params.last_layers > 0 ? static_cast<int>(params.last_layers)
+                                                                     : prompt.layers});
 }
 
 std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
-  RankSchedule schedule;
-  schedule.selection_layer = params.selection_layer_of(prompt);
-  schedule.first_layer = static_cast<int>(params.first_layer);
-  schedule.history = params.last_layers > 0 ? static_cast<int>(params.last_layers) : prompt.layers;
-  schedule.window = params.window;
-  schedule.live = params.live_budget();
-  schedule.kept = params.kept_budget();
-  std::vector<LayerHead> heads = parse_heads("claa", params.heads);
-  schedule.early = parse_early_drops("claa", params.early_drops);
-  std::vector<LayerHead> early_heads = parse_heads("claa", params.early_heads);
-  check_early_drops("claa", schedule.early, heads.empty() || early_heads.empty() ? heads : early_heads,
-                    schedule.selection_layer);
-  schedule.mass = params.mass;
-  schedule.mass_floor = params.mass_floor;
-  schedule.min_confidence = params.min_confidence;
-  schedule.unsure_keep = params.unsure_keep;
-  schedule.look_ahead = params.look_ahead;
-  schedule.draft = {params.look_ahead_keep, 0};
-  check_needs(params);
-  if (!heads.empty()) {
-    check_heads("claa", heads, prompt.layers, prompt.heads, schedule.selection_layer);
-    check_heads("claa", early_heads, prompt.layers, prompt.heads, schedule.selection_layer);
-    schedule.one_ranking = true;
-    std::unique_ptr<Ranker> early;
-    if (!schedule.early.empty() && !early_heads.empty())
-      early = std::make_unique<HeadsRanker>(params, std::move(early_heads));
-    return make_ranked_run(prompt, schedule, std::make_unique<HeadsRanker>(params, std::move(heads)),
-                           std::move(early));
-  }
-  return make_ranked_run(prompt, schedule, std::make_unique<ClaaRanker>(params));
+  const int layer = params.selection_layer_of(prompt);
+  check_together("claa", params);
+  return params.heads.empty() ? start_published(params, prompt, layer)
+                              : make_run("claa", prompt, layer, params, params);
 }
 
 }  // namespace
@@ -184,10 +96,7 @@ std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
 void register_claa(MethodRegistry& registry) {
   const auto create = [](const ParamValues& values) -> std::unique_ptr<Method> {
     const auto params = read_params<ClaaParams>("claa", values);
-    // Refused before there is a model.
-    parse_heads("claa", params.heads);
-    parse_heads("claa", params.early_heads);
-    parse_early_drops("claa", params.early_drops);
+    check_text("claa", params);
     return std::make_unique<SimpleMethod<ClaaParams>>("claa", params, start);
   };
   registry.add({"claa", "tokens live on by the maximum over the last layers and heads", "arXiv 2602.16054",

@@ -33,13 +33,12 @@ class FastKvRanker : public Ranker {
 };
 
 std::unique_ptr<Run> start(const FastKvParams& params, const PromptInfo& prompt) {
-  RankSchedule schedule;
-  schedule.selection_layer = params.selection_layer_of(prompt);
-  schedule.first_layer = static_cast<int>(params.first_layer);
-  schedule.window = params.window;
-  schedule.live = params.live_budget();
-  schedule.kept = params.kept_budget();
-  return make_ranked_run(prompt, schedule, std::make_unique<FastKvRanker>(params));
+  return make_run(prompt,
+                  PerLayer{.window = params.window,
+                           .first_layer = static_cast<int>(params.first_layer),
+                           .kept = params.kept_budget(),
+                           .ranker = std::make_shared<FastKvRanker>(params),
+                           .live = Drop{params.selection_layer_of(prompt), params.live_budget(), {}}});
 }
 
 }  // namespace

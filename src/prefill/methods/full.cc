@@ -12,9 +12,7 @@ struct FullParams {
 
 class FullRun : public Run {
  public:
-  bool may_drop(int /*layer*/) const override { return false; }
   Decision decide(LayerView& /*view*/) override { return {}; }
-  bool keeps_all() const override { return true; }
   RunReport report() const override { return {.active = false, .reason = "full prefill was asked for"}; }
 };
 

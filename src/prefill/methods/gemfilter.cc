@@ -24,26 +24,30 @@ struct GemFilterParams : SelectionParams {
   }
 };
 
-EntryChoice choose(const GemFilterParams& params, int layer, int64_t budget, Passes& passes) {
+ScoreSpec score_spec(const GemFilterParams& params) {
   ScoreSpec spec;
   spec.window = 1;
   spec.softmax = spec.scale = spec.drop_window = false;
   spec.kernel = params.kernel;
   spec.heads = Reduce::kSum;
+  return spec;
+}
+
+EntryChoice choose(std::vector<float> scores, int64_t budget) {
   EntryChoice choice;
-  passes.run_layers(layer, [&](LayerView& view) {
-    if (view.layer() == layer) choice.scores = view.scores(spec).to_host();
-  });
-  choice.entry.tokens = best_indices(choice.scores, budget);
+  choice.entry.tokens = best_indices(scores, budget);
   choice.entry.renumber = true;
+  choice.scores = std::move(scores);
   return choice;
 }
 
 std::unique_ptr<Run> start(const GemFilterParams& params, const PromptInfo& prompt) {
-  const int layer = params.selection_layer_of(prompt);
-  const int64_t budget = params.live_budget().of(prompt.tokens, params.kFewest);
-  return make_entry_run(prompt, budget,
-                        [=](Passes& passes) { return choose(params, layer, budget, passes); });
+  EntryRun run;
+  run.budget = params.live_budget().of(prompt.tokens, params.kFewest);
+  run.preview = PreviewSpec{.last_layer = params.selection_layer_of(prompt)};
+  run.rank = [spec = score_spec(params)](LayerView& view) { return view.scores(spec); };
+  run.choose = [budget = run.budget](std::vector<float> scores) { return choose(std::move(scores), budget); };
+  return make_run(prompt, std::move(run));
 }
 
 }  // namespace

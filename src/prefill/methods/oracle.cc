@@ -47,43 +47,48 @@ class RankingRanker : public Ranker {
   std::vector<float> scores_;
 };
 
-// A ranked run that has its ranking, read or made, before the first layer.
+// A plain run whose ranking, read or made, is there before the first layer.
 class OracleRun : public Run {
  public:
   OracleRun(const OracleParams& params, const PromptInfo& prompt) : params_(params), prompt_(prompt) {
-    RankSchedule schedule;
-    schedule.selection_layer = params.selection_layer_of(prompt);
-    schedule.first_layer = static_cast<int>(params.first_layer);
-    schedule.window = params.window;
-    schedule.live = params.live_budget();
-    schedule.kept = params.kept_budget();
-    auto ranker = std::make_unique<RankingRanker>(params.window);
-    ranker_ = ranker.get();
-    run_ = make_ranked_run(prompt, schedule, std::move(ranker));
+    ranker_ = std::make_shared<RankingRanker>(params.window);
+    run_ =
+        make_run(prompt, PerLayer{.window = params.window,
+                                  .first_layer = static_cast<int>(params.first_layer),
+                                  .kept = params.kept_budget(),
+                                  .ranker = ranker_,
+                                  .live = Drop{params.selection_layer_of(prompt), params.live_budget(), {}}});
   }
 
-  Entry entry(Passes& passes) override {
+  std::optional<PreviewSpec> preview_spec() const override {
+    if (!params_.ranking.empty() || !run_->report().active) return std::nullopt;
+    LookAheadSpec spec;
+    spec.steps = params_.answer_tokens - 1;  // the last token of an answer is never fed
+    spec.kernel = params_.kernel;
+    spec.pool_first = spec.drafter = false;
+    return PreviewSpec{.look_ahead = spec};
+  }
+  Entry entry(std::vector<float> look_ahead) override {
     if (!params_.ranking.empty()) {
       Ranking ranking = read_ranking(params_.ranking);
       check_ranking(ranking, prompt_, params_.ranking);
       ranker_->set(std::move(ranking.scores));
-    } else if (run_->report().active) {
-      LookAheadSpec spec;
-      spec.steps = params_.answer_tokens - 1;  // the last token of an answer is never fed
-      spec.kernel = params_.kernel;
-      spec.pool_first = spec.drafter = false;
-      ranker_->set(passes.look_ahead(spec));
+    } else {
+      ranker_->set(std::move(look_ahead));
     }
     return {};
   }
+  std::optional<int> first_drop() const override { return run_->first_drop(); }
   bool may_drop(int layer) const override { return run_->may_drop(layer); }
+  std::optional<int64_t> most_kept(int layer) const override { return run_->most_kept(layer); }
+  int64_t window() const override { return run_->window(); }
   Decision decide(LayerView& view) override { return run_->decide(view); }
   RunReport report() const override { return run_->report(); }
 
  private:
   OracleParams params_;
   PromptInfo prompt_;
-  RankingRanker* ranker_ = nullptr;  // inside run_
+  std::shared_ptr<RankingRanker> ranker_;
   std::unique_ptr<Run> run_;
 };
 

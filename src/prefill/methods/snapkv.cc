@@ -32,11 +32,10 @@ class SnapKvRanker : public Ranker {
 };
 
 std::unique_ptr<Run> start(const SnapKvParams& params, const PromptInfo& prompt) {
-  RankSchedule schedule;
-  schedule.first_layer = static_cast<int>(params.first_layer);
-  schedule.window = params.window;
-  schedule.live = schedule.kept = params.live_budget();
-  return make_ranked_run(prompt, schedule, std::make_unique<SnapKvRanker>(params));
+  return make_run(prompt, PerLayer{.window = params.window,
+                                   .first_layer = static_cast<int>(params.first_layer),
+                                   .kept = params.live_budget(),
+                                   .ranker = std::make_shared<SnapKvRanker>(params)});
 }
 
 }  // namespace

@@ -58,9 +58,9 @@ std::vector<int32_t> best_of_chunks(std::span<const float> scores, int64_t chunk
   return best;
 }
 
-EntryChoice choose(const SpecPrefillParams& params, int64_t budget, Passes& passes) {
+EntryChoice choose(const SpecPrefillParams& params, int64_t budget, std::vector<float> scores) {
   EntryChoice choice;
-  choice.scores = passes.look_ahead({.steps = params.steps, .kernel = params.kernel});
+  choice.scores = std::move(scores);
   const int64_t tokens = static_cast<int64_t>(choice.scores.size());
   const int64_t tail = std::min(params.forced_tail, budget);
   const auto head = std::span<const float>(choice.scores).first(static_cast<size_t>(tokens - tail));
@@ -73,8 +73,13 @@ EntryChoice choose(const SpecPrefillParams& params, int64_t budget, Passes& pass
 }
 
 std::unique_ptr<Run> start(const SpecPrefillParams& params, const PromptInfo& prompt) {
-  const int64_t budget = params.live_budget().of(prompt.tokens, params.kFewest);
-  return make_entry_run(prompt, budget, [=](Passes& passes) { return choose(params, budget, passes); });
+  EntryRun run;
+  run.budget = params.live_budget().of(prompt.tokens, params.kFewest);
+  run.preview = PreviewSpec{.look_ahead = LookAheadSpec{.steps = params.steps, .kernel = params.kernel}};
+  run.choose = [params, budget = run.budget](std::vector<float> scores) {
+    return choose(params, budget, std::move(scores));
+  };
+  return make_run(prompt, std::move(run));
 }
 
 }  // namespace

@@ -20,16 +20,19 @@ struct StreamingParams : SelectionParams {
 
 class StreamingRun : public Run {
  public:
-  StreamingRun(int64_t sinks, int64_t budget, int64_t tokens)
-      : sinks_(std::min(sinks, budget - 1)), budget_(budget), tokens_(tokens) {}
-  bool may_drop(int /*layer*/) const override { return false; }
+  StreamingRun(int64_t sinks, int64_t budget, const PromptInfo& prompt)
+      : sinks_(std::min(sinks, budget - 1)),
+        budget_(budget),
+        tokens_(prompt.tokens),
+        most_(std::min(tokens_, budget + protected_tokens(prompt))) {}
   Decision decide(LayerView& view) override {
     if (budget_ >= tokens_) return {};
     std::vector<int32_t> kept(static_cast<size_t>(budget_));
     std::iota(kept.begin(), kept.end(), 0);
     std::iota(kept.begin() + sinks_, kept.end(), static_cast<int32_t>(tokens_ - budget_ + sinks_));
-    return {.live = {}, .kept = view.keep(std::move(kept))};
+    return {.kept = view.keep(std::move(kept))};
   }
+  std::optional<int64_t> most_kept(int /*layer*/) const override { return most_; }
   RunReport report() const override {
     RunReport report;
     report.active = budget_ < tokens_;
@@ -38,12 +41,12 @@ class StreamingRun : public Run {
   }
 
  private:
-  int64_t sinks_, budget_, tokens_;
+  int64_t sinks_, budget_, tokens_, most_;
 };
 
 std::unique_ptr<Run> start(const StreamingParams& params, const PromptInfo& prompt) {
   const int64_t budget = params.live_budget().of(prompt.tokens, params.kFewest);
-  return std::make_unique<StreamingRun>(params.sinks, budget, prompt.tokens);
+  return std::make_unique<StreamingRun>(params.sinks, budget, prompt);
 }
 
 }  // namespace

@@ -48,8 +48,12 @@ EntryChoice choose(const UniformParams& params, int64_t tokens, int64_t budget) 
 }
 
 std::unique_ptr<Run> start(const UniformParams& params, const PromptInfo& prompt) {
-  const int64_t tokens = prompt.tokens, budget = params.live_budget().of(tokens, params.kFewest);
-  return make_entry_run(prompt, budget, [=](Passes& /*passes*/) { return choose(params, tokens, budget); });
+  EntryRun run;
+  run.budget = params.live_budget().of(prompt.tokens, params.kFewest);
+  run.choose = [params, tokens = prompt.tokens, budget = run.budget](std::vector<float> /*none*/) {
+    return choose(params, tokens, budget);
+  };
+  return make_run(prompt, std::move(run));
 }
 
 }  // namespace

@@ -1,0 +1,240 @@
+#include "prefill/pass.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "kv/keep_set.h"
+#include "prefill/memory_plan.h"
+
+namespace claa {
+
+namespace {
+
+// Those of the prompt and of what may follow it, so that decoding needs no longer table.
+int64_t positions_wanted(const PassContext& context) {
+  const int64_t after = std::max(context.options.reserve, kMostLookAhead);
+  return std::min(context.model.config().context, context.info.tokens + after);
+}
+
+std::vector<int32_t> rows_of(const KeepSet& kept, int64_t live) {
+  if (!kept.all()) return kept.to_host();
+  std::vector<int32_t> rows(static_cast<size_t>(live));
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
+}  // namespace
+
+Pass::Pass(const PassContext& context, std::span<const int32_t> ids, std::vector<int32_t> positions,
+           int64_t last_layer)
+    : context_(context),
+      last_layer_(last_layer),
+      live_(static_cast<int64_t>(ids.size())),
+      positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
+      rope_(context.model.rope(positions_wanted(context))),
+      work_(config(), backend(), std::min(live_, backend().chunk_rows())) {
+  hidden_memory_ = backend().allocate(static_cast<size_t>(live_ * config().hidden) * sizeof(float));
+  hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config().hidden);
+  visible_.resize(static_cast<size_t>(live_));
+  for (int64_t row = 0; row < live_; row += work_.rows()) {
+    const int64_t rows = std::min(work_.rows(), live_ - row);
+    context_.model.embed(ids.subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+                         hidden_.slice_rows(row, rows));
+  }
+}
+
+Pass::Pass(const Pass& outer, const KeepSet& kept)
+    : context_(outer.context_),
+      last_layer_(config().layers - 1),
+      layer_(outer.layer_),
+      half_(Half::kSecond),
+      live_(kept.all() ? outer.live_ : kept.count()),
+      entered_(outer.live_),
+      positions_(outer.positions_),
+      rope_(outer.rope_),
+      work_(config(), backend(), std::min(live_, backend().chunk_rows())),
+      kv_(outer.kv_),
+      packed_(outer.packed_),
+      visible_(outer.visible_.size()) {
+  require(!outer.is_last_layer(), "draft: no layer is left to draft with");
+  take_rows(outer.hidden_, rows_of(kept, outer.live_), keep_set_tensor(kept));
+}
+
+bool Pass::step() {
+  if (layer_ > last_layer_) return false;
+  check_cancelled(context_.options.cancel);
+  if (half_ == Half::kFirst) {
+    project_chunk();
+    if (row_ < live_) return true;
+    row_ = 0;
+    half_ = Half::kSecond;
+    if (!between_halves()) layer_ = last_layer_ + 1;
+    return true;
+  }
+  finish_chunk();
+  if (row_ < live_) return true;
+  row_ = 0;
+  half_ = Half::kFirst;
+  ++layer_;
+  return true;
+}
+
+std::vector<float> Pass::logits() {
+  Buffer memory = backend().allocate(static_cast<size_t>(config().vocabulary) * sizeof(float));
+  context_.model.logits(hidden_.slice_rows(0, 1),
+                        Tensor::matrix(memory.data(), DType::kF32, 1, config().vocabulary), work_);
+  std::vector<float> values(static_cast<size_t>(config().vocabulary));
+  backend().download(memory.data(), values.size() * sizeof(float), values.data());
+  return values;
+}
+
+void Pass::allocate_kv() {
+  const int64_t slots = backend().padded(live_);
+  const size_t bytes =
+      static_cast<size_t>(config().kv_heads * slots * config().head_size) * dtype_bytes(backend().dtype());
+  for (Buffer* memory : {&k_memory_, &v_memory_}) {
+    *memory = backend().allocate(bytes);
+    if (slots != live_) backend().clear(memory->data(), bytes);
+  }
+}
+
+// First half of the layer for some live rows: keys and values.
+void Pass::project_chunk() {
+  if (row_ == 0) {
+    if (k_memory_.data() == nullptr) allocate_kv();  // layers after this one have no more rows
+    const auto cube = [this](const Buffer& memory) {
+      return Tensor::cube(memory.data(), backend().dtype(), config().kv_heads, backend().padded(live_),
+                          config().head_size);
+    };
+    kv_ = {cube(k_memory_), cube(v_memory_), live_};
+    entered_ = live_;
+  }
+  const int64_t rows = std::min(work_.rows(), live_ - row_);
+  const Tensor normed = context_.model.attention_norm(layer_, hidden_.slice_rows(row_, rows), work_);
+  context_.model.project_kv(layer_, normed, positions_of(row_, rows), rope_->table, kv_, row_, work_);
+  normed_ = rows == live_ ? normed : Tensor{};
+  row_ += rows;
+}
+
+// Where nothing can be dropped and one chunk holds all rows, scores find the window's queries among all of
+// them, and none are projected twice.
+void Pass::project_all_queries() {
+  queries_ = {};
+  if (normed_.data == nullptr || !keeps_all_rows(layer_)) return;
+  queries_ = work_.q.slice_rows(0, live_);
+  context_.model.project_q(layer_, normed_, positions_of(0, live_), rope_->table, queries_, work_);
+}
+
+bool Pass::between_halves() {
+  backend().pack_kv(kv_, packed_memory_);
+  packed_ = packed_memory_.get();
+  std::iota(visible_.begin(), visible_.begin() + live_, 1);
+  project_all_queries();
+  RunnerLayerView view({context_.model, rope_->table, context_.info, layer_, *positions_, kv_, packed_, work_,
+                        hidden_, normed_});
+  if (queries_.data != nullptr) view.set_queries(queries_);
+  if (!decide(view)) return false;
+  if (is_last_layer()) keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{});
+  return true;
+}
+
+// Second half of the layer for some live rows: queries, attention, projection and feed-forward. In the last
+// layer only the last row is left. Rows that stop here are never computed.
+void Pass::finish_chunk() {
+  const int64_t rows = std::min(work_.rows(), live_ - row_);
+  const Tensor hidden = hidden_.slice_rows(row_, rows);
+  const Tensor q = work_.q.slice_rows(0, rows);
+  const bool known = queries_.data != nullptr && entered_ == rows;
+  if (!known) {
+    const bool normed = normed_.data != nullptr && entered_ == rows;
+    context_.model.project_q(layer_, normed ? normed_ : context_.model.attention_norm(layer_, hidden, work_),
+                             positions_of(row_, rows), rope_->table, q, work_);
+  }
+  context_.model.finish(layer_, q, kv_, packed_,
+                        std::span(visible_).subspan(static_cast<size_t>(row_), static_cast<size_t>(rows)),
+                        hidden, work_);
+  row_ += rows;
+  if (context_.options.progress) context_.options.progress(layer_, config().layers, row_, live_);
+}
+
+void Pass::keep_rows(const std::vector<int32_t>& rows, Tensor indices) {
+  require(!rows.empty() && rows.back() == live_ - 1, "a selection must keep the last token");
+  take_rows(hidden_, rows, indices);
+}
+
+// Compacts the residual stream to the given rows of `from`; visible_ then counts the keys that each of them
+// sees.
+void Pass::take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tensor indices) {
+  const int64_t count = static_cast<int64_t>(rows.size());
+  Buffer memory = backend().allocate(static_cast<size_t>(count * config().hidden) * sizeof(float));
+  const Tensor compact = Tensor::matrix(memory.data(), DType::kF32, count, config().hidden);
+  Buffer uploaded;
+  if (indices.data == nullptr) {
+    uploaded = backend().allocate(rows.size() * sizeof(int32_t));
+    backend().upload(rows.data(), rows.size() * sizeof(int32_t), uploaded.data());
+    indices = Tensor::matrix(uploaded.data(), DType::kI32, 1, count);
+  }
+  backend().gather_rows(from, indices, compact);
+  std::vector<int32_t> positions(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    positions[i] = (*positions_)[static_cast<size_t>(rows[i])];
+    visible_[i] = rows[i] + 1;
+  }
+  positions_ = std::make_shared<const std::vector<int32_t>>(std::move(positions));
+  hidden_memory_ = std::move(memory);
+  hidden_ = compact;
+  live_ = count;
+}
+
+std::span<const int32_t> Pass::positions_of(int64_t row, int64_t rows) const {
+  return std::span(*positions_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+}
+
+namespace {
+
+std::vector<int32_t> all_positions(const PromptInfo& info) {
+  std::vector<int32_t> positions(info.ids.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
+}  // namespace
+
+PreviewPass::PreviewPass(const PassContext& context, int last_layer, std::function<void(LayerView&)> observe)
+    : Pass(context, context.info.ids, all_positions(context.info), last_layer), observe_(std::move(observe)) {
+  require(last_layer >= 0 && last_layer < context.model.config().layers, "a preview of a layer there is not");
+}
+
+bool PreviewPass::decide(RunnerLayerView& view) {
+  observe_(view);
+  // The last layer's keys and window queries were all that was wanted of it.
+  return view.layer() < last_layer();
+}
+
+FullPass::FullPass(const PassContext& context, KvCache& cache, std::function<void(LayerView&)> observe)
+    : Pass(context, context.info.ids, all_positions(context.info), context.model.config().layers - 1),
+      cache_(cache),
+      observe_(std::move(observe)) {}
+
+bool FullPass::decide(RunnerLayerView& view) {
+  if (observe_) observe_(view);
+  cache_.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
+  return true;
+}
+
+bool DraftPass::decide(RunnerLayerView& /*view*/) {
+  cache_.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
+  return true;
+}
+
+void reserve_memory(const PassContext& context, int64_t live, int64_t cache_rows) {
+  Backend& backend = context.model.backend();
+  const size_t free = backend.free_bytes();
+  if (free == 0) return;
+  MemoryPlan plan = plan_memory(context.model.config(), device_rows(backend), false, live, 0);
+  plan.cache = cache_bytes(context.model.config(), backend.dtype(), cache_rows);
+  check_memory(plan, live, free);
+  backend.reserve(plan.prompt());
+}
+
+}  // namespace claa
