@@ -28,6 +28,7 @@
 #include "claa/params.h"
 #include "claa/prefill.h"
 #include "claa/ranking.h"
+#include "claa/registry.h"
 #include "claa/stages.h"
 
 namespace claa {
@@ -41,6 +42,19 @@ struct EngineOptions {
   std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
   std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512" or ""
   std::function<void(int64_t layers_done, int64_t layers)> on_load;
+};
+
+// A model: a GGUF file, or a published shape by name ("llama-3.1-8b") with random weights, which shows speed
+// and has no tokenizer.
+struct ModelSource {
+  ModelSource(std::string path) : file(std::move(path)) {}
+  ModelSource(const char* path) : file(path) {}
+  static ModelSource of_shape(std::string name) {
+    ModelSource source("");
+    source.shape = std::move(name);
+    return source;
+  }
+  std::string file, shape;  // one of them is empty
 };
 
 struct SamplingParams {
@@ -57,6 +71,15 @@ struct PrefillProgress {
   int64_t rows, live;     // tokens done of those in this layer
 };
 
+// Parts of the prompt that no drop and no cut takes, whatever their scores. They count towards the budget,
+// which is raised where it cannot hold them.
+struct Protection {
+  bool system = true;                   // the system message, where the request has one
+  std::vector<std::string> texts = {};  // every place where these stand in the prompt
+  std::vector<int64_t> messages = {};   // by index: the system message, if there is one, then the user's
+  std::vector<TokenRange> tokens = {};  // token ranges of the prompt
+};
+
 struct Request {
   std::string prompt;
   std::string system;         // optional system message
@@ -64,7 +87,10 @@ struct Request {
   bool raw = false;           // no chat template: the prompt as it is
   std::vector<int32_t> ids;   // when not empty: these tokens instead of prompt and template
   std::string method = "full";
-  ParamValues params;        // of the method, e.g. {"keep", "0.2"}
+  ParamValues params;  // of the method, e.g. {"keep", "0.2"}
+  // A method of the caller's own instead of `method` and `params` (claa/ranker.h).
+  std::shared_ptr<const Method> own_method;
+  Protection protect;
   int64_t max_tokens = 256;  // 0: prefill only
   SamplingParams sampling;
   std::vector<std::string> stop;                  // strings that end the answer and are not part of it
@@ -81,6 +107,7 @@ struct PrefillSummary {
   bool active = false;                                      // whether anything was dropped
   std::string reason;                                       // why not, when inactive
   std::optional<int> selection_layer = {};                  // after which only the kept tokens were computed
+  int64_t protected_tokens = 0;                             // of Request::protect
   std::optional<RankingSignals> signals = {};               // of the ranking, where the method measures them
   std::string note = {};  // what was done otherwise than the parameters say at first
 };
@@ -107,6 +134,7 @@ struct Answer {
   PrefillSummary prefill;
   Timings timings;
   std::vector<StageTime> stages;  // of prefill, when asked for
+  size_t device_bytes = 0;        // most device memory used; 0 where that is the process's own memory
 };
 
 struct LayerTrace {
@@ -152,19 +180,47 @@ struct ModelSummary {
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
   size_t weight_bytes = 0;
   std::string device;        // instruction set, type, threads
+  std::string dtype;         // activation type: "f32" or "bf16"
   uint64_t fingerprint = 0;  // of the weights
   std::string draft;         // file of the draft model, if any
 };
 
+// A request in progress. Jobs of one engine may be stepped in any order and from any threads, which take
+// turns; each gives the answer that it gives alone, bit for bit. A job keeps the model alive.
+class Job {
+ public:
+  Job(Job&&) noexcept;
+  Job& operator=(Job&&) noexcept;
+  ~Job();
+
+  // Does one unit: a chunk of rows of half a layer, or one decode step. False when the answer is complete.
+  // Throws what Engine::answer() throws; the job is over then.
+  bool step();
+  // From any thread: the next step throws Error{kCancelled}.
+  void cancel();
+  // What there is of it so far. Not to be read while another thread is in step().
+  const Answer& answer() const;
+
+ private:
+  friend class Engine;
+  struct Impl;
+  explicit Job(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
 class Engine {
  public:
-  static Engine load(const std::string& path, const EngineOptions& options = {});
+  static Engine load(const ModelSource& source, const EngineOptions& options = {});
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
   const ModelSummary& model() const;
-  // One prompt at a time; calls from several threads must be serialised by the caller.
+  // The methods that requests can name; more may be added before the first request.
+  MethodRegistry& methods();
+  // Checks and tokenizes the request; no device work is done before the first step.
+  Job start(Request request);
+  // A job from its start to its end. Calls from several threads take turns, unit by unit.
   Answer answer(const Request& request);
   // As answer(), and reports every decision. `top` logits of the first token.
   Trace trace(const Request& request, int64_t top = 10);
@@ -189,9 +245,10 @@ class Engine {
   std::string token_text(int32_t id) const;
 
  private:
+  friend class Job;
   struct Impl;
-  explicit Engine(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Engine(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace claa

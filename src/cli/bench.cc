@@ -160,23 +160,22 @@ void run(const BenchOptions& options) {
   std::vector<std::vector<BenchRow>> groups;
   for (const int64_t length : options.lengths) groups.push_back(make_rows(options, length));
   for (std::vector<BenchRow>& group : groups) apply_profile(options, group);
-  const auto target =
-      options.shape.empty() ? bench_engine(options.model) : bench_shape(options.shape, options.model);
+  BenchTarget target(options.shape, options.model);
   std::vector<BenchRow> rows;
   std::vector<BenchPeer> peers;
   for (size_t g = 0; g < groups.size(); ++g) {
     BenchPeer peer{options.compare, options.lengths[g], {}};
-    measure_length(options, *target, groups[g], peer);
+    measure_length(options, target, groups[g], peer);
     std::move(groups[g].begin(), groups[g].end(), std::back_inserter(rows));
     if (!options.compare.empty()) peers.push_back(std::move(peer));
   }
   const double peak = options.stages ? linear_peak(options.model) : 0;
   if (!options.trace_file.empty()) write_trace(options.trace_file, rows);
   if (options.output == "json") {
-    print_json(rows, peers, peak, *target);
+    print_json(rows, peers, peak, target);
     return;
   }
-  print_markdown(rows, *target);
+  print_markdown(rows, target);
   if (!peers.empty()) print_peers(rows, peers);
   if (options.stages && !rows.front().stages.empty()) print_stages(rows, peak);
 }

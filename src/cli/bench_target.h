@@ -1,12 +1,9 @@
-// The target of `claa bench`: a model file through the library's front door, or a published shape with random
-// weights.
+// What `claa bench` measures: an engine with a model file, or with a published shape and random weights.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
 #include "cli/common.h"
 
 namespace claa::cli {
@@ -20,30 +17,31 @@ struct BenchCase {
 
 struct Measurement {
   double ttft_ms = 0, select_ms = 0;
-  double decode_ms = 0;  // for all `decoded` tokens together
+  double decode_ms = 0;  // of all `decoded` tokens
   int64_t decoded = 0, kept = 0;
-  int64_t peak_bytes = 0;  // on the device if it has its own memory, else in the process
+  int64_t peak_bytes = 0;  // of the device where it has memory of its own, else of the process
 };
 
 class BenchTarget {
  public:
-  virtual ~BenchTarget() = default;
-  virtual std::string name() const = 0;
-  virtual std::string device() const = 0;
-  virtual std::string dtype() const = 0;
-  virtual int64_t vocabulary() const = 0;
-  virtual std::vector<int32_t> tokenize(const std::string& text) = 0;
-  virtual Measurement run(const BenchCase& bench) = 0;
-  // Empty where it cannot be measured.
-  virtual std::vector<StageTime> stages(const BenchCase& bench) = 0;
+  // A shape where `shape` is not empty. Throws Error{kInvalidArgument} for an unknown one.
+  BenchTarget(const std::string& shape, const ModelOptions& options);
+  std::string name() const;
+  std::string device() const { return engine_.model().device; }
+  std::string dtype() const { return dtype_; }
+  int64_t vocabulary() const { return engine_.model().vocabulary; }
+  std::vector<int32_t> tokenize(const std::string& text);
+  Measurement run(const BenchCase& bench);
+  // Time by kind of work; empty where it cannot be measured.
+  std::vector<StageTime> stages(const BenchCase& bench);
+
+ private:
+  Engine engine_;
+  std::string dtype_;
 };
 
-// FLOP/s of one linear layer of 1024 x 1024 for 512 rows on this device, the best of several runs; 0 on a
-// GPU, where so small a layer says nothing.
+// FLOP/s of one linear layer of 1024 x 1024 for 512 rows on this device, the best of several; 0 on a GPU,
+// where so small a one says nothing.
 double linear_peak(const ModelOptions& options);
-
-std::unique_ptr<BenchTarget> bench_engine(const ModelOptions& options);
-// Throws Error{kInvalidArgument} for an unknown shape.
-std::unique_ptr<BenchTarget> bench_shape(const std::string& shape, const ModelOptions& options);
 
 }  // namespace claa::cli

@@ -28,13 +28,13 @@ void ModelOptions::add_to(CLI::App& app, bool required) {
   app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512");
 }
 
-Engine ModelOptions::load() const {
+Engine ModelOptions::load(const ModelSource& source) const {
   EngineOptions options = engine;
   options.on_load = [this](int64_t done, int64_t layers) {
     if (interrupt_flag()) throw Error(ErrorCode::kCancelled, "interrupted");
     if (engine.on_load) engine.on_load(done, layers);
   };
-  return Engine::load(path, options);
+  return Engine::load(source, options);
 }
 
 ParamValues parse_assignments(const std::vector<std::string>& assignments) {
@@ -91,12 +91,16 @@ void PromptOptions::add_to(CLI::App& app) {
   app.add_option("--system", system, "a system message");
   app.add_option("--ids", ids_file, "a file of token ids instead of text");
   app.add_flag("--raw", raw, "no chat template: the text as it is");
+  app.add_option("--protect", protect,
+                 "a text of the prompt that is never dropped, wherever it stands; may be repeated")
+      ->allow_extra_args(false);
 }
 
 void PromptOptions::fill(Request& request) const {
   request.system = system;
   request.answer_prefix = answer_prefix;
   request.raw = raw;
+  request.protect.texts = protect;
   if (!ids_file.empty()) {
     request.ids = parse_ids(read_text(ids_file), ids_file);
     if (request.ids.empty()) fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids", ids_file);
@@ -194,6 +198,7 @@ boost::json::object summary_json(const PrefillSummary& summary) {
   json["confidence"] = nullptr;
   if (summary.signals) json["confidence"] = summary.signals->confidence;
   json["note"] = summary.note;
+  json["protected_tokens"] = summary.protected_tokens;
   return json;
 }
 

@@ -16,7 +16,8 @@ struct ModelOptions {
   EngineOptions engine;
   void add_to(CLI::App& app, bool required = true);
   // Loads the model; Ctrl-C stops it after the current layer.
-  Engine load() const;
+  Engine load() const { return load(path); }
+  Engine load(const ModelSource& source) const;
 };
 
 // Parses name=value texts into a map. Throws Error{kInvalidArgument} for anything else.
@@ -62,6 +63,7 @@ struct PromptOptions {
   std::string answer_prefix;
   std::string ids_file;
   bool raw = false;
+  std::vector<std::string> protect;
   void add_to(CLI::App& app);
   // The text of a request: file, blank line, prompt; standard input when neither is given and it is not a
   // terminal.

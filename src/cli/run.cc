@@ -25,7 +25,9 @@ std::string seconds(double ms) {
 
 std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
   const PrefillSummary& prefill = answer.prefill;
-  const std::string note = prefill.active && !prefill.note.empty() ? ", " + prefill.note : "";
+  std::string note = prefill.active && !prefill.note.empty() ? ", " + prefill.note : "";
+  if (prefill.active && prefill.protected_tokens > 0)
+    note += fmt::format(", {} tokens protected", group_digits(prefill.protected_tokens));
   const std::string selection =
       !prefill.active           ? fmt::format("nothing dropped: {}", prefill.reason)
       : prefill.selection_layer ? fmt::format("selection active after layer {}", *prefill.selection_layer)

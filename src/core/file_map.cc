@@ -47,11 +47,6 @@ FileMap::~FileMap() {
   if (data_ != nullptr) munmap(data_, size_);
 }
 
-void FileMap::let_go() const {
-  // If the system refuses, the pages only stay where they are.
-  if (data_ != nullptr) static_cast<void>(madvise(data_, size_, MADV_DONTNEED));
-}
-
 FileMap::FileMap(FileMap&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 

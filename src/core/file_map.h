@@ -17,8 +17,6 @@ class FileMap {
   FileMap(const FileMap&) = delete;
   FileMap& operator=(const FileMap&) = delete;
 
-  // Drops the pages from this process's memory; the next read loads them from the file again.
-  void let_go() const;
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
 
  private:

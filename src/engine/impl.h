@@ -1,17 +1,17 @@
 // What an Engine holds. Private to this folder.
 #pragma once
 
-#include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 
 #include "claa/engine.h"
-#include "claa/registry.h"
 #include "core/clock.h"
 #include "decode/sampler.h"
 #include "decode/stop.h"
 #include "gguf/file.h"
 #include "model/llama.h"
+#include "prefill/decoder.h"
 #include "prefill/runner.h"
 #include "template/chat_template.h"
 #include "tokenizer/tokenizer.h"
@@ -21,21 +21,16 @@ namespace claa {
 // What a request becomes before the model sees it.
 struct Prompt {
   std::vector<int32_t> ids;
-  std::unique_ptr<Method> method;
-};
-
-// A second, smaller model that looks ahead for `specprefill`; it speaks the token ids of the first.
-struct Drafter {
-  Drafter(const std::string& path, const Tokenizer& tokenizer, Backend& backend);
-  gguf::File file;
-  ModelConfig config;
-  LlamaModel model;
+  std::shared_ptr<const Method> method;
+  std::vector<TokenRange> protected_spans;
+  std::string note = {};  // what of the request could not be done as asked
 };
 
 // Turns generated tokens into streamed text: whole characters, stop strings held back, no special tokens.
+// Without a tokenizer there is no text, and no token ends the answer.
 class AnswerText {
  public:
-  AnswerText(const Tokenizer& tokenizer, const Request& request, Answer& answer)
+  AnswerText(const Tokenizer* tokenizer, const Request& request, Answer& answer)
       : tokenizer_(tokenizer), request_(request), answer_(answer), stops_(request.stop) {}
   // Records a token; false when the answer ends with it, for the reason left in Answer::finish.
   bool push(int32_t token);
@@ -43,7 +38,7 @@ class AnswerText {
 
  private:
   void show(const std::string& text);
-  const Tokenizer& tokenizer_;
+  const Tokenizer* tokenizer_;
   const Request& request_;
   Answer& answer_;
   StopMatcher stops_;
@@ -51,32 +46,63 @@ class AnswerText {
 };
 
 struct Engine::Impl {
-  Impl(const std::string& path, const EngineOptions& options);
+  Impl(const ModelSource& source, const EngineOptions& options);
 
+  const Tokenizer& text() const;  // throws where there is no tokenizer
   std::vector<int32_t> tokenize(const Request& request) const;
   Prompt prepare(const Request& request) const;
   void check_length(const Request& request, int64_t tokens) const;
-  PrefillOptions prefill_options(const Request& request, int64_t tokens) const;
-  PrefillResult prefill(const Request& request, const Prompt& prompt);
-  // The prefill of an answer, and all that `answer` says about it.
-  PrefillResult begin(const Request& request, const Prompt& prompt, const Stopwatch& clock, Answer& answer);
-  void generate(const Request& request, const Prompt& prompt, PrefillResult& prefill, const Stopwatch& clock,
-                Answer& answer);
-  Answer answer(const Request& request, Trace* trace, int64_t top);
+  PrefillOptions prefill_options(const Request& request, const Prompt& prompt) const;
+  bool ends_answer(int32_t id) const { return tokenizer && tokenizer->is_end_of_generation(id); }
   OracleResult oracle(const OracleRequest& request);
-  Answer score_continuation(const Request& request, std::span<const int32_t> tokens,
-                            const ContinuationObserver& observe);
 
-  gguf::File file;
-  ModelConfig config;
-  Tokenizer tokenizer;
-  std::optional<ChatTemplate> chat;
   std::unique_ptr<Backend> backend;
-  LlamaModel model;
-  std::optional<Drafter> drafter;
+  std::optional<Tokenizer> tokenizer;  // none for a shape
+  std::optional<ChatTemplate> chat;
+  std::optional<LlamaModel> model;
+  std::optional<LlamaModel> drafter;  // looks ahead for `specprefill`, with the vocabulary of the model
   MethodRegistry methods;
   ModelSummary summary;
   double load_ms = 0;
+  std::mutex turn;  // held for one unit of device work
+
+ private:
+  void load_file(const std::string& path, const EngineOptions& options);
+  void load_shape(const std::string& name, const EngineOptions& options);
+  void load_drafter(const std::string& path);
 };
+
+// The stages of a request, for step() and for those who look on.
+struct Job::Impl {
+  Impl(std::shared_ptr<Engine::Impl> engine, Request request);
+  bool step();
+
+  std::shared_ptr<Engine::Impl> engine;
+  Request request;
+  Prompt prompt;
+  Answer answer;
+  PrefillResult prefilled;                               // once `decoder` is there
+  std::function<void(const PrefillResult&)> on_prefill;  // sees it before the first token; may be empty
+  std::atomic<bool> cancelled{false};
+
+ private:
+  void begin_answer();
+  bool decode();
+  void finish();
+
+  Stopwatch clock_;
+  std::optional<Prefill> prefill_;  // none once it is done
+  std::optional<Decoder> decoder_;
+  std::optional<Sampler> sampler_;
+  std::optional<AnswerText> text_;
+  std::vector<int32_t> seen_;
+  const std::vector<float>* logits_ = nullptr;
+  bool over_ = false;
+};
+
+// Token ranges of the prompt that the request protects, ascending and disjoint. `note`: what could not be
+// done as asked. Throws Error{kInvalidArgument} for a text, message or range that the prompt lacks.
+std::vector<TokenRange> protected_spans(const Request& request, const Tokenizer* tokenizer,
+                                        std::span<const int32_t> ids, std::string& note);
 
 }  // namespace claa

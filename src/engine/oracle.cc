@@ -27,7 +27,7 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
   const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
   std::vector<int32_t> gold;
   if (wanted.gold) {
-    gold = tokenizer.encode(*wanted.gold);
+    gold = text().encode(*wanted.gold);
     if (gold.empty()) fail(ErrorCode::kInvalidArgument, "the gold answer is empty: give at least one token");
     request.max_tokens = static_cast<int64_t>(gold.size());
   }
@@ -46,7 +46,7 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
     all.push_back(&*drafted);
   }
 
-  AnswerText text(tokenizer, request, answer);
+  AnswerText answer_text(tokenizer ? &*tokenizer : nullptr, request, answer);
   Sampler sampler({});
   Stopwatch stage;
   const auto next = [&](const std::vector<float>& logits) {
@@ -60,14 +60,15 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
     const size_t step = answer.tokens.size();
     if (!gold.empty() && step == gold.size()) return -1;
     const int32_t token = gold.empty() ? sampler.next(logits, {}) : gold[step];
-    const bool more = text.push(token);
+    const bool more = answer_text.push(token);
     if (gold.empty() && (!more || step + 1 == static_cast<size_t>(request.max_tokens))) return -1;
     return token;
   };
-  AnswerPass pass({model, prompt.ids, next, all, wanted.on_layer}, prefill_options(request, tokens));
+  const std::scoped_lock lock(turn);
+  AnswerPass pass({*model, prompt.ids, next, all, wanted.on_layer}, prefill_options(request, prompt));
   while (pass.step()) {
   }
-  text.finish();
+  answer_text.finish();
   answer.timings.decode = stage.ms();
   result.ranking = {summary.fingerprint, prompt.ids, scores.result()};
   if (drafted) result.look_ahead = drafted->result();

@@ -128,10 +128,6 @@ File::File(File&&) noexcept = default;
 File& File::operator=(File&&) noexcept = default;
 File::~File() = default;
 
-void File::let_go() const {
-  if (impl_->map) impl_->map->let_go();
-}
-
 uint32_t File::version() const {
   return impl_->version;
 }

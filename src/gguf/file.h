@@ -91,10 +91,6 @@ class File {
       std::string_view key) const;  // items of any float or integer type
   std::optional<std::vector<bool>> get_bools(std::string_view key) const;
 
-  // Call this after the tensors have been read: their pages are dropped from memory, and read again when
-  // needed.
-  void let_go() const;
-
   std::span<const TensorInfo> tensors() const;
   const TensorInfo* find_tensor(std::string_view name) const;  // nullptr when absent
 

@@ -54,7 +54,7 @@ TEST(ReadConfig, TakesWhatTheFileSays) {
   EXPECT_EQ(config.kv_heads, 2);
   EXPECT_EQ(config.head_size, 16);
   EXPECT_EQ(config.vocabulary, 97);
-  EXPECT_EQ(config.context, 4096);
+  EXPECT_EQ(config.context, 1024);
   EXPECT_FLOAT_EQ(config.norm_eps, 1e-5f);
   EXPECT_FALSE(config.tied_output);
   EXPECT_FALSE(config.qkv_bias);

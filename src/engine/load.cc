@@ -1,0 +1,89 @@
+// Loading: a model file with its tokenizer and template, or a published shape with random weights.
+#include <algorithm>
+
+#include "engine/impl.h"
+#include "model/shapes.h"
+
+namespace claa {
+
+Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
+    : backend(make_backend(backend_options(options.device, options.dtype, options.threads, options.isa))),
+      methods(builtin_methods()) {
+  if (source.file.empty() == source.shape.empty())
+    fail(ErrorCode::kInvalidArgument, "a model is either a file or a shape; give one of them");
+  if (source.shape.empty()) {
+    load_file(source.file, options);
+  } else {
+    load_shape(source.shape, options);
+  }
+  const ModelConfig& config = model->config();
+  summary.name = config.name;
+  summary.architecture = config.architecture;
+  summary.file = source.file;
+  summary.layers = config.layers;
+  summary.hidden = config.hidden;
+  summary.heads = config.heads;
+  summary.kv_heads = config.kv_heads;
+  summary.head_size = config.head_size;
+  summary.vocabulary = config.vocabulary;
+  summary.context = config.context;
+  summary.weight_bytes = model->weights().bytes;
+  summary.device = backend->description();
+  summary.dtype = dtype_name(backend->dtype());
+  summary.draft = options.draft;
+}
+
+void Engine::Impl::load_file(const std::string& path, const EngineOptions& options) {
+  gguf::File file = gguf::File::open(path);
+  const ModelConfig config = read_config(file);
+  tokenizer.emplace(read_tokenizer_data(file));
+  model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
+  if (!tokenizer->data().chat_template.empty()) chat.emplace(tokenizer->data().chat_template);
+  if (tokenizer->vocab_size() > config.vocabulary) {
+    fail(ErrorCode::kCorruptFile, "{}: the tokenizer has {} tokens, the embedding {} rows", path,
+         tokenizer->vocab_size(), config.vocabulary);
+  }
+  if (!options.draft.empty()) load_drafter(options.draft);
+  summary.fingerprint = gguf::weights_fingerprint(file);
+}
+
+void Engine::Impl::load_shape(const std::string& name, const EngineOptions& options) {
+  const ModelConfig& config = find_shape(name);
+  model.emplace(config, random_weights(config, *backend, options.on_load), *backend);
+  if (options.draft.empty()) return;
+  const ModelConfig& draft = find_shape(options.draft);
+  if (draft.vocabulary != config.vocabulary) {
+    fail(ErrorCode::kInvalidArgument, "the draft '{}' has a vocabulary of {} tokens, the shape has {}",
+         options.draft, draft.vocabulary, config.vocabulary);
+  }
+  drafter.emplace(draft, random_weights(draft, *backend), *backend);
+}
+
+void Engine::Impl::load_drafter(const std::string& path) {
+  gguf::File file = gguf::File::open(path);
+  const std::vector<std::string>& tokens = tokenizer->data().tokens;
+  const std::vector<std::string> drafted = read_tokenizer_data(file).tokens;
+  if (drafted.size() != tokens.size()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the draft model '{}' has a vocabulary of {} tokens, the model has {}; choose one with the same "
+         "tokenizer",
+         path, drafted.size(), tokens.size());
+  }
+  const auto differ = std::mismatch(tokens.begin(), tokens.end(), drafted.begin());
+  if (differ.first != tokens.end()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the draft model '{}' has another vocabulary: token {} differs; choose one with the same tokenizer",
+         path, differ.first - tokens.begin());
+  }
+  const ModelConfig config = read_config(file);
+  drafter.emplace(config, load_weights(file, config, *backend, {}), *backend);
+}
+
+Engine Engine::load(const ModelSource& source, const EngineOptions& options) {
+  Stopwatch clock;
+  auto impl = std::make_shared<Impl>(source, options);
+  impl->load_ms = clock.ms();
+  return Engine(std::move(impl));
+}
+
+}  // namespace claa
