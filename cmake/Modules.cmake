@@ -101,14 +101,21 @@ function(claa_test_program target)
   target_precompile_headers(${target} REUSE_FROM claa_test_support)
 endfunction()
 
-# claa_test(NAME [LINK module...]): tests/NAME as a GoogleTest program, whose cases are single CTest tests.
+# claa_test(NAME [LINK module...] [LONG pattern...]): tests/NAME as a GoogleTest program, whose cases are single CTest tests.
+# Cases that match a pattern get the label `long` in place of NAME: they take minutes each.
 function(claa_test name)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "LINK;LONG" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
   list(FILTER sources EXCLUDE REGEX "/cuda_[^/]*$")  # see claa_gpu_test
   claa_test_program(test_${name} LINK ${ARG_LINK} SOURCES ${sources})
   target_link_libraries(test_${name} PRIVATE GTest::gtest_main)
-  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${name} TIMEOUT 600)
+  list(JOIN ARG_LONG ":" long)
+  set(short "*")
+  if(long)
+    set(short "*-${long}")
+    gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 TEST_FILTER "${long}" PROPERTIES LABELS long TIMEOUT 3600)
+  endif()
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 TEST_FILTER "${short}" PROPERTIES LABELS ${name} TIMEOUT 600)
 endfunction()
 
 # claa_gpu_test(NAME FILES file... [LINK module...]): the named files of tests/NAME once more, on the CUDA backend; label

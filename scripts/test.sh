@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
 # Every test: format, layers, style, citations, build, CTest, command line, quality gate, installed package, fuzzers,
 # and (--sanitize) the unit tests under the address and undefined-behaviour sanitizers.
-#   scripts/test.sh [--sanitize] [--no-fuzz] [--ci]       --ci: progress without colours
+#   scripts/test.sh [--long] [--sanitize] [--no-fuzz] [--ci]
+# --long adds the tests of label `long`, which take most of an hour on two cores; --ci shows progress without colours.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+LONG=0
 SANITIZE=0
 FUZZ=1
 FUZZ_SECONDS=60
 for argument in "$@"; do
   case $argument in
+    --long) LONG=1 ;;
     --sanitize) SANITIZE=1 ;;
     --no-fuzz) FUZZ=0 ;;
     --ci) export NO_COLOR=1 ;;
-    -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
-    *) echo "unknown option $argument; there are --sanitize, --no-fuzz and --ci"; exit 2 ;;
+    -h | --help) sed -n '2,5s/^# //p' "$0"; exit 0 ;;
+    *) echo "unknown option $argument; there are --long, --sanitize, --no-fuzz and --ci"; exit 2 ;;
   esac
 done
 SCRATCH=$(mktemp -d)
@@ -121,7 +124,7 @@ sanitize() {
   build build/asan asan all
   export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
   # The long prompts take the same paths as the short ones, twenty times as long.
-  run_ctest build/asan --exclude-regex 'Golden\..*/(novel|multikey|needle|code)'
+  run_ctest build/asan --label-exclude long --exclude-regex 'Golden\..*/(needle|code)'
 }
 
 step "packages" install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
@@ -132,7 +135,8 @@ step "style" python3 tools/check_style.py
 step "citations" python3 tools/check_citations.py
 step "build" build build/cpu cpu all
 step "model" fetch_model
-step "unit tests" run_ctest build/cpu
+step "unit tests" run_ctest build/cpu --label-exclude long
+if [ "$LONG" = 1 ]; then step "long unit tests" run_ctest build/cpu --label-regex long; fi
 step "command line tests" run_pytest
 step "quality gate" quality_gate
 step "installed package" check_package

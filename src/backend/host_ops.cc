@@ -60,6 +60,45 @@ void finish_row(float* row, int64_t tokens, const ScoreSpec& spec, float weight,
   }
 }
 
+// Scores by query head and query row: [heads, rows, tokens].
+struct HeadRows {
+  std::span<float> values;
+  int64_t heads, rows, tokens;
+  float* at(int64_t head, int64_t row) const { return &values[(head * rows + row) * tokens]; }
+};
+
+void finish_rows(const HeadRows& scores, const ScoreSpec& spec) {
+  std::vector<float> scratch(static_cast<size_t>(scores.tokens));
+  for (int64_t h = 0; h < scores.heads; ++h) {
+    const float weight = spec.only.empty() ? 1.0f : spec.only[static_cast<size_t>(h)].weight;
+    for (int64_t r = 0; r < scores.rows; ++r)
+      finish_row(scores.at(h, r), scores.tokens, spec, weight, scratch);
+  }
+}
+
+// Leaves the fold of every group of heads in the rows of its first head.
+void fold_groups(const HeadRows& scores, int64_t group, Reduce reduce) {
+  for (int64_t h = 0; h < scores.heads; ++h) {
+    for (int64_t r = 0; h % group != 0 && r < scores.rows; ++r)
+      fold(reduce, scores.at(h, r), scores.tokens, scores.at(h - h % group, r));
+  }
+}
+
+// Every `step`-th head, folded or kept, to `out`: [rows, kept heads].
+void fold_heads(const HeadRows& scores, int64_t step, Reduce reduce, const Tensor& out) {
+  const int64_t kept = out.rows() / scores.rows;
+  for (int64_t r = 0; r < scores.rows; ++r) {
+    for (int64_t h = 0; h < scores.heads; h += step) {
+      float* to = out.ptr<float>(0, r * kept + (reduce == Reduce::kKeep ? h / step : 0));
+      if (reduce == Reduce::kKeep || h == 0) {
+        std::copy_n(scores.at(h, r), scores.tokens, to);
+      } else {
+        fold(reduce, scores.at(h, r), scores.tokens, to);
+      }
+    }
+  }
+}
+
 // Sum over the heads of one layer; [tokens].
 std::vector<float> head_sum(const Tensor& layer) {
   std::vector<float> sum(static_cast<size_t>(layer.columns()), 0.0f);
@@ -122,33 +161,14 @@ void pool(const float* in, int64_t tokens, PoolKind kind, int64_t kernel, float*
 void reduce_scores(std::span<float> in, int64_t heads, int64_t kv_heads, int64_t rows, int64_t tokens,
                    const ScoreSpec& spec, const Tensor& out) {
   const int64_t listed = spec.only.empty() ? heads : static_cast<int64_t>(spec.only.size());
-  const int64_t group = spec.only.empty() ? heads / kv_heads : 1;
-  std::vector<float> scratch(static_cast<size_t>(tokens));
-  for (int64_t h = 0; h < listed; ++h) {
-    const float weight = spec.only.empty() ? 1.0f : spec.only[static_cast<size_t>(h)].weight;
-    for (int64_t r = 0; r < rows; ++r)
-      finish_row(&in[(h * rows + r) * tokens], tokens, spec, weight, scratch);
+  const HeadRows scores{in, listed, rows, tokens};
+  finish_rows(scores, spec);
+  int64_t group = 1;
+  if (spec.group != Reduce::kKeep) {
+    group = heads / kv_heads;
+    fold_groups(scores, group, spec.group);
   }
-  const int64_t per_row = out.rows() / rows;  // score rows of one query row
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t h = 0; h < listed; ++h) {
-      const float* from = &in[(h * rows + r) * tokens];
-      if (h % group == 0 || spec.group == Reduce::kKeep) {  // a group starts in its first head's row
-        if (spec.group != Reduce::kKeep) {
-          for (int64_t g = 1; g < group; ++g) {
-            fold(spec.group, &in[((h + g) * rows + r) * tokens], tokens, &in[(h * rows + r) * tokens]);
-          }
-        }
-        const int64_t index = spec.group == Reduce::kKeep ? h : h / group;
-        float* to = out.ptr<float>(0, r * per_row + (spec.heads == Reduce::kKeep ? index : 0));
-        if (spec.heads == Reduce::kKeep || index == 0) {
-          std::copy(from, from + tokens, to);
-        } else {
-          fold(spec.heads, from, tokens, to);
-        }
-      }
-    }
-  }
+  fold_heads(scores, group, spec.heads, out);
 }
 
 void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base, const Tensor& out) {

@@ -1,6 +1,6 @@
 // Makes a backend by name.
 #include "backend/backend.h"
-#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/profiled_cpu.h"
 #include "backend/device_rows.h"
 #include "backend/plugin.h"
 #include "backend/reference/reference_backend.h"
@@ -55,7 +55,7 @@ DeviceRows device_rows(const BackendOptions& options) {
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
-  if (options.name == "cpu") return std::make_unique<cpu::CpuBackend>(options);
+  if (options.name == "cpu") return std::make_unique<cpu::ProfiledCpu>(options);
   if (options.name == "reference") return std::make_unique<reference::ReferenceBackend>(options.dtype);
   if (options.name == "cuda") return make_cuda_backend(options);
   fail(ErrorCode::kInvalidArgument, "unknown device '{}'; choose auto, cpu, cuda or reference", options.name);

@@ -25,7 +25,7 @@ void ModelOptions::add_to(CLI::App& app, bool required) {
   app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
   app.add_option("--draft", engine.draft,
                  "GGUF file of a smaller model that drafts for specprefill; a shape in `bench --shape`");
-  app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512");
+  app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512 (or, for tests, avx2bf16)");
 }
 
 Engine ModelOptions::load(const ModelSource& source) const {

@@ -1,7 +1,4 @@
 // The command line: subcommands, and the one place where an error becomes a sentence and an exit code.
-#include <unistd.h>
-
-#include <cstdlib>
 #include <iostream>
 
 #include "claa/version.h"
@@ -21,26 +18,9 @@ int report(const claa::Error& error) {
   return error.code() == claa::ErrorCode::kInternal ? 1 : kUserError;
 }
 
-// Waiting threads of libgomp spin for milliseconds, which costs a multiple of the time where other programs
-// want the cores too. libgomp reads the limit before main(), so the program starts itself again with a limit
-// of about 0.1 ms; a user's own setting holds, and programs started by this one do not inherit it.
-void limit_spinning(char** argv) {
-  constexpr const char *kCount = "GOMP_SPINCOUNT", *kDone = "CLAA_SPIN_LIMITED";
-  if (std::getenv(kDone) != nullptr) {
-    unsetenv(kCount);
-    unsetenv(kDone);
-  } else if (std::getenv(kCount) == nullptr && std::getenv("OMP_WAIT_POLICY") == nullptr) {
-    setenv(kCount, "20000", 1);
-    setenv(kDone, "1", 1);
-    execv("/proc/self/exe", argv);
-    unsetenv(kCount), unsetenv(kDone);  // if the restart fails, the program continues as it is
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  limit_spinning(argv);
   claa::cli::install_interrupt_handler();
   CLI::App app{
       "Answers questions about long prompts fast: its prefill computes only the tokens that matter."};

@@ -246,3 +246,21 @@ def test_full_disk(claa, model):
 ])
 def test_inspect(refused, arguments, why):
     refused("inspect", *arguments, words=[why])
+
+
+def test_a_memory_limit_ends_in_one_sentence(claa, model, tmp_path):
+    """Wherever memory ends, in loading or in any thread of a prefill, the program says so and stops with status 2."""
+    ids = tmp_path / "ids.json"
+    ids.write_text(str([5 + i % 1000 for i in range(900)]))
+    statuses = []
+    for mebibytes in (100, 300, 600, 640, 660, 680, 700, 710, 720, 730, 4000):
+        limit = mebibytes << 20
+        done = claa("run", "-m", model, "--ids", ids, "-n", 1, "--dtype", "f32", "-t", 4, "--method", "snapkv", "--keep", "0.99",
+                    "--set", "window=850", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+        message = done.stderr.decode()
+        statuses.append(done.returncode)
+        if done.returncode != 0:
+            assert done.returncode == 2, (mebibytes, done.returncode, message)
+            assert message.startswith("claa: ") and message.count("\n") == 1, (mebibytes, message)
+            assert "memory" in message or "allocate" in message or "threads" in message, (mebibytes, message)
+    assert statuses[0] == 2 and statuses[-1] == 0, statuses

@@ -42,6 +42,92 @@ TEST(Pooling, AgainstNaive) {
   }
 }
 
+// By hand, in f64: every query row of every listed head is pooled, normalised and weighted; then the heads of
+// a group and what is left of the heads are kept, summed or maximised.
+struct NaiveScores {
+  int64_t heads, group, rows, tokens;
+  std::vector<float> in;  // [heads, rows, tokens]
+
+  std::vector<double> finished(int64_t head, int64_t row, const ScoreSpec& spec, double weight) const {
+    const auto begin = in.begin() + (head * rows + row) * tokens;
+    const std::vector<float> raw(begin, begin + tokens);
+    std::vector<double> out(raw.begin(), raw.end());
+    for (int64_t t = 0; spec.pool != PoolKind::kNone && t < tokens; ++t)
+      out[static_cast<size_t>(t)] = naive_pool(raw, t, spec.pool, spec.kernel);
+    const double sum = std::accumulate(out.begin(), out.end(), 0.0);
+    for (double& value : out) value *= spec.normalize_heads ? (sum > 0 ? weight / sum : 0) : weight;
+    return out;
+  }
+  static void fold(Reduce reduce, const std::vector<double>& from, std::vector<double>& to) {
+    for (size_t t = 0; t < to.size(); ++t)
+      to[t] = reduce == Reduce::kSum ? to[t] + from[t] : std::max(to[t], from[t]);
+  }
+  // [rows, kept heads] of scores.
+  std::vector<std::vector<double>> reduced(const ScoreSpec& spec) const {
+    std::vector<std::vector<double>> out;
+    for (int64_t r = 0; r < rows; ++r) {
+      std::vector<std::vector<double>> grouped, kept;
+      for (int64_t h = 0; h < heads; ++h) {
+        const double weight = spec.only.empty() ? 1 : spec.only[static_cast<size_t>(h)].weight;
+        const std::vector<double> row = finished(h, r, spec, weight);
+        if (spec.group == Reduce::kKeep || h % group == 0) {
+          grouped.push_back(row);
+        } else {
+          fold(spec.group, row, grouped.back());
+        }
+      }
+      for (const std::vector<double>& row : grouped) {
+        if (spec.heads == Reduce::kKeep || kept.empty()) {
+          kept.push_back(row);
+        } else {
+          fold(spec.heads, row, kept.back());
+        }
+      }
+      out.insert(out.end(), kept.begin(), kept.end());
+    }
+    return out;
+  }
+  void check(const ScoreSpec& spec) const {
+    const std::vector<std::vector<double>> want = reduced(spec);
+    std::vector<float> scratch = in;
+    Array got(DType::kF32, static_cast<int64_t>(want.size()), tokens);
+    host::reduce_scores(scratch, heads, heads / group, rows, tokens, spec, got.tensor);
+    for (size_t r = 0; r < want.size(); ++r) {
+      for (size_t t = 0; t < want[r].size(); ++t) {
+        EXPECT_NEAR(got.get(0, static_cast<int64_t>(r), static_cast<int64_t>(t)), want[r][t], 1e-5)
+            << "rows " << rows << ", pool " << static_cast<int>(spec.pool) << ", group "
+            << static_cast<int>(spec.group) << ", heads " << static_cast<int>(spec.heads) << ", normalised "
+            << spec.normalize_heads << ", chosen " << spec.only.size() << ", result " << r << ", token " << t;
+      }
+    }
+  }
+};
+
+TEST(ReduceScores, AgainstNaive) {
+  test::Random random(11);
+  for (const int64_t rows : {1, 3}) {
+    NaiveScores naive{6, 3, rows, 13, std::vector<float>(static_cast<size_t>(6 * rows * 13))};
+    for (float& value : naive.in) value = std::abs(random.normal());
+    std::fill_n(naive.in.begin() + 13 * rows, 13, 0.0f);  // a row that has no sum to be normalised by
+    for (const Reduce group : {Reduce::kKeep, Reduce::kSum, Reduce::kMax}) {
+      for (const Reduce heads : {Reduce::kKeep, Reduce::kSum, Reduce::kMax}) {
+        for (const PoolKind pool : {PoolKind::kNone, PoolKind::kAverage, PoolKind::kMax}) {
+          for (const bool normalize : {false, true}) {
+            ScoreSpec spec;
+            spec.rows = rows > 1 ? Reduce::kKeep : Reduce::kSum, spec.window = rows;
+            spec.group = group, spec.heads = heads, spec.pool = pool, spec.kernel = 4;
+            spec.normalize_heads = normalize;
+            naive.check(spec);
+            if (group != Reduce::kKeep) continue;
+            spec.only = {{0, 1.0f}, {3, 0.5f}, {1, 2.0f}, {5, 1.0f}, {2, 0.0f}, {4, 1.0f}};
+            naive.check(spec);
+          }
+        }
+      }
+    }
+  }
+}
+
 // Layers oldest first, as host rows.
 using Rows = std::vector<std::vector<double>>;
 

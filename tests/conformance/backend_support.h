@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "conformance/devices.h"
 #include "conformance/staged_backend.h"
 
 namespace claa::test {
@@ -52,17 +53,24 @@ inline const std::vector<Device>& all_devices() {
 #ifdef CLAA_TEST_CUDA
   static const std::vector<Device> devices = {{"cuda", DType::kF32}, {"cuda", DType::kBF16}};
 #else
-  static const std::vector<Device> devices = {{"", DType::kF32},       {"", DType::kBF16},
-                                              {"avx2", DType::kF32},   {"avx2", DType::kBF16},
-                                              {"avx512", DType::kF32}, {"avx512", DType::kBF16}};
+  static const std::vector<Device> devices = [] {
+    std::vector<Device> listed = {
+        {"", DType::kF32},       {"", DType::kBF16},       {"avx2", DType::kF32},     {"avx2", DType::kBF16},
+        {"avx512", DType::kF32}, {"avx512", DType::kBF16}, {"avx2bf16", DType::kBF16}};
+    std::erase_if(listed, [](const Device& d) {
+      return !is_a_device_of_its_own({"cpu", d.dtype, 1, d.isa});
+    });
+    return listed;
+  }();
 #endif
   return devices;
 }
-// True if the backend multiplies bf16 natively, and so rounds probabilities to bf16.
+// True if the backend multiplies pairs of bf16, and so rounds probabilities to bf16.
 inline bool native_bf16(const Backend& backend) {
   const std::string description = backend.description();
-  return backend.dtype() == DType::kBF16 && (description.find("avx512bf16") != std::string::npos ||
-                                             description.find("cuda") != std::string::npos);
+  return backend.dtype() == DType::kBF16 &&
+         (description.find("avx512bf16") != std::string::npos ||
+          description.find("avx2bf16") != std::string::npos || description.find("cuda") != std::string::npos);
 }
 
 // The distance of neighbouring bf16 values at |x|.

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "claa/engine.h"
 #include "gguf/file.h"
@@ -44,6 +46,34 @@ TEST(Engine, AnswersAndStreamsTheSameText) {
   EXPECT_FALSE(answer.prefill.reason.empty());
   EXPECT_GE(answer.timings.first_token, answer.timings.prefill);
   EXPECT_GT(answer.timings.prefill, 0);
+}
+
+int64_t threads_of_process() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks));
+}
+
+// The threads are the engine's: a call from another thread starts no more of them.
+TEST(Engine, TheNumberOfThreadsHoldsForCallsFromAnyThread) {
+  for (const char* dtype : {"f32", "int8"}) {
+    const int64_t before = threads_of_process();
+    EngineOptions options;
+    options.threads = 3;
+    options.dtype = dtype;
+    Engine loaded = Engine::load(kModel, options);
+    EXPECT_EQ(threads_of_process(), before + 2) << dtype;
+    int64_t most = 0;
+    std::string text;
+    std::thread caller([&] {
+      Request request;
+      request.prompt = "What is the capital of France?";
+      request.on_text = [&](std::string_view) { most = std::max(most, threads_of_process()); };
+      text = loaded.answer(request).text;
+    });
+    caller.join();
+    EXPECT_EQ(most, before + 2 + 1) << dtype << ": the engine's, and the caller";
+    EXPECT_NE(text.find("Paris"), std::string::npos) << text;
+  }
 }
 
 TEST(Engine, PromptTextNeverBecomesControlTokens) {

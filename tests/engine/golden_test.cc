@@ -172,59 +172,88 @@ TEST_P(Golden, F32EqualsPyTorch) {
               ties);
 }
 
+// Logits of two tokens that lie closer than this may change places in bf16.
+constexpr double kBf16Margin = 0.5;
+
 // Distance of a type of lower precision from the goldens, over all results of a prompt.
 struct Agreement {
   double least_overlap = 1, all_overlaps = 0;    // overlap with the golden sets: the least, and the sum
   int sets = 0;                                  // number of sets compared
   int results = 0, first_tokens = 0, below = 0;  // below: sets that overlap by less than the least share
+  int clear = 0;                                 // clear first tokens of the golden tokens
   bool answers_alike = true;                     // full prefill's whole answer
 
   void print(const char* dtype) const {
     std::printf(
         "[ overlap  ] %s: selected sets overlap by at least %.1f %%, by %.1f on average; the golden first "
-        "token in %d of %d results; the answer of full is %s\n",
-        dtype, 100 * least_overlap, 100 * all_overlaps / sets, first_tokens, results,
+        "token in %d of %d results, %d of them compared; the answer of full is %s\n",
+        dtype, 100 * least_overlap, 100 * all_overlaps / sets, first_tokens, results, clear,
         answers_alike ? "the golden one" : "another, oracle not compared");
   }
 };
 
-// One entry of a small set may differ whatever `least` says.
-void compare_rough(const char* dtype, double least, const json::object& golden, const json::object& result,
-                   Agreement& agreement) {
-  Request request = request_of(golden, result.at("params").as_object());
-  if (request.method == "full") {
-    agreement.answers_alike = engine(dtype).answer(request).tokens == ints(result.at("out"));
-  }
-  request.max_tokens = 1;
-  const Trace trace = engine(dtype).trace(request, 2);
-  const json::array& top = result.at("top10").as_array();
-  ++agreement.results;
-  if (trace.answer.tokens.at(0) == top[0].at(0).to_number<int32_t>()) ++agreement.first_tokens;
-  // The oracle ranks by the model's own answer: another answer is another ranking.
-  if (!trace.selected || (request.method == "oracle" && !agreement.answers_alike)) return;
-  const std::vector<int32_t> expected = ints(result.at("tsp"));
+// The golden answer, or one that leaves it where the two best tokens of f32 are a close call.
+void expect_alike_until_a_close_call(const Request& request, const std::vector<int32_t>& ours,
+                                     const std::vector<int32_t>& golden) {
+  const auto [mine, other] = std::mismatch(ours.begin(), ours.end(), golden.begin(), golden.end());
+  if (mine == ours.end() && other == golden.end()) return;
+  Request until = request;
+  until.ids.insert(until.ids.end(), golden.begin(), other);
+  until.max_tokens = 1;
+  const auto top = engine("f32").trace(until, 2).top;
+  EXPECT_LE(top.at(0).second - top.at(1).second, kBf16Margin)
+      << "token " << other - golden.begin()
+      << " of the answer of full is another, though it is no close call";
+}
+
+// A selected set by its overlap; one entry of a small set may differ whatever `least` says.
+void compare_set(double least, const std::vector<int32_t>& ours, const std::vector<int32_t>& golden,
+                 Agreement& agreement) {
   std::vector<int32_t> common;
-  std::set_intersection(trace.selected->begin(), trace.selected->end(), expected.begin(), expected.end(),
-                        std::back_inserter(common));
-  const double size = static_cast<double>(expected.size()),
-               overlap = static_cast<double>(common.size()) / size;
+  std::set_intersection(ours.begin(), ours.end(), golden.begin(), golden.end(), std::back_inserter(common));
+  const double size = static_cast<double>(golden.size()), overlap = static_cast<double>(common.size()) / size;
   if (overlap < std::min(least, 1 - 1 / size)) ++agreement.below;
   agreement.least_overlap = std::min(agreement.least_overlap, overlap);
   agreement.all_overlaps += overlap;
   ++agreement.sets;
 }
 
+void compare_rough(const char* dtype, double least, const json::object& golden, const json::object& result,
+                   Agreement& agreement) {
+  Request request = request_of(golden, result.at("params").as_object());
+  const bool full = request.method == "full";
+  if (!full) request.max_tokens = 1;
+  const Trace trace = engine(dtype).trace(request, 2);
+  const std::vector<int32_t> answer = ints(result.at("out"));
+  if (full) {
+    agreement.answers_alike = trace.answer.tokens == answer;
+    if (std::string(dtype) == "bf16") expect_alike_until_a_close_call(request, trace.answer.tokens, answer);
+  }
+  const json::array& top = result.at("top10").as_array();
+  const bool first_alike = trace.answer.tokens.at(0) == top[0].at(0).to_number<int32_t>();
+  ++agreement.results;
+  agreement.first_tokens += first_alike;
+  // The oracle ranks by the model's own answer: another answer is another ranking.
+  if (trace.selected && (request.method != "oracle" || agreement.answers_alike)) {
+    compare_set(least, *trace.selected, ints(result.at("tsp")), agreement);
+  }
+  // Other tokens are another prompt, which f32 may answer otherwise too.
+  const bool same_tokens = !trace.selected || *trace.selected == ints(result.at("tsp"));
+  if (same_tokens && top[0].at(1).to_number<double>() - top[1].at(1).to_number<double>() > kBf16Margin) {
+    ++agreement.clear;
+    if (std::string(dtype) == "bf16") {
+      EXPECT_TRUE(first_alike) << "another first token, though it is no close call";
+    }
+  }
+}
+
 TEST_P(Golden, Bf16OverlapsAndAnswersTheSame) {
   Agreement agreement;
   for_each_result([&](const json::object& golden, const json::object& result) {
-    const int before = agreement.first_tokens;
     compare_rough("bf16", 0.95, golden, result, agreement);
-    const json::array& top = result.at("top10").as_array();
-    if (top[0].at(1).to_number<double>() - top[1].at(1).to_number<double>() > 0.5) {
-      EXPECT_EQ(agreement.first_tokens, before + 1) << "another first token, though it is no close call";
-    }
   });
   EXPECT_EQ(agreement.below, 0);
+  EXPECT_GE(agreement.clear, 8) << "hardly a first token was compared";
   agreement.print("bf16");
 }
 
@@ -250,10 +279,9 @@ TEST(GoldenTokens, RawPromptIdsEqual) {  // prompts with a template applied are 
   EXPECT_EQ(engine("f32").tokenize(request), ints(golden.at("ids")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Prompts, Golden,
-                         testing::Values("code", "multikey", "needle", "novel", "tokens_40", "tokens_9",
-                                         "unicode"),
-                         [](const auto& info) { return std::string(info.param); });
+const auto kName = [](const auto& info) { return std::string(info.param); };
+INSTANTIATE_TEST_SUITE_P(Prompts, Golden, testing::Values("code", "tokens_40", "tokens_9", "unicode"), kName);
+INSTANTIATE_TEST_SUITE_P(LongPrompts, Golden, testing::Values("multikey", "needle", "novel"), kName);
 
 }  // namespace
 }  // namespace claa

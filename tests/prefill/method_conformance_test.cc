@@ -15,6 +15,8 @@ const std::vector<int32_t> kTokens = {3, 1, 96, 0, 3};
 class MethodConformance : public test::PrefillTest {
  protected:
   void check_sets(const std::string& name, PrefillResult& result, int64_t tokens);
+  int64_t compare_rows(const std::string& name, PrefillResult& a, PrefillResult& b, int64_t tokens,
+                       int32_t end);
 };
 
 TEST_P(MethodConformance, RateOneIsFullBitForBit) {
@@ -131,28 +133,48 @@ TEST_P(MethodConformance, InterleavedPromptsEqualLonePrompts) {
   }
 }
 
+// Compares the cache rows of both results before position `end` in the layers that the same tokens entered;
+// returns their number.
+int64_t MethodConformance::compare_rows(const std::string& name, PrefillResult& a, PrefillResult& b,
+                                        int64_t tokens, int32_t end) {
+  int64_t compared = 0;
+  for (int64_t layer = 0; layer < a.cache->layers(); ++layer) {
+    const auto at = static_cast<size_t>(layer);
+    const bool all_entered = a.layers[at].live == tokens && b.layers[at].live == tokens;
+    if (!all_entered && a.selected != b.selected) break;
+    const auto kept = a.cache->prompt_positions(layer), other = b.cache->prompt_positions(layer);
+    for (size_t head = 0; head < 2; ++head) {
+      const std::vector<int32_t>&mine = kept[kept.size() == 1 ? 0 : head],
+            &theirs = other[other.size() == 1 ? 0 : head];
+      for (size_t slot = 0; slot < mine.size() && mine[slot] < end; ++slot) {
+        const auto found = std::lower_bound(theirs.begin(), theirs.end(), mine[slot]);
+        if (found == theirs.end() || *found != mine[slot]) continue;
+        const auto h = static_cast<int64_t>(head);
+        EXPECT_EQ(cache_row(*a.cache, layer, h, static_cast<int64_t>(slot)),
+                  cache_row(*b.cache, layer, h, found - theirs.begin()))
+            << name << ", layer " << layer << ", position " << mine[slot];
+        ++compared;
+      }
+    }
+  }
+  return compared;
+}
+
 TEST_P(MethodConformance, ALaterTokenNeverChangesAnEarlierRow) {
+  constexpr int32_t kFirstChange = 70;
   std::vector<int32_t> ids = prompt_of(83), changed = ids;
   changed.back() = (changed.back() + 1) % 97;
-  changed[70] = (changed[70] + 5) % 97;
+  changed[kFirstChange] = (changed[kFirstChange] + 5) % 97;
   for (const MethodInfo& info : registry.all()) {
     const ParamValues params = has(info, "keep") ? ParamValues{{"keep", "0.3"}} : ParamValues{};
     PrefillResult a = run(info.name, params, ids), b = run(info.name, params, changed);
-    int compared = 0;
-    for (int64_t layer = 0; layer < 6; ++layer) {
-      if (!a.cache->kept_all(layer) || a.cache->length(layer) != 83) continue;
-      ++compared;
-      for (int64_t slot = 0; slot < 70; ++slot) {
-        for (int64_t head = 0; head < 2; ++head) {
-          ASSERT_EQ(cache_row(*a.cache, layer, head, slot), cache_row(*b.cache, layer, head, slot))
-              << info.name << ", layer " << layer << ", position " << slot;
-        }
-      }
-      EXPECT_NE(cache_row(*a.cache, layer, 0, 82), cache_row(*b.cache, layer, 0, 82))
-          << "the test compares nothing";
-    }
+    const int64_t compared = compare_rows(info.name, a, b, 83, kFirstChange);
+    // A pass of its own chooses the tokens of these, and another prompt is another choice.
+    const bool chooses_again = info.name == "gemfilter" || info.name == "specprefill";
+    EXPECT_TRUE(compared > 0 || chooses_again) << info.name << ": the test compares nothing";
     if (info.name == "full") {
-      EXPECT_EQ(compared, 6);
+      EXPECT_EQ(compared, 6 * 2 * kFirstChange);
+      EXPECT_NE(cache_row(*a.cache, 5, 0, 82), cache_row(*b.cache, 5, 0, 82)) << "the change changes nothing";
     }
   }
 }

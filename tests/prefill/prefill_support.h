@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "claa/ranker.h"
+#include "conformance/devices.h"
 #include "prefill/decoder.h"
 #include "prefill/runner.h"
 #include "prefill/tiny_model.h"
@@ -77,13 +78,18 @@ inline const std::vector<BackendOptions>& prefill_devices() {
 #else
   BackendOptions int8{"cpu", DType::kBF16, 1, ""};
   int8.int8 = true;
-  static const std::vector<BackendOptions> devices = {int8,
-                                                      {"cpu", DType::kF32, 1, ""},
-                                                      {"cpu", DType::kBF16, 1, ""},
-                                                      {"cpu", DType::kBF16, 1, "avx2"},
-                                                      {"cpu", DType::kBF16, 1, "avx512"},
-                                                      {"reference", DType::kF32, 1, ""},
-                                                      {"reference", DType::kBF16, 1, ""}};
+  static const std::vector<BackendOptions> devices = [&] {
+    std::vector<BackendOptions> listed = {int8,
+                                          {"cpu", DType::kF32, 1, ""},
+                                          {"cpu", DType::kBF16, 1, ""},
+                                          {"cpu", DType::kBF16, 1, "avx2"},
+                                          {"cpu", DType::kBF16, 1, "avx512"},
+                                          {"cpu", DType::kBF16, 1, "avx2bf16"},
+                                          {"reference", DType::kF32, 1, ""},
+                                          {"reference", DType::kBF16, 1, ""}};
+    std::erase_if(listed, [](const BackendOptions& options) { return !is_a_device_of_its_own(options); });
+    return listed;
+  }();
 #endif
   return devices;
 }

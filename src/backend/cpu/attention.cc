@@ -41,7 +41,7 @@ void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t co
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const Kernels& k, const Tensor& queries, const KvView& kv, const CpuPackedKv& packed_kv,
-      std::span<const int32_t> seen, const Tensor& result, int threads)
+      std::span<const int32_t> seen, const Tensor& result, Threads& threads)
       : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads), kernels(k), packed(packed_kv) {}
   Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
@@ -86,24 +86,24 @@ void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_s
   kernels.scaled(o, head_size, 1.0f / sum, out.address(0, row, column), out.dtype == DType::kBF16);
 }
 
-void CpuPackedKv::pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel) {
+void CpuPackedKv::pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel,
+                            float* wide) {
   const int64_t width = kernels.panel;
   const int64_t head_size = kv.k.columns();
   uint32_t* to = k_.data() + head * k_stride_ + panel * depth * width;
-  std::vector<float> wide(static_cast<size_t>(head_size));
   for (int64_t column = 0; column < width; ++column) {
     const int64_t slot = panel * width + column;
     if (slot >= length) {
       for (int64_t u = 0; u < depth; ++u) to[u * width + column] = 0;
       continue;
     }
-    const uint32_t* from = reinterpret_cast<const uint32_t*>(wide.data());
+    const uint32_t* from = reinterpret_cast<const uint32_t*>(wide);
     if (kv.k.dtype == DType::kF32) {
       from = reinterpret_cast<const uint32_t*>(kv.k.ptr<float>(head, slot));
     } else if (pairs) {
       from = reinterpret_cast<const uint32_t*>(kv.k.ptr<uint16_t>(head, slot));
     } else {
-      kernels.to_f32(kv.k.ptr<uint16_t>(head, slot), head_size, wide.data());
+      kernels.to_f32(kv.k.ptr<uint16_t>(head, slot), head_size, wide);
     }
     for (int64_t u = 0; u < depth; ++u) to[u * width + column] = from[u];
   }
@@ -130,7 +130,7 @@ void CpuPackedKv::pack_values(const Kernels& kernels, const KvView& kv, int64_t 
   }
 }
 
-void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, int threads, bool values) {
+void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, Threads& threads, bool values) {
   const int64_t head_size = kv.k.columns();
   pairs = kernels.bf16_dot && kv.k.dtype == DType::kBF16;
   length = kv.length;
@@ -142,66 +142,82 @@ void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, int threads, bo
   const int64_t heads = kv.k.planes();
   k_.resize(std::max(k_.size(), static_cast<size_t>(heads * k_stride_)));
   if (values) v_.resize(std::max(v_.size(), static_cast<size_t>(heads * v_stride_)));
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
-  for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      pack_keys(kernels, kv, head, panel);
-      if (values) pack_values(kernels, kv, head, panel);
+  std::vector<float> wide(static_cast<size_t>(threads.count() * head_size));
+  threads.split(heads * panels, [&](int64_t first, int64_t end, int thread) {
+    for (int64_t item = first; item < end; ++item) {
+      pack_keys(kernels, kv, item / panels, item % panels, wide.data() + thread * head_size);
+      if (values) pack_values(kernels, kv, item / panels, item % panels);
     }
-  }
+  });
 }
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
-               std::span<const int32_t> visible, const Tensor& out, int threads) {
+               std::span<const int32_t> visible, const Tensor& out, Threads& threads) {
   run_tiles(kernels, Job(kernels, q, kv, packed, visible, out, threads));
 }
 
 namespace {
 
-// Products of one query head with packed keys: s [window, padded].
-void packed_products(const Kernels& kernels, const Tensor& q, const CpuPackedKv& packed, int64_t head_size,
-                     int64_t head, int64_t plane, int64_t padded, std::vector<float>& s) {
-  const int64_t window = q.rows();
-  std::vector<uint32_t> units(static_cast<size_t>(window * packed.depth));
-  for (int64_t i = 0; i < window; ++i) {
-    load_units(kernels, q, i, head * head_size, head_size, packed.pairs, units.data() + i * packed.depth);
+// Query rows whose sums a thread holds at once, so that its memory does not grow with the window.
+constexpr int64_t kScoreRows = 24;
+
+// What one call of window_scores() is about, and the scratch of one thread.
+struct Window {
+  const Kernels& kernels;
+  const Tensor& q;
+  const KvView& kv;
+  const CpuPackedKv* packed;
+  const ScoreSpec& spec;
+  int64_t head_size, group, padded, tokens;
+};
+struct WindowScratch {
+  std::vector<float> s;         // [kScoreRows, padded]
+  std::vector<uint32_t> units;  // [kScoreRows, depth] of the queries
+};
+
+// Products of the query rows [first, first + rows) of one query head with packed keys: s [rows, padded].
+void packed_products(const Window& w, int64_t head, int64_t first, int64_t rows, WindowScratch& scratch) {
+  const CpuPackedKv& packed = *w.packed;
+  uint32_t* units = scratch.units.data();
+  for (int64_t i = 0; i < rows; ++i) {
+    load_units(w.kernels, w.q, first + i, head * w.head_size, w.head_size, packed.pairs,
+               units + i * packed.depth);
   }
-  kernels.gemm(static_cast<int>(window), static_cast<int>(padded), static_cast<int>(packed.depth),
-               units.data(), packed.depth, packed.k(plane), packed.depth * kernels.panel, kernels.panel,
-               s.data(), padded, false);
+  w.kernels.gemm(static_cast<int>(rows), static_cast<int>(w.padded), static_cast<int>(packed.depth), units,
+                 packed.depth, packed.k(head / w.group), packed.depth * w.kernels.panel, w.kernels.panel,
+                 scratch.s.data(), w.padded, false);
 }
 
 // The same with keys where they lie.
-void plain_products(const Kernels& kernels, const Tensor& q, const KvView& kv, int64_t head, int64_t plane,
-                    int64_t padded, std::vector<float>& s) {
-  const int64_t head_size = kv.k.columns(), column = head * head_size;
-  for (int64_t i = 0; i < q.rows(); ++i) {
-    float* row = s.data() + i * padded;
-    for (int64_t j = 0; j < kv.length; ++j) {
-      row[j] = kv.k.dtype == DType::kBF16
-                   ? kernels.dot_bf16(q.ptr<uint16_t>(0, i) + column, kv.k.ptr<uint16_t>(plane, j), head_size)
-                   : kernels.dot_f32(q.ptr<float>(0, i) + column, kv.k.ptr<float>(plane, j), head_size);
+void plain_products(const Window& w, int64_t head, int64_t first, int64_t rows, WindowScratch& scratch) {
+  const int64_t column = head * w.head_size, plane = head / w.group;
+  for (int64_t i = 0; i < rows; ++i) {
+    float* row = scratch.s.data() + i * w.padded;
+    for (int64_t j = 0; j < w.kv.length; ++j) {
+      row[j] = w.kv.k.dtype == DType::kBF16 ? w.kernels.dot_bf16(w.q.ptr<uint16_t>(0, first + i) + column,
+                                                                 w.kv.k.ptr<uint16_t>(plane, j), w.head_size)
+                                            : w.kernels.dot_f32(w.q.ptr<float>(0, first + i) + column,
+                                                                w.kv.k.ptr<float>(plane, j), w.head_size);
     }
   }
 }
 
-// Softmax and the reduction over query rows of one query head: s [window, padded] -> out [rows, tokens].
-void reduce_rows(const Kernels& kernels, const ScoreSpec& spec, int64_t head_size, int64_t length,
-                 int64_t padded, std::vector<float>& s, float* out) {
-  const int64_t window = spec.window, tokens = score_tokens(spec, length);
-  const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(head_size)) : 1.0f;
-  for (int64_t i = 0; i < window; ++i) {
-    float* row = s.data() + i * padded;
-    const int64_t seen = length - window + i + 1;
-    const float weight = spec.softmax ? 1.0f / kernels.exp_row(row, seen, scale) : scale;
-    std::fill(row + seen, row + std::max(seen, tokens), spec.softmax ? 0.0f : kMinusInfinity);
-    float* to = spec.rows == Reduce::kKeep ? out + i * tokens : out;
+// Softmax of those rows and their reduction: s [rows, padded] -> out [spec's rows, tokens] of one query head.
+void reduce_rows(const Window& w, int64_t first, int64_t rows, WindowScratch& scratch, float* out) {
+  const ScoreSpec& spec = w.spec;
+  const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(w.head_size)) : 1.0f;
+  for (int64_t i = first; i < first + rows; ++i) {
+    float* row = scratch.s.data() + (i - first) * w.padded;
+    const int64_t seen = w.kv.length - spec.window + i + 1;
+    const float weight = spec.softmax ? 1.0f / w.kernels.exp_row(row, seen, scale) : scale;
+    std::fill(row + seen, row + std::max(seen, w.tokens), spec.softmax ? 0.0f : kMinusInfinity);
+    float* to = spec.rows == Reduce::kKeep ? out + i * w.tokens : out;
     if (spec.rows == Reduce::kKeep || i == 0) {
-      for (int64_t t = 0; t < tokens; ++t) to[t] = row[t] * weight;
+      for (int64_t t = 0; t < w.tokens; ++t) to[t] = row[t] * weight;
     } else if (spec.rows == Reduce::kSum) {
-      kernels.add_scaled(row, tokens, weight, to);
+      w.kernels.add_scaled(row, w.tokens, weight, to);
     } else {
-      for (int64_t t = 0; t < tokens; ++t) to[t] = std::max(to[t], row[t] * weight);
+      for (int64_t t = 0; t < w.tokens; ++t) to[t] = std::max(to[t], row[t] * weight);
     }
   }
 }
@@ -209,31 +225,36 @@ void reduce_rows(const Kernels& kernels, const ScoreSpec& spec, int64_t head_siz
 }  // namespace
 
 void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,
-                   const ScoreSpec& spec, const Tensor& out, int threads) {
-  const int64_t head_size = kv.k.columns();
-  const int64_t heads = q.columns() / head_size;
-  const int64_t group = heads / kv.k.planes();
+                   const ScoreSpec& spec, const Tensor& out, Threads& threads) {
+  const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size;
+  const Window window{kernels,
+                      q,
+                      kv,
+                      packed,
+                      spec,
+                      head_size,
+                      heads / kv.k.planes(),
+                      round_up(kv.length, kernels.panel),
+                      score_tokens(spec, kv.length)};
   const int64_t rows = spec.rows == Reduce::kKeep ? spec.window : 1;
-  const int64_t tokens = score_tokens(spec, kv.length);
   const int64_t listed = spec.only.empty() ? heads : static_cast<int64_t>(spec.only.size());
-  const int64_t padded = round_up(kv.length, kernels.panel);
-  std::vector<float> per_head(static_cast<size_t>(listed * rows * tokens));
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<float> s;
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t i = 0; i < listed; ++i) {
-      const int64_t head = spec.only.empty() ? i : spec.only[static_cast<size_t>(i)].head;
-      s.resize(static_cast<size_t>(spec.window * padded));
-      if (packed != nullptr) {
-        packed_products(kernels, q, *packed, head_size, head, head / group, padded, s);
-      } else {
-        plain_products(kernels, q, kv, head, head / group, padded, s);
-      }
-      reduce_rows(kernels, spec, head_size, kv.length, padded, s, per_head.data() + i * rows * tokens);
+  const int64_t at_once = std::min(spec.window, kScoreRows);
+  std::vector<float> per_head(static_cast<size_t>(listed * rows * window.tokens));
+  const WindowScratch one{
+      std::vector<float>(static_cast<size_t>(at_once * window.padded)),
+      std::vector<uint32_t>(packed == nullptr ? 0 : static_cast<size_t>(at_once * packed->depth))};
+  std::vector<WindowScratch> scratch(static_cast<size_t>(threads.count()), one);
+  threads.run(listed, [&](int64_t i, int thread) {
+    const int64_t head = spec.only.empty() ? i : spec.only[static_cast<size_t>(i)].head;
+    WindowScratch& own = scratch[static_cast<size_t>(thread)];
+    for (int64_t first = 0; first < spec.window; first += at_once) {
+      const int64_t count = std::min(at_once, spec.window - first);
+      packed != nullptr ? packed_products(window, head, first, count, own)
+                        : plain_products(window, head, first, count, own);
+      reduce_rows(window, first, count, own, per_head.data() + i * rows * window.tokens);
     }
-  }
-  host::reduce_scores(per_head, heads, kv.k.planes(), rows, tokens, spec, out);
+  });
+  host::reduce_scores(per_head, heads, kv.k.planes(), rows, window.tokens, spec, out);
 }
 
 }  // namespace claa::cpu

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/kernels.h"
+#include "core/threads.h"
 
 namespace claa::cpu {
 
@@ -13,7 +14,7 @@ namespace claa::cpu {
 class CpuPackedKv : public PackedKv {
  public:
   // Without `values`, for scores alone, V is left out.
-  void pack(const Kernels& kernels, const KvView& kv, int threads, bool values = true);
+  void pack(const Kernels& kernels, const KvView& kv, Threads& threads, bool values = true);
 
   int64_t length = 0;
   int64_t depth = 0;        // units of one key: head_size, or half of it for pairs
@@ -25,7 +26,8 @@ class CpuPackedKv : public PackedKv {
   const uint32_t* v(int64_t head) const { return v_.data() + head * v_stride_; }
 
  private:
-  void pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel);
+  // `wide` has room for one key in f32.
+  void pack_keys(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel, float* wide);
   void pack_values(const Kernels& kernels, const KvView& kv, int64_t head, int64_t panel);
   AlignedVector<uint32_t> k_, v_;
   int64_t k_stride_ = 0, v_stride_ = 0;
@@ -36,13 +38,13 @@ void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_s
                int64_t row, int64_t column);
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
-               std::span<const int32_t> visible, const Tensor& out, int threads);
+               std::span<const int32_t> visible, const Tensor& out, Threads& threads);
 // For few query rows: reads K and V where they lie (few_rows.cc).
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        std::span<const int32_t> visible, const Tensor& out, int threads);
+                        std::span<const int32_t> visible, const Tensor& out, Threads& threads);
 
 // `packed` may be null: keys are then read where they lie.
 void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,
-                   const ScoreSpec& spec, const Tensor& out, int threads);
+                   const ScoreSpec& spec, const Tensor& out, Threads& threads);
 
 }  // namespace claa::cpu

@@ -22,10 +22,12 @@ struct Scratch {
   Scratch(int64_t group, int64_t head_size, int panel)
       : q(static_cast<size_t>(group * head_size)),
         s(static_cast<size_t>(group * kChunk)),
-        wide(static_cast<size_t>(panel * head_size)) {}
+        wide(static_cast<size_t>(panel * head_size)),
+        o(static_cast<size_t>(head_size)) {}
   std::vector<float> q;     // [group, head_size]
   std::vector<float> s;     // [group, keys of the chunk] logits, then exponentials
   std::vector<float> wide;  // [panel, head_size] keys in f32
+  std::vector<float> o;     // [head_size] of one head, joined
 };
 
 struct FewRows {
@@ -39,7 +41,8 @@ struct FewRows {
   std::vector<float> sums;        // [rows, KV heads, chunks, group, head_size]
 
   void run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scratch);
-  void join(int64_t row, int64_t head);
+  // `o` [head_size] is scratch.
+  void join(int64_t row, int64_t head, std::vector<float>& o);
 };
 
 void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scratch) {
@@ -70,14 +73,14 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
                    kv.v.stride[1], head_size, static_cast<int>(count), o);
 }
 
-void FewRows::join(int64_t row, int64_t head) {
+void FewRows::join(int64_t row, int64_t head, std::vector<float>& o) {
   const int64_t used = (visible[static_cast<size_t>(row)] + kChunk - 1) / kChunk;
   const auto index = [&](int64_t chunk) {
     return ((row * kv.k.planes() + head / group) * chunks + chunk) * group + head % group;
   };
   float max = partials[static_cast<size_t>(index(0))].max;
   for (int64_t c = 1; c < used; ++c) max = std::max(max, partials[static_cast<size_t>(index(c))].max);
-  std::vector<float> o(static_cast<size_t>(head_size));
+  std::fill(o.begin(), o.end(), 0.0f);
   float sum = 0;
   for (int64_t c = 0; c < used; ++c) {
     const Partial& partial = partials[static_cast<size_t>(index(c))];
@@ -91,25 +94,23 @@ void FewRows::join(int64_t row, int64_t head) {
 }  // namespace
 
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        std::span<const int32_t> visible, const Tensor& out, int threads) {
+                        std::span<const int32_t> visible, const Tensor& out, Threads& threads) {
   const int64_t head_size = kv.k.columns(), planes = kv.k.planes(), rows = q.rows();
   const int64_t heads = q.columns() / head_size;
   FewRows job{kernels, q, kv, visible, out, head_size, heads / planes, (kv.length + kChunk - 1) / kChunk,
               {},      {}};
   job.partials.resize(static_cast<size_t>(rows * job.chunks * heads));
   job.sums.resize(job.partials.size() * static_cast<size_t>(head_size));
-#pragma omp parallel num_threads(threads)
-  {
-    Scratch scratch(job.group, head_size, kernels.panel);
-#pragma omp for schedule(static)
-    for (int64_t item = 0; item < rows * planes * job.chunks; ++item) {
-      job.run_chunk(item / (planes * job.chunks), item / job.chunks % planes, item % job.chunks, scratch);
-    }
-#pragma omp for collapse(2) schedule(static)
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t head = 0; head < heads; ++head) job.join(row, head);
-    }
-  }
+  std::vector<Scratch> scratch(static_cast<size_t>(threads.count()),
+                               Scratch(job.group, head_size, kernels.panel));
+  threads.run(rows * planes * job.chunks, [&](int64_t item, int thread) {
+    job.run_chunk(item / (planes * job.chunks), item / job.chunks % planes, item % job.chunks,
+                  scratch[static_cast<size_t>(thread)]);
+  });
+  threads.split(rows * heads, [&](int64_t first, int64_t end, int thread) {
+    for (int64_t item = first; item < end; ++item)
+      job.join(item / heads, item % heads, scratch[static_cast<size_t>(thread)].o);
+  });
 }
 
 }  // namespace claa::cpu

@@ -30,7 +30,7 @@ struct Tile : TileSums {
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const IntKernels& k, const Tensor& queries, const KvView& kv, const IntPackedKv& packed_kv,
-      std::span<const int32_t> seen, const Tensor& result, int threads)
+      std::span<const int32_t> seen, const Tensor& result, Threads& threads)
       : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads),
         kernels(k),
         packed(packed_kv),
@@ -117,7 +117,7 @@ void IntPackedKv::pack_values(const IntKernels& kernels, const std::array<const 
   std::fill(to + head_size, to + padded_head, 0u);
 }
 
-void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads) {
+void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, Threads& threads) {
   const int64_t heads = kv.k.planes(), head_size = kv.k.columns();
   depth = (head_size + 3) / 4;
   padded_head = round_up(head_size, kernels.panel);
@@ -135,9 +135,10 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads)
   const bool bf16 = kv.k.dtype == DType::kBF16;
   // What lies behind the last key is never seen, but it is multiplied by zero.
   static constexpr std::array<float, kIntMaxHead> kZeros{};
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
-  for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t slot = 0; slot < slots_; slot += 4) {
+  const int64_t fours = slots_ / 4;
+  threads.split(heads * fours, [&](int64_t first, int64_t end, int) {
+    for (int64_t item = first; item < end; ++item) {
+      const int64_t head = item / fours, slot = item % fours * 4;
       std::array<const void*, 4> values;
       for (int64_t j = slot; j < slot + 4; ++j) {
         const bool used = j < kv.length;
@@ -146,12 +147,12 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, int threads)
       }
       pack_values(kernels, values, bf16, head_size, head, slot);
     }
-  }
+  });
 }
 
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
                    const IntPackedKv& packed, std::span<const int32_t> visible, const Tensor& out,
-                   int threads) {
+                   Threads& threads) {
   run_tiles(floats, Job(kernels, q, kv, packed, visible, out, threads));
 }
 

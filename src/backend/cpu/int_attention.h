@@ -12,12 +12,13 @@
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/int_kernels.h"
 #include "backend/cpu/kernels.h"
+#include "core/threads.h"
 
 namespace claa::cpu {
 
 class IntPackedKv : public PackedKv {
  public:
-  void pack(const IntKernels& kernels, const KvView& kv, int threads);
+  void pack(const IntKernels& kernels, const KvView& kv, Threads& threads);
 
   int64_t depth = 0;        // units of four of a key
   int64_t padded_head = 0;  // head_size rounded up to the panel
@@ -45,6 +46,6 @@ class IntPackedKv : public PackedKv {
 // As attention() of attention.h; head sizes up to kIntMaxHead.
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
                    const IntPackedKv& packed, std::span<const int32_t> visible, const Tensor& out,
-                   int threads);
+                   Threads& threads);
 
 }  // namespace claa::cpu

@@ -14,7 +14,7 @@ constexpr float kUnseen = -1e30f;
 struct Kernels {
   const char* name;
   int panel;      // columns of a matrix panel (two vectors)
-  bool bf16_dot;  // native bf16 products: matrix units are pairs of bf16; else units are f32
+  bool bf16_dot;  // bf16 products: matrix units are pairs of bf16; else units are f32
 
   // c[m, n] (+)= a[m, k] b[k, n]. Units are 32 bits: an f32, or a pair of bf16 along k. b is stored as panels
   // of `panel` columns: element (kk, col) of panel p lies at b + p * panel_stride + kk * row_stride + col. n
@@ -59,6 +59,7 @@ struct Kernels {
 };
 
 extern const Kernels kKernelsAvx2;
+extern const Kernels kKernelsAvx2Bf16;  // bf16 dot products emulated, for tests
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAvx512Bf16;
 

@@ -14,8 +14,11 @@ namespace CLAA_NAMESPACE {
 
 // acc += a b over one 32-bit unit a lane: an f32 product, or two bf16 products.
 inline Vec mad(Vec acc, Vec a, Vec b) {
-#if CLAA_BF16_DOT
+#if CLAA_BF16_DOT && defined(__AVX512BF16__)
   return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#elif CLAA_BF16_DOT
+  // In the order of the instruction: the products of the upper halves first.
+  return fma(lower_bf16(a), lower_bf16(b), fma(upper_bf16(a), upper_bf16(b), acc));
 #else
   return fma(a, b, acc);
 #endif

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
+#include "core/threads.h"
 
 namespace claa::cpu {
 
@@ -17,22 +17,17 @@ inline int64_t panel_count(int64_t outputs, int64_t width) {
   return (outputs + width - 1) / width;
 }
 
-// Calls pack(rows, panel, count) for every panel of `width` outputs, rows f32 [count, inputs].
+// Calls pack(rows, panel, count, thread) for every panel of `width` outputs, rows f32 [count, inputs].
 template <class Pack>
-void pack_panels(const WeightSource& source, int64_t width, int threads, const Pack& pack) {
-  std::vector<float> probe(static_cast<size_t>(source.inputs));
-  source.fill(0, 1, probe.data());  // what cannot be read is refused here: threads below must not throw
-  const int64_t panels = panel_count(source.outputs, width);
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<float> rows(static_cast<size_t>(width * source.inputs));
-#pragma omp for schedule(static)
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      const int64_t count = std::min(width, source.outputs - panel * width);
-      source.fill(panel * width, count, rows.data());
-      pack(rows.data(), panel, count);
-    }
-  }
+void pack_panels(const WeightSource& source, int64_t width, Threads& threads, const Pack& pack) {
+  const int64_t size = width * source.inputs;
+  std::vector<float> scratch(static_cast<size_t>(threads.count() * size));
+  threads.run(panel_count(source.outputs, width), [&](int64_t panel, int thread) {
+    float* rows = scratch.data() + thread * size;
+    const int64_t count = std::min(width, source.outputs - panel * width);
+    source.fill(panel * width, count, rows);
+    pack(rows, panel, count, thread);
+  });
 }
 
 // One of `parts` parts of a product of `rows` rows and `groups` groups of panels, of about the same size.
@@ -52,20 +47,23 @@ inline Part part_of(int64_t rows, int64_t groups, int64_t part, int64_t parts) {
 
 // A product by all threads, in tiles of at most kTileRows rows, for which a panel stays in the first cache:
 //   run(scratch, group, first row, rows)
-// with a Scratch of each thread on its stack.
+// with a Scratch of each thread on its stack. Few rows are a step of decoding, whose parts are smaller, so
+// that another thread can take over what a thread without a core has not begun.
 constexpr int64_t kTileRows = 96;
 template <class Scratch, class Run>
-void for_tiles(int threads, int64_t rows, int64_t groups, const Run& run) {
-#pragma omp parallel for schedule(static, 1) num_threads(threads)
-  for (int index = 0; index < threads; ++index) {
-    const Part part = part_of(rows, groups, index, threads);
+void for_tiles(Threads& threads, int64_t rows, int64_t groups, const Run& run) {
+  constexpr int64_t kFewRows = 4, kPartsOfThread = 4;
+  const int64_t parts =
+      rows > kFewRows ? threads.count() : std::min(groups, kPartsOfThread * threads.count());
+  threads.run(parts, [&](int64_t index, int) {
+    const Part part = part_of(rows, groups, index, parts);
     Scratch scratch;
     for (int64_t group = part.first_group; group < part.end_group; ++group) {
       for (int64_t first = part.first_row; first < part.end_row; first += kTileRows) {
         run(scratch, group, first, std::min(kTileRows, part.end_row - first));
       }
     }
-  }
+  });
 }
 
 // The outputs of a tile, at most kTileColumns of each row.
@@ -75,8 +73,8 @@ struct OutputTile {
 };
 struct NoScratch {};
 
-// What becomes of a tile of a product: sums [rows, head size] f32 of one head, for the rows from `first` on.
-using WriteHead = std::function<void(int64_t head, int64_t first, int64_t rows, const float* sums)>;
+// Columns of a product that a kernel is called for: two panels of the widest vectors.
+constexpr int64_t kMostColumns = 64;
 
 // Calls multiply(to, stride) for the columns [column, column + width) of rows of f32; what of them lies
 // beyond the last column of `out` goes to memory of its own.
@@ -88,7 +86,9 @@ void with_full_panel(const Tensor& out, int64_t row, int64_t rows, int64_t colum
     multiply(out.ptr<float>(0, row) + column, out.stride[1]);
     return;
   }
-  std::vector<float> wide(static_cast<size_t>(rows * width));
+  alignas(kLine) std::array<float, kTileRows * kMostColumns> wide;
+  require(rows <= kTileRows && width <= kMostColumns, "a tile of a product is too large");
+  if (accumulate) std::fill_n(wide.data(), rows * width, 0.0f);
   for (int64_t r = 0; accumulate && r < rows; ++r) {
     std::copy_n(out.ptr<float>(0, row + r) + column, columns, wide.data() + r * width);
   }

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/attention.h"
+#include "core/threads.h"
 
 namespace claa::cpu {
 
@@ -52,16 +53,16 @@ struct StepVectors {
 //   void step(Tile&, const StepVectors&, int64_t first_key, int64_t keys) const;   `keys` of a block
 struct TileJob {
   TileJob(const Tensor& queries, const KvView& kv, int64_t padded, std::span<const int32_t> seen,
-          const Tensor& result, int thread_count)
+          const Tensor& result, Threads& shared)
       : q(queries),
         visible(seen),
         out(result),
         head_size(kv.k.columns()),
         kv_heads(kv.k.planes()),
         group(q.columns() / head_size / kv_heads),
-        tile_rows(rows_of_tile(q.rows(), group, kv_heads, thread_count)),
+        tile_rows(rows_of_tile(q.rows(), group, kv_heads, shared.count())),
         padded_head(padded),
-        threads(thread_count) {}
+        threads(shared) {}
   // Large tiles read keys and values less often; small ones share out better. No row depends on its tile.
   static int64_t rows_of_tile(int64_t rows, int64_t group, int64_t kv_heads, int threads) {
     constexpr int64_t kLarge = 192, kSmall = 96, kTilesOfThread = 8;
@@ -74,7 +75,7 @@ struct TileJob {
   int64_t head_size, kv_heads;
   int64_t group;  // query heads of a KV head
   int64_t tile_rows, padded_head;
-  int threads;
+  Threads& threads;
 };
 
 template <class Job>
@@ -107,15 +108,13 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
 template <class Job>
 void run_tiles(const Kernels& kernels, const Job& job) {
   const int64_t tiles = (job.q.rows() + job.tile_rows - 1) / job.tile_rows;
-#pragma omp parallel num_threads(job.threads)
-  {
-    typename Job::Tile tile = job.make_tile();
-    // The last tiles see the most keys: they go first, so that no thread ends with a long one.
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t item = 0; item < tiles * job.kv_heads; ++item) {
-      run_tile(kernels, job, tile, item / tiles, tiles - 1 - item % tiles);
-    }
-  }
+  std::vector<typename Job::Tile> scratch;
+  scratch.reserve(static_cast<size_t>(job.threads.count()));
+  for (int thread = 0; thread < job.threads.count(); ++thread) scratch.push_back(job.make_tile());
+  // The last tiles see the most keys: they go first, so that no thread ends with a long one.
+  job.threads.run(tiles * job.kv_heads, [&](int64_t item, int thread) {
+    run_tile(kernels, job, scratch[static_cast<size_t>(thread)], item / tiles, tiles - 1 - item % tiles);
+  });
 }
 
 }  // namespace claa::cpu

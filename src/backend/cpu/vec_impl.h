@@ -153,6 +153,13 @@ inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs a
   const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
+// The two bf16 values of every 32-bit unit, as f32.
+inline Vec lower_bf16(Vec pairs) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pairs), 16));
+}
+inline Vec upper_bf16(Vec pairs) {
+  return _mm256_and_ps(pairs, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+}
 // Of pairs (x, y) of v and one c and s a pair: (x c - y s, x s + y c).
 inline Vec rotate_pairs(Vec v, const float* c, const float* s) {
   const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);

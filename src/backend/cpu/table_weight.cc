@@ -1,0 +1,51 @@
+#include "backend/cpu/table_weight.h"
+
+#include <cstring>
+
+#include "backend/cpu/panels.h"
+
+namespace claa::cpu {
+
+TableWeight::TableWeight(CpuProducts& products, const WeightSource& source, DType dtype)
+    : products_(products), dtype_(dtype) {
+  constexpr int64_t kRowsAtOnce = 32;
+  outputs = source.outputs;
+  inputs = source.inputs;
+  bytes = static_cast<size_t>(outputs * inputs) * dtype_bytes(dtype_);
+  rows_.resize(bytes);
+  pack_panels(source, kRowsAtOnce, products.threads, [&](float* rows, int64_t block, int64_t count, int) {
+    std::byte* to = rows_.data() + static_cast<size_t>(block * kRowsAtOnce * inputs) * dtype_bytes(dtype_);
+    if (dtype_ == DType::kBF16) {
+      products_.kernels.to_bf16(rows, count * inputs, reinterpret_cast<uint16_t*>(to));
+    } else {
+      std::memcpy(to, rows, static_cast<size_t>(count * inputs) * sizeof(float));
+    }
+  });
+}
+
+void TableWeight::multiply(const Tensor& x, const Tensor& out, bool accumulate) const {
+  require(x.dtype == dtype_, "linear: inputs of another type than the table's");
+  const Kernels& kernels = products_.kernels;
+  products_.threads.split(outputs, [&](int64_t first, int64_t end, int) {
+    for (int64_t o = first; o < end; ++o) {
+      for (int64_t r = 0; r < x.rows(); ++r) {
+        const float dot =
+            dtype_ == DType::kBF16
+                ? kernels.dot_bf16(x.ptr<uint16_t>(0, r), static_cast<const uint16_t*>(address(o)), inputs)
+                : kernels.dot_f32(x.ptr<float>(0, r), static_cast<const float*>(address(o)), inputs);
+        float& y = out.ptr<float>(0, r)[o];
+        y = accumulate ? y + dot : dot;
+      }
+    }
+  });
+}
+
+void TableWeight::row(int64_t index, float* to) const {
+  if (dtype_ == DType::kBF16) {
+    products_.kernels.to_f32(static_cast<const uint16_t*>(address(index)), inputs, to);
+  } else {
+    std::memcpy(to, address(index), static_cast<size_t>(inputs) * sizeof(float));
+  }
+}
+
+}  // namespace claa::cpu

@@ -1,0 +1,28 @@
+// The table of the vocabulary: rows lie as they are, so that they can be read one by one, and are multiplied
+// with few rows of x, those of a step of decoding.
+#pragma once
+
+#include "backend/cpu/aligned.h"
+#include "backend/cpu/cpu_weight.h"
+
+namespace claa::cpu {
+
+class TableWeight : public CpuWeight {
+ public:
+  // In f32 or bf16, the activation type. `products` outlives the weight.
+  TableWeight(CpuProducts& products, const WeightSource& source, DType dtype);
+
+  void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
+  void row(int64_t index, float* to) const override;
+
+ private:
+  const void* address(int64_t row) const {
+    return rows_.data() + static_cast<size_t>(row * inputs) * dtype_bytes(dtype_);
+  }
+
+  CpuProducts& products_;
+  const DType dtype_;
+  AlignedVector<std::byte> rows_;  // [outputs, inputs]
+};
+
+}  // namespace claa::cpu
