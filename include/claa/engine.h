@@ -40,7 +40,7 @@ struct EngineOptions {
   std::string dtype = "auto";
   int threads = 0;    // 0: physical cores
   std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
-  std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512" or ""
+  std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512", "avx2bf16" or ""
   std::function<void(int64_t layers_done, int64_t layers)> on_load;
 };
 
