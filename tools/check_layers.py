@@ -17,7 +17,8 @@ ALLOWED = {
     "kv": ["core", "backend", "model"],
     "prefill": ["core", "backend", "model", "kv"],
     "decode": ["core", "backend", "model", "kv", "prefill"],
-    "engine": ["core", "text", "gguf", "backend", "template", "tokenizer", "model", "kv", "prefill", "decode"],
+    "profile": ["core", "text"],
+    "engine": ["core", "text", "gguf", "backend", "template", "tokenizer", "model", "kv", "prefill", "decode", "profile"],
 }
 LIBRARY = list(ALLOWED)
 # The floors of eval: what of eval each may use beside itself.

@@ -3,8 +3,7 @@
 //   claa::Engine engine = claa::Engine::load("model.gguf");
 //   claa::Request request;
 //   request.prompt = document + "\n\nQuestion: who signed the treaty?";
-//   request.method = "claa";
-//   request.params["keep"] = "0.2";
+//   request.quality = "balanced";
 //   request.on_text = [](std::string_view piece) { std::cout << piece << std::flush; };
 //   claa::Answer answer = engine.answer(request);
 //
@@ -41,6 +40,11 @@ struct EngineOptions {
   int threads = 0;    // 0: physical cores
   std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
   std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512", "avx2bf16" or ""
+  // What the method `claa` chooses by: a file of `claa calibrate`; "auto": MODEL.profile.json beside the
+  // model, else the one that the library has for its weights; or "none", the published settings.
+  std::string profile = "auto";
+  // Where small files that spare a later process some work are kept; "": nowhere.
+  std::string cache_folder;
   std::function<void(int64_t layers_done, int64_t layers)> on_load;
 };
 
@@ -87,7 +91,10 @@ struct Request {
   bool raw = false;           // no chat template: the prompt as it is
   std::vector<int32_t> ids;   // when not empty: these tokens instead of prompt and template
   std::string method = "full";
-  ParamValues params;  // of the method, e.g. {"keep", "0.2"}
+  ParamValues params;  // of the method, e.g. {"keep", "0.2"}; they win over profile and quality
+  // Settings of `claa` that were measured, instead of a method: "balanced" (as many tokens as the prompt asks
+  // for), "fast" (20 %, with an early drop), "faithful" (40 %) or "". Needs a profile of the model.
+  std::string quality;
   // A method of the caller's own instead of `method` and `params` (claa/ranker.h).
   std::shared_ptr<const Method> own_method;
   Protection protect;
@@ -109,7 +116,11 @@ struct PrefillSummary {
   std::optional<int> selection_layer = {};                  // after which only the kept tokens were computed
   int64_t protected_tokens = 0;                             // of Request::protect
   std::optional<RankingSignals> signals = {};               // of the ranking, where the method measures them
-  std::string note = {};  // what was done otherwise than the parameters say at first
+  std::string note = {};     // what was done otherwise than the parameters say at first
+  std::string quality = {};  // of the request
+  std::string profile = {};  // that was used: "bundled" or its path; empty: none
+  // For people: which profile, or why none; empty for a method that takes none.
+  std::string profile_note = {};
 };
 
 struct Timings {           // milliseconds

@@ -188,7 +188,7 @@ void calibrate(CalibrateCommand& command) {
   std::optional<eval::SelectionResult> at_early;
   if (!early.empty())
     at_early = select(command, collected, {{kind}}, {early.front().layer}, early.front().rate);
-  const eval::Profile profile = eval::make_profile(model, options, collected, result, at_early);
+  const eval::MadeProfile profile = eval::make_profile(model, options, collected, result, at_early);
   eval::write_profile(command.output, profile);
   print_result(result, options.budget, collected);
   if (at_early) print_result(*at_early, options.early.rate, collected);

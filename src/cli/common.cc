@@ -7,12 +7,14 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <iostream>
 #include <iterator>
 
 #include "claa/registry.h"
 #include "core/check.h"
 #include "core/file_map.h"
+#include "gguf/file.h"
 
 namespace claa::cli {
 
@@ -28,13 +30,42 @@ void ModelOptions::add_to(CLI::App& app, bool required) {
   app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512 (or, for tests, avx2bf16)");
 }
 
+namespace {
+
+// As the XDG base directory specification says: relative paths are ignored.
+std::string cache_folder() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/claa";
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && home[0] == '/') return std::string(home) + "/.cache/claa";
+  return "";
+}
+
+// A named file is for methods that take one; "auto" and "none" are for all.
+void check_takes_profile(const std::string& wanted, const std::string& method) {
+  if (wanted == "auto" || wanted == "none" || takes_profile(method)) return;
+  fail(ErrorCode::kInvalidArgument, "method {} takes no profile; leave out --profile or use --method claa",
+       method);
+}
+
+}  // namespace
+
 Engine ModelOptions::load(const ModelSource& source) const {
   EngineOptions options = engine;
+  options.cache_folder = cache_folder();
   options.on_load = [this](int64_t done, int64_t layers) {
     if (interrupt_flag()) throw Error(ErrorCode::kCancelled, "interrupted");
     if (engine.on_load) engine.on_load(done, layers);
   };
   return Engine::load(source, options);
+}
+
+ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,
+                             const std::string& model_path) {
+  builtin_methods().create(method, given);
+  check_takes_profile(wanted, method);
+  const auto fingerprint = [&] { return gguf::weights_fingerprint(gguf::File::open(model_path)); };
+  return ProfileFinder(wanted, model_path, fingerprint).choose("", method, given);
 }
 
 ParamValues parse_assignments(const std::vector<std::string>& assignments) {
@@ -70,18 +101,26 @@ void MethodOptions::add_to(CLI::App& app) {
 ParamValues MethodOptions::values() const {
   ParamValues values;
   if (!keep.empty()) values["keep"] = keep;
-  if (quality == "faithful") values["keep"] = "0.4";
-  if (quality == "balanced") values["keep"] = "0.5", values["mass"] = "0.7";
-  if (quality == "fast") values["keep"] = "0.2";
   if (!keep_tokens.empty()) values["keep_tokens"] = keep_tokens;
   for (auto& [name, value] : parse_assignments(assignments)) values[name] = value;
   return values;
 }
 
 void MethodOptions::fill(Request& request) const {
-  request.method = method_name();
+  request.quality = quality;
+  request.method = quality.empty() ? method : "claa";
   request.params = values();
-  builtin_methods().create(request.method, request.params);
+  ParamValues checked = request.params;
+  checked.merge(quality_params(quality));
+  builtin_methods().create(request.method, checked);
+  check_takes_profile(profile, request.method);
+}
+
+void add_profile_option(CLI::App& app, std::string& profile) {
+  app.add_option("--profile", profile,
+                 "what claa chooses by: a file of 'claa calibrate'; auto: MODEL.profile.json next to the "
+                 "model, or a bundled one; or none")
+      ->capture_default_str();
 }
 
 void PromptOptions::add_to(CLI::App& app) {
@@ -190,6 +229,7 @@ boost::json::object summary_json(const PrefillSummary& summary) {
     if (name == "keep") json["keep"] = std::stod(value);
   }
   if (!json.contains("keep")) json["keep"] = 1.0;
+  json["quality"] = summary.quality;
   json["active"] = summary.active;
   json["reason"] = summary.reason;
   json["selection_layer"] = nullptr;

@@ -8,10 +8,13 @@
 #include <vector>
 
 #include "claa/engine.h"
+#include "profile/choice.h"
 
 namespace claa::cli {
 
 struct ModelOptions {
+  // Commands that compare configurations choose a profile for each of them.
+  ModelOptions() { engine.profile = "none"; }
   std::string path;
   EngineOptions engine;
   void add_to(CLI::App& app, bool required = true);
@@ -22,21 +25,11 @@ struct ModelOptions {
 
 // Parses name=value texts into a map. Throws Error{kInvalidArgument} for anything else.
 ParamValues parse_assignments(const std::vector<std::string>& assignments);
-// What a profile (eval/profile.h) makes of a method's parameters.
-struct ProfileChoice {
-  ParamValues params;            // those given and those of the profile; what was given wins
-  std::string profile;           // where it came from; empty: none
-  std::string note;              // for people: which profile, or why none; empty for methods that take none
-  std::string early_drops = {};  // the profile's early drop, for who wants it; empty: it has none
-};
-
-// `wanted`: a file; "auto": the file next to the model, or a bundled profile of its weights, unless a given
-// parameter is one that profiles decide; or "none". Refuses bad parameters before the model file is opened,
-// and profiles of another model or in a bad state. An empty model path has no profile.
+// The parameters of a method with those of a profile, for commands that compare several configurations on one
+// engine. `wanted` as in EngineOptions::profile; a named file is refused for a method that takes none.
+// Refuses bad parameters before the model file is opened. An empty model path has no profile.
 ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,
                              const std::string& model_path);
-// Whether it is a method that can choose by heads.
-bool takes_profile(const std::string& method);
 void add_profile_option(CLI::App& app, std::string& profile);
 
 struct MethodOptions {
@@ -47,13 +40,10 @@ struct MethodOptions {
   std::string keep_tokens;
   std::vector<std::string> assignments;  // name=value
   void add_to(CLI::App& app);
-  // Method, rate and assignments; `quality` gives the method and the rate.
-  std::string method_name() const { return quality.empty() ? method : "claa"; }
+  // Rate and assignments.
   ParamValues values() const;
-  // Fills method and parameters; refuses bad ones, which needs no model.
+  // Fills quality, method and parameters; refuses bad ones, which needs no model.
   void fill(Request& request) const;
-  // As fill(), with the profile for the model file.
-  ProfileChoice fill(Request& request, const std::string& model_path) const;
 };
 
 struct PromptOptions {

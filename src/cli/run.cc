@@ -23,7 +23,7 @@ std::string seconds(double ms) {
   return ms < 1000 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.2f} s", ms / 1000);
 }
 
-std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
+std::string summary_line(const Answer& answer) {
   const PrefillSummary& prefill = answer.prefill;
   std::string note = prefill.active && !prefill.note.empty() ? ", " + prefill.note : "";
   if (prefill.active && prefill.protected_tokens > 0)
@@ -46,13 +46,13 @@ std::string summary_line(const Answer& answer, const ProfileChoice& choice) {
       "[{}: {}kept {}/{} tokens, {}{} | TTFT {} = tokenise {} + prefill {} ({}select {}) | load {} | {} "
       "tokens, "
       "{}]",
-      prefill.method, choice.note.empty() ? "" : choice.note + ", ", group_digits(answer.kept_tokens),
-      group_digits(answer.prompt_tokens), selection, note, seconds(answer.timings.first_token),
-      seconds(answer.timings.tokenize), seconds(answer.timings.prefill), entry,
-      seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
+      prefill.method, prefill.profile_note.empty() ? "" : prefill.profile_note + ", ",
+      group_digits(answer.kept_tokens), group_digits(answer.prompt_tokens), selection, note,
+      seconds(answer.timings.first_token), seconds(answer.timings.tokenize), seconds(answer.timings.prefill),
+      entry, seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
 }
 
-void print_json(const Answer& answer, const ProfileChoice& choice) {
+void print_json(const Answer& answer) {
   boost::json::object json;
   json["text"] = answer.text;
   json["prompt_tokens"] = answer.prompt_tokens;
@@ -60,7 +60,7 @@ void print_json(const Answer& answer, const ProfileChoice& choice) {
   json["output_tokens"] = answer.tokens.size();
   json["finish_reason"] = finish_reason_name(answer.finish);
   json["prefill"] = summary_json(answer.prefill);
-  json["profile"] = choice.profile;
+  json["profile"] = answer.prefill.profile;
   json["timings_ms"] = timings_json(answer.timings);
   std::cout << boost::json::serialize(json) << "\n";
 }
@@ -68,7 +68,7 @@ void print_json(const Answer& answer, const ProfileChoice& choice) {
 void run(RunOptions& options) {
   // Refuses everything that can be refused before the model is loaded.
   options.prompt.fill(options.request);
-  const ProfileChoice choice = options.method.fill(options.request, options.model.path);
+  options.method.fill(options.request);
   options.request.cancel = &interrupt_flag();
   check_sampling(options.request.sampling);
   if (options.request.prompt.empty() && options.request.ids.empty()) {
@@ -76,6 +76,7 @@ void run(RunOptions& options) {
   }
   ProgressBar bar(!options.json);
   options.model.engine.on_load = [&](int64_t done, int64_t layers) { bar.load(done, layers); };
+  options.model.engine.profile = options.method.profile;
   Engine engine = options.model.load();
   options.request.on_progress = [&](const PrefillProgress& progress) { bar.prefill(progress); };
   if (!options.json) {
@@ -87,11 +88,11 @@ void run(RunOptions& options) {
   const Answer answer = engine.answer(options.request);
   bar.clear();
   if (options.json) {
-    print_json(answer, choice);
+    print_json(answer);
     return;
   }
   std::cout << "\n" << std::flush;
-  std::cerr << summary_line(answer, choice) << "\n";
+  std::cerr << summary_line(answer) << "\n";
 }
 
 }  // namespace

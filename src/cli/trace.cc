@@ -51,8 +51,7 @@ json::array layers_json(const Trace& trace) {
   return layers;
 }
 
-json::object trace_json(const Trace& trace, const ModelSummary& model, const std::string& profile,
-                        bool scores) {
+json::object trace_json(const Trace& trace, const ModelSummary& model, bool scores) {
   const Answer& answer = trace.answer;
   json::object summary = summary_json(answer.prefill);
   json::object result;
@@ -60,7 +59,7 @@ json::object trace_json(const Trace& trace, const ModelSummary& model, const std
   result["device"] = model.device;
   result["method"] = answer.prefill.method;
   result["params"] = summary["params"];
-  result["profile"] = profile;
+  result["profile"] = trace.answer.prefill.profile;
   result["prompt_tokens"] = ids_json(trace.prompt_tokens);
   result["selection_layer"] = summary["selection_layer"];
   result["selected"] = nullptr;
@@ -98,12 +97,13 @@ Heatmap heatmap_of(const Trace& trace, const Engine& engine) {
 void run(TraceOptions& options) {
   Request request;
   options.prompt.fill(request);
-  const ProfileChoice choice = options.method.fill(request, options.model.path);
+  options.method.fill(request);
   request.max_tokens = options.predict;
   request.cancel = &interrupt_flag();
   const bool on_stdout = options.heatmap == "-";
   std::optional<OutputFile> page;
   if (options.heatmap && !on_stdout) page.emplace(*options.heatmap);
+  options.model.engine.profile = options.method.profile;
   Engine engine = options.model.load();
   const Trace trace = engine.trace(request, options.top);
   if (on_stdout) {
@@ -111,7 +111,7 @@ void run(TraceOptions& options) {
     return;
   }
   if (page) page->commit(heatmap_html(heatmap_of(trace, engine)));
-  std::cout << json::serialize(trace_json(trace, engine.model(), choice.profile, options.scores)) << "\n";
+  std::cout << json::serialize(trace_json(trace, engine.model(), options.scores)) << "\n";
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "core/cache_file.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <span>
 
@@ -15,15 +14,6 @@ namespace {
 constexpr std::string_view kMagic = "claa-cache-1 ";
 constexpr size_t kMostBytes = size_t{1} << 20;
 
-// The XDG base directory specification says that relative paths are ignored.
-std::filesystem::path folder() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && cache[0] == '/') return std::filesystem::path(cache) / "claa";
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && home[0] == '/') return std::filesystem::path(home) / ".cache" / "claa";
-  return {};
-}
-
 // The first line is a checksum that finds damage in everything after it.
 std::string first_line(std::string_view rest) {
   return fmt::format("{}{:016x}\n", kMagic, fingerprint(std::as_bytes(std::span(rest))));
@@ -31,10 +21,10 @@ std::string first_line(std::string_view rest) {
 
 }  // namespace
 
-CacheFile::CacheFile(const std::string& name, std::string key) : key_(std::move(key)) {
+CacheFile::CacheFile(const std::string& folder, const std::string& name, std::string key)
+    : key_(std::move(key)) {
   require(key_.find('\n') == std::string::npos, "the key of a cache file is one line");
-  const std::filesystem::path where = folder();
-  if (!where.empty()) path_ = (where / name).string();
+  if (!folder.empty()) path_ = (std::filesystem::path(folder) / name).string();
 }
 
 std::string CacheFile::read() const {

@@ -60,11 +60,29 @@ void Engine::Impl::check_length(const Request& request, int64_t tokens) const {
   }
 }
 
+void Engine::Impl::choose_method(const Request& request, Prompt& prompt) const {
+  const bool preset = !request.quality.empty();
+  if (request.own_method != nullptr) {
+    if (preset)
+      fail(ErrorCode::kInvalidArgument, "quality '{}' stands for claa; leave out own_method",
+           request.quality);
+    prompt.method = request.own_method;
+    return;
+  }
+  if (preset && request.method != "full" && request.method != "claa") {
+    fail(ErrorCode::kInvalidArgument,
+         "quality '{}' stands for a method of its own, claa; leave out method '{}'", request.quality,
+         request.method);
+  }
+  const std::string method = preset ? "claa" : request.method;
+  prompt.choice = profiles->choose(request.quality, method, request.params);
+  prompt.method = methods.create(method, prompt.choice.params);
+}
+
 Prompt Engine::Impl::prepare(const Request& request) const {
   check_sampling(request.sampling);
   Prompt prompt;
-  prompt.method =
-      request.own_method != nullptr ? request.own_method : methods.create(request.method, request.params);
+  choose_method(request, prompt);
   // Every token takes at least one byte-level piece, and the longest piece of a vocabulary is far below this
   // bound.
   constexpr size_t kBytesPerToken = 1024;

@@ -13,6 +13,7 @@
 #include "model/llama.h"
 #include "prefill/decoder.h"
 #include "prefill/runner.h"
+#include "profile/choice.h"
 #include "template/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
@@ -23,7 +24,8 @@ struct Prompt {
   std::vector<int32_t> ids;
   std::shared_ptr<const Method> method;
   std::vector<TokenRange> protected_spans;
-  std::string note = {};  // what of the request could not be done as asked
+  std::string note = {};      // what of the request could not be done as asked
+  ProfileChoice choice = {};  // of the method's parameters
 };
 
 // Turns generated tokens into streamed text: whole characters, stop strings held back, no special tokens.
@@ -51,6 +53,7 @@ struct Engine::Impl {
   const Tokenizer& text() const;  // throws where there is no tokenizer
   std::vector<int32_t> tokenize(const Request& request) const;
   Prompt prepare(const Request& request) const;
+  void choose_method(const Request& request, Prompt& prompt) const;
   void check_length(const Request& request, int64_t tokens) const;
   PrefillOptions prefill_options(const Request& request, const Prompt& prompt) const;
   bool ends_answer(int32_t id) const { return tokenizer && tokenizer->is_end_of_generation(id); }
@@ -63,6 +66,7 @@ struct Engine::Impl {
   std::optional<LlamaModel> drafter;  // looks ahead for `specprefill`, with the vocabulary of the model
   MethodRegistry methods;
   ModelSummary summary;
+  std::optional<ProfileFinder> profiles;
   double load_ms = 0;
   std::mutex turn;  // held for one unit of device work
 

@@ -77,6 +77,9 @@ void Job::Impl::begin_answer() {
              report.selection_layer};
   for (const TokenRange& span : prompt.protected_spans) summary.protected_tokens += span.end - span.begin;
   summary.signals = report.signals;
+  summary.quality = request.quality;
+  summary.profile = prompt.choice.profile;
+  summary.profile_note = prompt.choice.note;
   summary.note = prompt.note + (prompt.note.empty() || report.note.empty() ? "" : ", ") + report.note;
   if (on_prefill) on_prefill(prefilled);
 

@@ -6,9 +6,18 @@
 
 namespace claa {
 
+namespace {
+
+BackendOptions device_options(const EngineOptions& options) {
+  BackendOptions device = backend_options(options.device, options.dtype, options.threads, options.isa);
+  device.cache_folder = options.cache_folder;
+  return device;
+}
+
+}  // namespace
+
 Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
-    : backend(make_backend(backend_options(options.device, options.dtype, options.threads, options.isa))),
-      methods(builtin_methods()) {
+    : backend(make_backend(device_options(options))), methods(builtin_methods()) {
   if (source.file.empty() == source.shape.empty())
     fail(ErrorCode::kInvalidArgument, "a model is either a file or a shape; give one of them");
   if (source.shape.empty()) {
@@ -35,6 +44,9 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
 
 void Engine::Impl::load_file(const std::string& path, const EngineOptions& options) {
   gguf::File file = gguf::File::open(path);
+  summary.fingerprint = gguf::weights_fingerprint(file);
+  profiles.emplace(options.profile, path,
+                   [this] { return summary.fingerprint; });  // refuses before the weights
   const ModelConfig config = read_config(file);
   tokenizer.emplace(read_tokenizer_data(file));
   model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
@@ -44,11 +56,11 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
          tokenizer->vocab_size(), config.vocabulary);
   }
   if (!options.draft.empty()) load_drafter(options.draft);
-  summary.fingerprint = gguf::weights_fingerprint(file);
 }
 
 void Engine::Impl::load_shape(const std::string& name, const EngineOptions& options) {
   const ModelConfig& config = find_shape(name);
+  profiles.emplace(options.profile, "", [] { return uint64_t{0}; });
   model.emplace(config, random_weights(config, *backend, options.on_load), *backend);
   if (options.draft.empty()) return;
   const ModelConfig& draft = find_shape(options.draft);

@@ -4,7 +4,6 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -19,12 +18,9 @@ class CacheFileTest : public testing::Test {
  protected:
   CacheFileTest() : folder_(fs::temp_directory_path() / ("claa-cache-" + std::to_string(getpid()))) {
     fs::create_directories(folder_);
-    setenv("XDG_CACHE_HOME", folder_.c_str(), 1);
   }
-  ~CacheFileTest() override {
-    fs::remove_all(folder_);
-    unsetenv("XDG_CACHE_HOME");
-  }
+  ~CacheFileTest() override { fs::remove_all(folder_); }
+  CacheFile at(const std::string& key) const { return {(folder_ / "claa").string(), "a", key}; }
   void put(const CacheFile& file, const std::string& bytes) {
     std::ofstream(file.path(), std::ios::binary | std::ios::trunc) << bytes;
   }
@@ -32,27 +28,27 @@ class CacheFileTest : public testing::Test {
 };
 
 TEST_F(CacheFileTest, ReadsWhatWasWritten) {
-  const CacheFile file("a", "gpu 1");
+  const CacheFile file = at("gpu 1");
   EXPECT_EQ(file.read(), "");
   ASSERT_TRUE(file.write("one\ntwo\n"));
   EXPECT_EQ(file.path(), (folder_ / "claa" / "a").string());
   EXPECT_EQ(file.read(), "one\ntwo\n");
   ASSERT_TRUE(file.write("three"));
-  EXPECT_EQ(CacheFile("a", "gpu 1").read(), "three");
+  EXPECT_EQ(at("gpu 1").read(), "three");
   ASSERT_TRUE(file.write(""));
   EXPECT_EQ(file.read(), "");
 }
 
 TEST_F(CacheFileTest, AnotherKeyIsNoFile) {
-  ASSERT_TRUE(CacheFile("a", "gpu 1").write("one"));
-  EXPECT_EQ(CacheFile("a", "gpu 2").read(), "");
-  EXPECT_EQ(CacheFile("a", "gpu").read(), "");
-  EXPECT_EQ(CacheFile("a", "gpu 1").read(), "one");
+  ASSERT_TRUE(at("gpu 1").write("one"));
+  EXPECT_EQ(at("gpu 2").read(), "");
+  EXPECT_EQ(at("gpu").read(), "");
+  EXPECT_EQ(at("gpu 1").read(), "one");
 }
 
 // Every byte matters, and so does the length.
 TEST_F(CacheFileTest, DamageIsNoFile) {
-  const CacheFile file("a", "key");
+  const CacheFile file = at("key");
   ASSERT_TRUE(file.write("content"));
   const std::string good = read_file(file.path());
   for (size_t i = 0; i < good.size(); ++i) {
@@ -72,25 +68,19 @@ TEST_F(CacheFileTest, DamageIsNoFile) {
 }
 
 TEST_F(CacheFileTest, WhatCannotBeReadOrWrittenIsNoError) {
-  const CacheFile file("a", "key");
+  const CacheFile file = at("key");
   fs::create_directories(file.path());  // a folder with the file's name
   EXPECT_EQ(file.read(), "");
   EXPECT_FALSE(file.write("content"));
   std::ofstream(folder_ / "plain") << "x";
-  setenv("XDG_CACHE_HOME", (folder_ / "plain").c_str(), 1);
-  EXPECT_FALSE(CacheFile("a", "key").write("content"));
+  EXPECT_FALSE(CacheFile((folder_ / "plain").string(), "a", "key").write("content"));
 }
 
-TEST_F(CacheFileTest, WithoutAHomeThereIsNone) {
-  const std::string home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
-  setenv("XDG_CACHE_HOME", "relative", 1);
-  setenv("HOME", folder_.c_str(), 1);
-  EXPECT_EQ(CacheFile("a", "key").path(), (folder_ / ".cache" / "claa" / "a").string());
-  unsetenv("HOME");
-  EXPECT_EQ(CacheFile("a", "key").path(), "");
-  EXPECT_EQ(CacheFile("a", "key").read(), "");
-  EXPECT_FALSE(CacheFile("a", "key").write("content"));
-  setenv("HOME", home.c_str(), 1);
+TEST_F(CacheFileTest, WithoutAFolderThereIsNone) {
+  const CacheFile file("", "a", "key");
+  EXPECT_EQ(file.path(), "");
+  EXPECT_EQ(file.read(), "");
+  EXPECT_FALSE(file.write("content"));
 }
 
 }  // namespace

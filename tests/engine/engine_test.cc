@@ -279,6 +279,48 @@ TEST(Engine, LookAheadDoesNotDependOnTheLongestAnswer) {
   EXPECT_NE(shortest, plain) << "the look-ahead changes nothing";
 }
 
+// A quality is the method claa with the model's profile, and the summary says so.
+TEST(Engine, AnswersByQuality) {
+  Request request;
+  for (int32_t i = 0; i < 300; ++i) request.ids.push_back(100 + 37 * i % 40000);
+  request.max_tokens = 1;
+  request.quality = "balanced";
+  const PrefillSummary balanced = engine().answer(request).prefill;
+  EXPECT_EQ(balanced.method, "claa");
+  EXPECT_EQ(balanced.quality, "balanced");
+  EXPECT_EQ(balanced.profile, "bundled");
+  EXPECT_EQ(balanced.profile_note, "profile bundled");
+  const ParamValues params(balanced.params.begin(), balanced.params.end());
+  EXPECT_FALSE(params.at("heads").empty());
+  EXPECT_EQ(params.at("mass"), "0.7");
+  request.quality = "";
+  const PrefillSummary full = engine().answer(request).prefill;
+  EXPECT_EQ(full.method, "full");
+  EXPECT_EQ(full.profile + full.profile_note, "");
+  request.quality = "best";
+  EXPECT_EQ(code_of(request), ErrorCode::kInvalidArgument);
+  request.quality = "fast";
+  request.method = "snapkv";
+  EXPECT_EQ(code_of(request), ErrorCode::kInvalidArgument);
+}
+
+TEST(Engine, WithoutAProfileThePublishedSettingsApply) {
+  EngineOptions options;
+  options.profile = "none";
+  Engine plain = Engine::load(kModel, options);
+  Request request;
+  for (int32_t i = 0; i < 300; ++i) request.ids.push_back(100 + 37 * i % 40000);
+  request.max_tokens = 0;
+  request.method = "claa";
+  const PrefillSummary summary = plain.answer(request).prefill;
+  EXPECT_EQ(summary.profile, "");
+  EXPECT_EQ(summary.profile_note, "no profile");
+  EXPECT_EQ(ParamValues(summary.params.begin(), summary.params.end()).at("heads"), "");
+  EXPECT_EQ(engine().answer(request).prefill.profile, "bundled");
+  options.profile = "no/such/file.json";
+  EXPECT_THROW(Engine::load(kModel, options), Error);
+}
+
 TEST(Engine, AnswerEndsAtTheContext) {
   Request request;
   request.ids.assign(8191, 100);

@@ -41,7 +41,8 @@ Engine& engine(const std::string& dtype) {
     options.device = "cpu";
 #endif
     options.dtype = dtype;
-    options.threads = 1;  // the prompts are single CTest tests, which share the cores among themselves
+    options.profile = "none";  // the goldens' settings are the published ones
+    options.threads = 1;       // the prompts are single CTest tests, which share the cores among themselves
     found = engines.emplace(dtype, Engine::load(kModel, options)).first;
   }
   return found->second;

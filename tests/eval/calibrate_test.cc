@@ -160,7 +160,7 @@ TEST_F(Calibration, ChoosesAmongWindowsAndKernels) {
     ASSERT_NE(rival, compared.end());
     EXPECT_GE(moments((*rival)->judged_by).mean, moments(candidate.judged_by).mean);
   }
-  const Profile profile = make_profile(engine_->model(), *options_, *collected_, result, {});
+  const Profile profile = make_profile(engine_->model(), *options_, *collected_, result, {}).profile;
   EXPECT_EQ(profile.window, result.choice().scores.window);
   EXPECT_EQ(profile.kernel, result.choice().scores.kernel);
 }
@@ -176,12 +176,13 @@ TEST_F(Calibration, MakesAProfileOfTheRule) {
       choose_heads(*collected_, options, options.kinds(), selection, 1.0, folder_->path());
   EXPECT_EQ(result.choice().heads, 0) << "every ranking finds everything within a budget of all";
   EXPECT_EQ(result.chosen, choose_candidate(result.candidates, true));
-  const Profile profile = make_profile(engine_->model(), options, *collected_, result, {});
+  const MadeProfile made = make_profile(engine_->model(), options, *collected_, result, {});
+  const Profile& profile = made.profile;
   EXPECT_TRUE(profile.chosen.empty());
   EXPECT_EQ(profile.last_layers, result.choice().last_layers);
   EXPECT_EQ(profile.selection_layer, 6);
-  EXPECT_EQ(profile.calibration.at("chosen").as_object().at("last_layers"), profile.last_layers);
-  EXPECT_NO_THROW(parse_profile(boost::json::serialize(to_json(profile)), "p"));
+  EXPECT_EQ(made.calibration.at("chosen").as_object().at("last_layers"), profile.last_layers);
+  EXPECT_NO_THROW(parse_profile(boost::json::serialize(to_json(made)), "p"));
   options.early = {2, 0.5};
   expect_error(ErrorCode::kInvalidArgument, "early drop needs heads",
                [&] { set_candidates(options, engine_->model()); });

@@ -1,5 +1,5 @@
 // Profiles: round trip, every refusal, and where they are found.
-#include "eval/calibration/profile.h"
+#include "eval/calibration/profile_file.h"
 
 #include "claa/registry.h"
 #include "eval/eval_support.h"
@@ -19,8 +19,11 @@ Profile example() {
   profile.chosen = {{3, 0, 2}, {3, 8, 0.1f}, {18, 1, 1}};
   profile.early = {10, 0.6};
   profile.early_heads = {{2, 1, 1}, {10, 0, 3}};
-  profile.calibration = {{"prompts", 12}, {"groups", json::object{{"a", 6}, {"b", 6}}}};
   return profile;
+}
+
+json::object file_of(const Profile& profile) {
+  return to_json(MadeProfile{profile, {{"prompts", 12}, {"groups", json::object{{"a", 6}, {"b", 6}}}}});
 }
 
 // The published rule instead of heads.
@@ -37,7 +40,7 @@ TEST(Profile, SurvivesItsFile) {
   const ScratchFolder folder;
   const std::string path = (folder.path() / "m.profile.json").string();
   const Profile expected = example();
-  write_profile(path, expected);
+  write_profile(path, MadeProfile{expected, {{"prompts", 12}}});
   const Profile actual = read_profile(path);
   EXPECT_EQ(actual.model, expected.model);
   EXPECT_EQ(actual.model_fingerprint, expected.model_fingerprint);
@@ -51,13 +54,13 @@ TEST(Profile, SurvivesItsFile) {
   EXPECT_EQ(actual.chosen, expected.chosen);
   EXPECT_EQ(actual.early, expected.early);
   EXPECT_EQ(actual.early_heads, expected.early_heads);
-  EXPECT_EQ(actual.calibration, expected.calibration);
+  EXPECT_EQ(json::parse(content_of(path)).at("calibration").at("prompts"), 12);
 }
 
 TEST(Profile, NeedsNoEarlyDrop) {
   Profile plain = example();
   plain.early_heads.clear();
-  const Profile actual = parse_profile(json::serialize(to_json(plain)), "p");
+  const Profile actual = parse_profile(json::serialize(file_of(plain)), "p");
   EXPECT_TRUE(actual.early_heads.empty());
   EXPECT_EQ(early_drops_param(actual), "");
   EXPECT_EQ(early_drops_param(example()), "10:0.6");
@@ -77,9 +80,9 @@ TEST(Profile, BecomesParametersThatTheMethodTakes) {
 }
 
 TEST(Profile, HoldsThePublishedRule) {
-  const json::object object = to_json(rule_example());
+  const json::object object = file_of(rule_example());
   EXPECT_EQ(object.at("claa_profile"), json::value(2));
-  EXPECT_EQ(to_json(example()).at("claa_profile"), json::value(1));  // so that older programs read it
+  EXPECT_EQ(file_of(example()).at("claa_profile"), json::value(1));  // so that older programs read it
   const Profile actual = parse_profile(json::serialize(object), "p");
   EXPECT_TRUE(actual.chosen.empty());
   EXPECT_EQ(actual.last_layers, 4);
@@ -97,13 +100,13 @@ TEST(Profile, HoldsThePublishedRule) {
     }
   }
   // Version 2 may have heads as well.
-  json::object heads = to_json(example());
+  json::object heads = file_of(example());
   heads["claa_profile"] = 2;
   EXPECT_EQ(parse_profile(json::serialize(heads), "p").chosen, example().chosen);
 }
 
 TEST(Profile, RuleIsRefusedWhenDamaged) {
-  const json::object whole = to_json(rule_example());
+  const json::object whole = file_of(rule_example());
   const auto refused = [&](const char* field, const json::value& value, const std::string& complaint) {
     json::object changed = whole;
     changed[field] = value;
@@ -113,8 +116,8 @@ TEST(Profile, RuleIsRefusedWhenDamaged) {
   refused("last_layers", 0, "'last_layers' must be an integer from 1 to 19, not 0");
   refused("last_layers", 20, "'last_layers' must be an integer from 1 to 19, not 20");
   refused("last_layers", "4", "'last_layers' must be an integer");
-  refused("heads", to_json(example()).at("heads"), "both 'last_layers' and 'heads'");
-  refused("early", to_json(example()).at("early"), "both 'last_layers' and 'early'");
+  refused("heads", file_of(example()).at("heads"), "both 'last_layers' and 'heads'");
+  refused("early", file_of(example()).at("early"), "both 'last_layers' and 'early'");
   json::object neither = whole;
   neither.erase("last_layers");
   expect_error(ErrorCode::kCorruptFile, "the field 'heads' is missing",
@@ -128,7 +131,7 @@ TEST(Profile, IsRefusedForAnotherModel) {
 }
 
 TEST(Profile, IsRefusedWhenCutOff) {
-  const std::string text = json::serialize(to_json(example()));
+  const std::string text = json::serialize(file_of(example()));
   for (size_t length = 0; length < text.size(); ++length) {
     expect_error(ErrorCode::kCorruptFile, "not a whole JSON object",
                  [&] { parse_profile(std::string_view(text).substr(0, length), "p"); });
@@ -138,7 +141,7 @@ TEST(Profile, IsRefusedWhenCutOff) {
 }
 
 TEST(Profile, IsRefusedWithoutAField) {
-  const json::object whole = to_json(example());
+  const json::object whole = file_of(example());
   for (const auto& [name, value] : whole) {
     if (name == "early") continue;
     json::object lacking = whole;
@@ -155,7 +158,7 @@ struct Lie {
 class ProfileLies : public testing::TestWithParam<Lie> {};
 
 TEST_P(ProfileLies, AreRefused) {
-  json::object object = to_json(example());
+  json::object object = file_of(example());
   object[GetParam().field] = json::parse(GetParam().value);
   expect_error(ErrorCode::kCorruptFile, GetParam().complaint,
                [&] { parse_profile(json::serialize(object), "p"); });
@@ -206,7 +209,7 @@ INSTANTIATE_TEST_SUITE_P(
             "'layer' must be an integer from 0 to 3, not 4"}));
 
 TEST(Profile, NaNIsNoJson) {
-  std::string text = json::serialize(to_json(example()));
+  std::string text = json::serialize(file_of(example()));
   const size_t at = text.find("\"weight\":");
   text.replace(at, text.find('}', at) - at, "\"weight\":NaN");
   expect_error(ErrorCode::kCorruptFile, "not a whole JSON object", [&] { parse_profile(text, "p"); });

@@ -14,6 +14,7 @@ void check(const std::string& device, const std::string& dtype, int64_t tokens) 
   EngineOptions options;
   options.device = device;
   options.dtype = dtype;
+  options.profile = "none";
   Engine engine = Engine::load(kModel, options);
   Request request;
   for (int64_t i = 0; i < tokens; ++i) request.ids.push_back(static_cast<int32_t>(100 + 37 * i % 40000));

@@ -10,19 +10,19 @@
 namespace claa::cuda {
 namespace {
 
-CacheFile open_file() {
+CacheFile open_file(const std::string& folder) {
   cudaDeviceProp properties{};
   int driver = 0;
   check(cudaGetDeviceProperties(&properties, 0), "device cuda");
   check(cudaDriverGetVersion(&driver), "device cuda");
   const std::string key =
       fmt::format("{}, driver {}, cuBLASLt {}", std::string(properties.name), driver, cublasLtGetVersion());
-  return {fmt::format("products-{:016x}.txt", fingerprint(std::as_bytes(std::span(key)))), key};
+  return {folder, fmt::format("products-{:016x}.txt", fingerprint(std::as_bytes(std::span(key)))), key};
 }
 
 }  // namespace
 
-Choices::Choices() : file_(open_file()), known_(parse(file_.read())) {}
+Choices::Choices(const std::string& folder) : file_(open_file(folder)), known_(parse(file_.read())) {}
 
 Choices::~Choices() {
   if (added_.empty()) return;

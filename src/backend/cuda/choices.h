@@ -5,6 +5,7 @@
 #include <cublasLt.h>
 
 #include <map>
+#include <string>
 #include <tuple>
 
 #include "core/cache_file.h"
@@ -17,7 +18,7 @@ using ProductKey = std::tuple<int64_t, int64_t, int64_t, int, int, bool>;
 class Choices {
  public:
   // Reads the choices of this GPU, driver and library, if there are any.
-  Choices();
+  explicit Choices(const std::string& folder);
   // Writes the choices if any is new, merged with those that another process has written since.
   ~Choices();
   Choices(const Choices&) = delete;

@@ -67,7 +67,7 @@ CudaBackend::CudaBackend(const BackendOptions& options)
     : dtype_(options.dtype),
       fp8_(options.fp8),
       ring_(stream_.get()),
-      linear_(stream_.get()),
+      linear_(stream_.get(), options.cache_folder),
       fused_(stream_.get()),
       scratch_(stream_.get()),
       step_(stream_.get()),

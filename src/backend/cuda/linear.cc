@@ -143,8 +143,11 @@ struct Linear::Problem {
   cublasLtMatmulDesc_t operation = nullptr;
 };
 
-Linear::Linear(cudaStream_t stream)
-    : stream_(stream), workspace_(allocate_async(kWorkspace, stream)), scratch_(stream) {
+Linear::Linear(cudaStream_t stream, const std::string& cache_folder)
+    : stream_(stream),
+      workspace_(allocate_async(kWorkspace, stream)),
+      scratch_(stream),
+      stored_(cache_folder) {
   check(cublasLtCreate(&handle_), "cuBLASLt");
   check(cublasLtMatmulPreferenceCreate(&preference_), "cuBLASLt");
   const size_t workspace = kWorkspace;

@@ -19,7 +19,7 @@ struct CudaWeight : PackedWeight {
 
 class Linear {
  public:
-  explicit Linear(cudaStream_t stream);
+  Linear(cudaStream_t stream, const std::string& cache_folder);
   ~Linear();
   Linear(const Linear&) = delete;
   Linear& operator=(const Linear&) = delete;

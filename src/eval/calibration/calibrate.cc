@@ -347,10 +347,11 @@ std::map<std::string, Moments> recall_by_group(const Candidate& candidate,
   return groups;
 }
 
-Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
-                     const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
-                     const std::optional<SelectionResult>& early) {
-  Profile profile;
+MadeProfile make_profile(const ModelSummary& model, const CalibrateOptions& options,
+                         const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
+                         const std::optional<SelectionResult>& early) {
+  MadeProfile made;
+  Profile& profile = made.profile;
   profile.model = replace_invalid_utf8(model.name);
   profile.model_fingerprint = model.fingerprint;
   profile.layers = static_cast<int>(model.layers);
@@ -365,8 +366,8 @@ Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
     profile.early = options.early;
     profile.early_heads = early->choice().chosen;
   }
-  profile.calibration = calibration_json(options, collected, result, early);
-  return profile;
+  made.calibration = calibration_json(options, collected, result, early);
+  return made;
 }
 
 std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected,

@@ -11,7 +11,7 @@
 
 #include "claa/engine.h"
 #include "eval/calibration/head_selection.h"
-#include "eval/calibration/profile.h"
+#include "eval/calibration/profile_file.h"
 #include "eval/study/prompts.h"
 
 namespace claa::eval {
@@ -96,9 +96,9 @@ std::vector<const Candidate*> to_compare(const SelectionResult& result);
 std::map<std::string, Moments> recall_by_group(const Candidate& candidate,
                                                const std::vector<CollectedPrompt>& collected);
 
-Profile make_profile(const ModelSummary& model, const CalibrateOptions& options,
-                     const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
-                     const std::optional<SelectionResult>& early);
+MadeProfile make_profile(const ModelSummary& model, const CalibrateOptions& options,
+                         const std::vector<CollectedPrompt>& collected, const SelectionResult& result,
+                         const std::optional<SelectionResult>& early);
 
 // Mean over the prompts of one kind of scores, [layers][query heads]. Throws Error{kCorruptFile} where
 // prompts have different shapes.

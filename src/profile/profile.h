@@ -1,8 +1,8 @@
 // A profile: how one model's tokens are chosen well, by which query heads or by the published rule, and how
-// that was found. JSON, versioned and bound to the weights; docs/calibration.md describes the fields.
+// that was found. JSON, versioned and bound to the weights; docs/calibration.md describes the fields. The
+// field "calibration", which tells people how the choice was made, is written by eval and not kept here.
 #pragma once
 
-#include <boost/json.hpp>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -13,8 +13,9 @@
 #include "claa/heads.h"
 #include "claa/params.h"
 
-namespace claa::eval {
+namespace claa {
 
+// Version 1, which older programs read too, is for chosen heads; 2 is for the published rule.
 inline constexpr int64_t kProfileVersion = 2;
 
 struct Profile {
@@ -32,19 +33,14 @@ struct Profile {
   // the heads that choose there. No heads: none was calibrated.
   EarlyDrop early;
   std::vector<LayerHead> early_heads;
-  boost::json::object calibration;  // how the choice was made; only for people
 };
 
-// Version 1, which older programs read too, is for chosen heads; 2 is for the published rule.
-boost::json::object to_json(const Profile& profile);
 // `where` names the source in messages. Throws Error{kCorruptFile}: no JSON object (or cut off), an unknown
 // version, a field that is missing or out of range, a head that the described model lacks, a weight that is
 // no positive number.
 Profile parse_profile(std::string_view text, const std::string& where);
 // Throws as parse_profile() and read_file().
 Profile read_profile(const std::string& path);
-// The file appears whole or not at all.
-void write_profile(const std::string& path, const Profile& profile);
 // Throws Error{kInvalidArgument} when the profile was made for other weights.
 void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where);
 
@@ -65,4 +61,4 @@ std::span<const BundledProfile> bundled_profiles();
 // The bundled profile of these weights, if there is one.
 std::optional<Profile> find_bundled_profile(uint64_t model_fingerprint);
 
-}  // namespace claa::eval
+}  // namespace claa

@@ -1,4 +1,4 @@
-#include "eval/calibration/profile.h"
+#include "profile/profile.h"
 
 #include <charconv>
 #include <cmath>
@@ -6,61 +6,57 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
-#include "core/output_file.h"
+#include "profile/json.h"
 
-namespace claa::eval {
+namespace claa {
 namespace {
 
-namespace json = boost::json;
-
-// Reads the fields of one object and names the file and the field in every error.
+// Reads the fields of one object and names the file and the field in every complaint.
 class Reader {
  public:
-  Reader(const json::object& object, std::string where) : object_(object), where_(std::move(where)) {}
+  Reader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
-  const json::value& value(const char* name) const {
-    const json::value* value = object_.if_contains(name);
+  const Json& value(const char* name) const {
+    const Json* value = object_.find(name);
     if (value == nullptr) refuse("the field '{}' is missing", name);
     return *value;
   }
-  bool has(const char* name) const { return object_.contains(name); }
+  bool has(const char* name) const { return object_.find(name) != nullptr; }
   double rate(const char* name) const {
-    const json::value& found = value(name);
-    const double rate = found.is_number() ? found.to_number<double>() : NAN;
-    if (!(rate > 0 && rate < 1))
-      refuse("'{}' must lie between 0 and 1, not {}", name, json::serialize(found));
+    const Json& found = value(name);
+    const double rate = found.number().value_or(NAN);
+    if (!(rate > 0 && rate < 1)) refuse("'{}' must lie between 0 and 1, not {}", name, found.source);
     return rate;
   }
   int64_t integer(const char* name, int64_t least, int64_t most) const {
-    const json::value& found = value(name);
-    const int64_t* number = found.if_int64();
-    if (number == nullptr || *number < least || *number > most) {
-      refuse("'{}' must be an integer from {} to {}, not {}", name, least, most, json::serialize(found));
+    const Json& found = value(name);
+    const std::optional<int64_t> number = found.integer();
+    if (!number || *number < least || *number > most) {
+      refuse("'{}' must be an integer from {} to {}, not {}", name, least, most, found.source);
     }
     return *number;
   }
   std::string text(const char* name) const {
-    const json::value& found = value(name);
-    if (!found.is_string()) refuse("'{}' must be a string, not {}", name, json::serialize(found));
-    return std::string(found.as_string());
+    const Json& found = value(name);
+    if (!found.is(Json::Kind::kString)) refuse("'{}' must be a string, not {}", name, found.source);
+    return found.text;
   }
-  const json::array& list(const char* name) const {
-    const json::value& found = value(name);
-    if (!found.is_array() || found.as_array().empty()) refuse("'{}' must be a list that is not empty", name);
-    return found.as_array();
+  const std::vector<Json>& list(const char* name) const {
+    const Json& found = value(name);
+    if (!found.is(Json::Kind::kArray) || found.items.empty())
+      refuse("'{}' must be a list that is not empty", name);
+    return found.items;
   }
   Reader object(const char* name) const { return of(value(name), name); }
-  Reader of(const json::value& value, const char* name) const {
-    if (!value.is_object()) refuse("'{}' must hold objects, not {}", name, json::serialize(value));
-    return {value.as_object(), where_};
+  Reader of(const Json& value, const char* name) const {
+    if (!value.is(Json::Kind::kObject)) refuse("'{}' must hold objects, not {}", name, value.source);
+    return {value, where_};
   }
   float weight() const {
-    const json::value& found = value("weight");
-    const double number = found.is_number() ? found.to_number<double>() : NAN;
-    const float weight = static_cast<float>(number);
-    if (!std::isfinite(weight) || !(weight > 0)) {
-      refuse("a head's weight must be a positive number, not {}", json::serialize(found));
-    }
+    const Json& found = value("weight");
+    const float weight = static_cast<float>(found.number().value_or(NAN));
+    if (!std::isfinite(weight) || !(weight > 0))
+      refuse("a head's weight must be a positive number, not {}", found.source);
     return weight;
   }
 
@@ -71,7 +67,7 @@ class Reader {
   }
 
  private:
-  const json::object& object_;
+  const Json& object_;
   std::string where_;
 };
 
@@ -88,7 +84,7 @@ uint64_t parse_fingerprint(const Reader& model) {
 // The field "heads": layers up to `last_layer`, heads below `heads`.
 std::vector<LayerHead> read_heads(const Reader& reader, int last_layer, int heads) {
   std::vector<LayerHead> chosen;
-  for (const json::value& value : reader.list("heads")) {
+  for (const Json& value : reader.list("heads")) {
     const Reader head = reader.of(value, "heads");
     chosen.push_back({static_cast<int>(head.integer("layer", 0, last_layer)),
                       static_cast<int>(head.integer("head", 0, heads - 1)), head.weight()});
@@ -119,53 +115,16 @@ void read_choice(const Reader& reader, Profile& profile, bool heads_only) {
   profile.last_layers = static_cast<int>(reader.integer("last_layers", 1, profile.selection_layer + 1));
 }
 
-json::array heads_json(const std::vector<LayerHead>& chosen) {
-  json::array heads;
-  for (const LayerHead& h : chosen)
-    heads.push_back(json::object{{"layer", h.layer}, {"head", h.head}, {"weight", h.weight}});
-  return heads;
-}
-
 }  // namespace
 
-json::object to_json(const Profile& profile) {
-  json::object model{{"name", profile.model},
-                     {"fingerprint", fmt::format("{:016x}", profile.model_fingerprint)},
-                     {"layers", profile.layers},
-                     {"heads", profile.heads}};
-  const bool rule = profile.chosen.empty();
-  json::object result{{"claa_profile", rule ? kProfileVersion : 1},
-                      {"model", std::move(model)},
-                      {"window", profile.window},
-                      {"kernel", profile.kernel},
-                      {"pooling", profile.pooling},
-                      {"selection_layer", profile.selection_layer},
-                      {"first_layer", profile.first_layer}};
-  if (rule) {
-    result["last_layers"] = profile.last_layers;
-  } else {
-    result["heads"] = heads_json(profile.chosen);
-  }
-  if (!profile.early_heads.empty()) {
-    result["early"] = json::object{{"layer", profile.early.layer},
-                                   {"rate", profile.early.rate},
-                                   {"heads", heads_json(profile.early_heads)}};
-  }
-  result["calibration"] = profile.calibration;
-  return result;
-}
-
 Profile parse_profile(std::string_view text, const std::string& where) {
-  boost::system::error_code error;
-  const json::value value = json::parse(json::string_view(text.data(), text.size()), error);
-  const json::object none;
-  const Reader reader(value.is_object() ? value.as_object() : none, where);
-  if (error || !value.is_object()) {
-    reader.refuse("it is not a whole JSON object{}", error ? " (" + error.message() + ")" : "");
-  }
-  const json::value& version = reader.value("claa_profile");
-  if (version != json::value(1) && version != json::value(kProfileVersion)) {
-    reader.refuse("its version is {}, this program reads 1 and {}", json::serialize(version),
+  const std::optional<Json> json = parse_json(text);
+  const Json none;
+  const Reader reader(json ? *json : none, where);
+  if (!json || !json->is(Json::Kind::kObject)) reader.refuse("it is not a whole JSON object");
+  const int64_t version = reader.value("claa_profile").integer().value_or(0);
+  if (version != 1 && version != kProfileVersion) {
+    reader.refuse("its version is {}, this program reads 1 and {}", reader.value("claa_profile").source,
                   kProfileVersion);
   }
   constexpr int64_t kMost = 4096;  // the same limit as for the method's parameters
@@ -183,19 +142,13 @@ Profile parse_profile(std::string_view text, const std::string& where) {
   }
   profile.selection_layer = static_cast<int>(reader.integer("selection_layer", 0, profile.layers - 2));
   profile.first_layer = static_cast<int>(reader.integer("first_layer", 0, kMost));
-  read_choice(reader, profile, version == json::value(1));
-  const json::value& calibration = reader.value("calibration");
-  if (!calibration.is_object()) reader.refuse("'calibration' must be an object");
-  profile.calibration = calibration.as_object();
+  read_choice(reader, profile, version == 1);
+  if (!reader.value("calibration").is(Json::Kind::kObject)) reader.refuse("'calibration' must be an object");
   return profile;
 }
 
 Profile read_profile(const std::string& path) {
   return parse_profile(read_file(path), path);
-}
-
-void write_profile(const std::string& path, const Profile& profile) {
-  OutputFile(path).commit(json::serialize(to_json(profile)) + "\n");
 }
 
 void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where) {
@@ -240,4 +193,4 @@ std::optional<Profile> find_bundled_profile(uint64_t model_fingerprint) {
   return std::nullopt;
 }
 
-}  // namespace claa::eval
+}  // namespace claa

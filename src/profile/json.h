@@ -1,0 +1,33 @@
+// A reader of small JSON files (RFC 8259). The library itself reads only profiles, so that whoever embeds it
+// needs no JSON library; eval and the command line, which also write, use Boost.JSON.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace claa {
+
+struct Json {
+  enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };
+  Kind kind = Kind::kNull;
+  std::string_view source;                            // as it stands in the text, which must outlive this
+  std::string text;                                   // of a string, decoded
+  std::vector<Json> items;                            // of an array
+  std::vector<std::pair<std::string, Json>> members;  // of an object, in the order of the file
+
+  bool is(Kind wanted) const { return kind == wanted; }
+  // The last member of that name; null without one.
+  const Json* find(std::string_view name) const;
+  // A number that is written without a fraction or an exponent, and fits.
+  std::optional<int64_t> integer() const;
+  std::optional<double> number() const;
+};
+
+// Nothing unless `text` is one whole JSON value in valid UTF-8, at most 32 deep.
+std::optional<Json> parse_json(std::string_view text);
+
+}  // namespace claa
