@@ -1,4 +1,4 @@
-// What `claa bench` measures: an engine with a model file, or with a published shape and random weights.
+// The target of `claa bench`: an engine with a model file, or with a published shape and random weights.
 #pragma once
 
 #include <string>

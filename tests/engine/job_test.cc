@@ -151,7 +151,7 @@ TEST(Job, KeepsItsModelAlive) {
   expect_same(alone, job->answer(), "the engine is gone");
 }
 
-// Whether every prompt position of the range has an entry in every layer and head, and lives to the end.
+// Expects that every prompt position of the range has an entry in every layer and head, and lives to the end.
 void expect_kept(const Trace& trace, int64_t begin, int64_t end) {
   for (int64_t position = begin; position < end; ++position) {
     const auto p = static_cast<int32_t>(position);
