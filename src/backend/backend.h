@@ -25,12 +25,12 @@ namespace claa {
 
 struct BackendOptions {
   std::string name = "cpu";
-  DType dtype = DType::kBF16;  // activation type
-  int threads = 0;             // 0: physical cores
-  std::string isa;             // cap: "avx2", "avx512", "avx2bf16" (tests), or "" for the best the CPU has
-  bool fp8 = false;            // cuda with bf16: linear layers in FP8 (E4M3), but for the vocabulary's
-  bool int8 = false;           // cpu with bf16: integer products, but for the vocabulary's
-  std::string cache_folder;    // cuda: where the algorithms chosen for products are kept; "": nowhere
+  DType dtype = DType::kBF16;     // activation type
+  int threads = 0;                // 0: physical cores
+  std::string isa;                // cap: "avx2", "avx512", "avx2bf16" (tests), or "" for the best the CPU has
+  bool fp8 = false;               // cuda with bf16: linear layers in FP8 (E4M3), but for the vocabulary's
+  bool int8 = false;              // cpu with bf16: integer products, but for the vocabulary's
+  std::string cache_folder = {};  // cuda: where the algorithms chosen for products are kept; "": nowhere
 };
 
 // A weight in the form its backend multiplies with. Shape [outputs, inputs].
