@@ -73,6 +73,20 @@ check_package() {
     "What is the access code of the reading room? Answer with the code only." examples/document.txt)
   echo "the example answers: $answer"
   [[ $answer = *82641* ]]
+  check_own_ranker
+}
+
+# A ranker outside the project: it builds against the installed package, runs by its name and drops what it says.
+check_own_ranker() {
+  cp -r examples/ranker "$SCRATCH/ranker"
+  cmake -G Ninja -S "$SCRATCH/ranker" -B "$SCRATCH/ranker/build" -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_PREFIX_PATH="$SCRATCH/prefix" >/dev/null
+  cmake --build "$SCRATCH/ranker/build"
+  head -c 6000 examples/document.txt >"$SCRATCH/excerpt.txt"
+  "$SCRATCH/ranker/build/ranker" "$MODEL" "$SCRATCH/excerpt.txt" "Who is it about?" 2>&1 | tee "$SCRATCH/ranker.log"
+  local kept all
+  read -r kept all < <(sed -n 's/^kept \([0-9]*\) of \([0-9]*\) tokens$/\1 \2/p' "$SCRATCH/ranker.log")
+  [ "$kept" -eq $((all * 3 / 10)) ]
 }
 
 # The library by another compiler, as a part of another project that has neither Boost nor CLI11.
