@@ -59,8 +59,11 @@ ParamValues quality_params(const std::string& quality) {
 
 bool takes_profile(const std::string& method) {
   const MethodRegistry registry = builtin_methods();
-  const std::vector<ParamSpec>& params = registry.find(method).params;
-  return std::any_of(params.begin(), params.end(), [](const ParamSpec& p) { return p.name == "heads"; });
+  // Methods that a program adds bring no profile; names that nobody knows are refused where runs are made.
+  return std::any_of(registry.all().begin(), registry.all().end(), [&](const MethodInfo& info) {
+    return info.name == method && std::any_of(info.params.begin(), info.params.end(),
+                                              [](const ParamSpec& p) { return p.name == "heads"; });
+  });
 }
 
 ProfileFinder::ProfileFinder(std::string wanted, std::string model_path,
