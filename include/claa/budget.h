@@ -23,7 +23,7 @@ struct Budget {
 // The `count` best of `scores` by (score desc, index asc), ascending: top-k on the host, for entries.
 std::vector<int32_t> best_indices(std::span<const float> scores, int64_t count);
 
-// What a policy sees where a ranking is about to choose.
+// A ranking that is about to choose, as a policy sees it.
 struct RankedPrompt {
   int64_t tokens = 0, live = 0, window = 0;  // of the prompt, still live, always kept
   const Scores& ranking;                     // [1, live - window]

@@ -40,8 +40,8 @@ struct EngineOptions {
   int threads = 0;    // 0: physical cores
   std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
   std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512", "avx2bf16" or ""
-  // What the method `claa` chooses by: a file of `claa calibrate`; "auto": MODEL.profile.json beside the
-  // model, else the one that the library has for its weights; or "none", the published settings.
+  // The profile that the method `claa` chooses by: a file of `claa calibrate`; "auto": MODEL.profile.json
+  // beside the model, else the one that the library has for its weights; or "none", the published settings.
   std::string profile = "auto";
   // Where small files that spare a later process some work are kept; "": nowhere.
   std::string cache_folder;
@@ -107,7 +107,7 @@ struct Request {
   bool stages = false;  // measure prefill by kind of work, where the device can; costs a GPU a little time
 };
 
-// What prefill did: nothing is silent.
+// An account of the prefill: nothing is silent.
 struct PrefillSummary {
   std::string method;
   std::vector<std::pair<std::string, std::string>> params;  // effective values
@@ -161,7 +161,8 @@ struct Trace {
   std::optional<std::vector<int32_t>> selected;  // prompt positions live after the last drop
   std::vector<LayerTrace> layers;
   std::vector<std::pair<int32_t, float>> top;  // best first logits
-  std::vector<float> scores;  // that chose the tokens, one a prompt token; those of the window may be missing
+  // Of the ranking that chose the tokens, one per prompt token; those of the window may be missing.
+  std::vector<float> scores;
   int64_t next_position = 0;
   Answer answer;
 };
@@ -178,7 +179,7 @@ struct OracleRequest {
 
 struct OracleResult {
   Ranking ranking;
-  std::vector<float> look_ahead;  // one a prompt token, when asked for
+  std::vector<float> look_ahead;  // one per prompt token, when asked for
   int64_t queries = 0;            // answer positions that the ranking is the mean of
   Answer answer;
 };
@@ -209,7 +210,7 @@ class Job {
   bool step();
   // From any thread: the next step throws Error{kCancelled}.
   void cancel();
-  // What there is of it so far. Not to be read while another thread is in step().
+  // The answer so far. It must not be read while another thread is in step().
   const Answer& answer() const;
 
  private:

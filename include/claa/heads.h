@@ -20,7 +20,7 @@ struct LayerHead {
 // Error{kInvalidArgument} naming `owner` and the part that is malformed, that repeats a head or whose weight
 // is not a positive number.
 std::vector<LayerHead> parse_heads(std::string_view owner, std::string_view text);
-// What parse_heads() reads back exactly.
+// Returns a text that parse_heads() reads back exactly.
 std::string show_heads(const std::vector<LayerHead>& heads);
 // Throws Error{kInvalidArgument} for a head that a model of `layers` layers of `heads` query heads lacks, or
 // whose layer comes after `last_layer`.

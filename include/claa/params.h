@@ -20,7 +20,7 @@ namespace claa {
 
 enum class ParamType { kInteger, kNumber, kChoice, kText };
 
-// What a caller may set, and how it is explained.
+// A parameter that a caller may set, and how it is explained.
 struct ParamSpec {
   std::string name;
   ParamType type = ParamType::kInteger;

@@ -38,7 +38,8 @@ struct PromptInfo {
   std::vector<TokenRange> protected_spans;  // ascending, disjoint: no drop and no cut takes these tokens
 };
 
-// What a run sees at one layer, valid for one call. The hook sits after Q, K, V and RoPE, before attention.
+// The view that a run has of one layer, valid for one call. The hook sits after Q, K, V and RoPE, before
+// attention.
 class LayerView {
  public:
   virtual ~LayerView() = default;
@@ -82,7 +83,7 @@ struct Decision {
   std::optional<KeepSet> kept = KeepSet{};
 };
 
-// What the scores of a ranking say about how well it can choose, each in [0, 1] (docs/calibration.md).
+// Signs of how well a ranking can choose, taken from its scores, each in [0, 1] (docs/calibration.md).
 struct RankingSignals {
   double outside = 0;     // share of the scores' sum that belongs to tokens that were not chosen
   double entropy = 0;     // of the scores as a distribution; 1: all tokens score alike
@@ -90,7 +91,7 @@ struct RankingSignals {
   double confidence = 0;  // one number from them: high where the answer is likely to stay
 };
 
-// What a method reports about one prompt: nothing is silent.
+// A method's report about one prompt: nothing is silent.
 struct RunReport {
   bool active = false;                      // true if any token or cache entry was dropped
   std::string reason = {};                  // why not, in words, when inactive
@@ -139,7 +140,7 @@ class Run {
   virtual Decision decide(LayerView& view) = 0;
   virtual RunReport report() const = 0;
 
-  // What others need to plan: known before the first layer, and never exceeded.
+  // Bounds for those who plan: known before the first layer, and never exceeded.
   // The first layer after which fewer tokens are live; -1: fewer enter layer 0; none: all live to the end.
   virtual std::optional<int> first_drop() const { return std::nullopt; }
   // True when decide() at this layer may drop live tokens; queries are then computed after it has answered.

@@ -13,7 +13,7 @@ namespace claa {
 struct Ranking {
   uint64_t model_fingerprint = 0;
   std::vector<int32_t> ids;   // the prompt
-  std::vector<float> scores;  // one a token, finite; pooled
+  std::vector<float> scores;  // one per token, finite; pooled
 };
 
 // File format, little endian: "CLAARANK", u32 version (1), u32 zero, u64 model fingerprint, u64 n, i32

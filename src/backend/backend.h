@@ -43,7 +43,7 @@ class PackedWeight {
 };
 
 // Where a weight comes from: fills f32 rows [first, first + count) of [outputs, inputs], row-major. Called by
-// several threads at once; throws at its first row or never.
+// several threads at once; it may throw only on the first call.
 struct WeightSource {
   int64_t outputs = 0;
   int64_t inputs = 0;
@@ -52,8 +52,8 @@ struct WeightSource {
   bool gated = false;  // multiplies what swiglu() writes
 };
 
-// Values of a row of kI8 that share a scale: a channel far larger than the rest costs only its own group
-// precision. What swiglu() writes are products of two activations, whose outliers are the worst.
+// How many values of a row of kI8 share a scale: a channel far larger than the rest costs precision in its
+// own group only. swiglu() writes products of two activations, whose outliers are the worst.
 constexpr int64_t kI8Group = 128, kI8GatedGroup = 64;
 
 // cos and sin of every (position, pair): f32 [tokens, head_size / 2] each. `rotated` dimensions may be fewer
@@ -74,7 +74,7 @@ struct KvView {
 // A point in the order of a device's work.
 struct Moment {
   Stopwatch host;                // started then
-  std::shared_ptr<void> device;  // what a device that works on its own remembers it by
+  std::shared_ptr<void> device;  // the mark of a device that works on its own
 };
 
 // K and V rearranged for many queries; memory is reused from layer to layer.
@@ -93,12 +93,12 @@ class Backend {
   virtual int64_t chunk_rows() const = 0;
   // Type of q, kv and gate_up below: f32, or the activation type where bytes moved cost more than they carry.
   virtual DType wide_dtype() const { return DType::kF32; }
-  // Type that rms_norm() and swiglu() had best write for linear layers alone to read: kF8 or kI8 where these
-  // round their input anyway. The vocabulary's product reads the activation type. Columns of kI8 come in
-  // fours.
+  // Preferred output type of rms_norm() and swiglu() where linear layers alone read it: kF8 or kI8 where
+  // these round their input anyway. The vocabulary's product reads the activation type. Columns of kI8 come
+  // in fours.
   virtual DType linear_dtype() const { return dtype(); }
-  // Whether linear() rounds its inputs so coarsely, many channels to a scale, that channels of a norm should
-  // be of one size (model/equalizer.h).
+  // True if linear() rounds its inputs so coarsely, with many channels per scale, that the channels of a norm
+  // should be of one size (model/equalizer.h).
   virtual bool wants_even_channels() const { return false; }
   // Rows of memory that attention() of `rows` packed rows needs in q, out, K and V: a kernel made for a range
   // of lengths touches what lies behind the last row. K and V hold finite values there.
@@ -112,20 +112,19 @@ class Backend {
   virtual size_t peak_bytes() { return 0; }
   // Device memory that allocate() can still give; 0 where that is the machine's own memory.
   virtual size_t free_bytes() { return 0; }
-  // Has `bytes` of device memory ready for the next allocate() calls: where what the process holds unused is
-  // less, it asks for them in one piece, so that no layer waits for the driver, and what is not there is
-  // missed before the first one. Throws kOutOfMemory.
+  // Allocates `bytes` of device memory up front, for the next allocate() calls, unless the process holds as
+  // much unused: no layer then waits for the driver, and shortage shows before the first one. Throws
+  // kOutOfMemory.
   virtual void reserve(size_t /*bytes*/) {}
   // Waits for all work; where nothing is left running, it returns at once.
   virtual void synchronize() {}
-  // Does `work`, a series of operations that comes again and again with other ids, positions, slots, visible
-  // counts and cache lengths but the same memory, as a decode step does; a device may record it once. `work`
-  // may be called several times, so it changes nothing of the caller's, and calls nothing but embed(),
-  // linear() and what is named after it, rms_norm(), add_bias(), rope(), rope_store(), swiglu() and
-  // attention() without packed K and V.
+  // Runs a step that repeats with other ids, positions, slots, visible counts and cache lengths but the same
+  // memory, as a decode step does; a device may record it once. It may run `work` several times, so `work`
+  // must not change the caller's state. It may call embed(), linear() and the operations named after it,
+  // rms_norm(), add_bias(), rope(), rope_store(), swiglu() and attention() without packed K and V.
   virtual void repeat(const std::function<void()>& work) { work(); }
-  // What the device has been asked for until now; milliseconds of its work between two such points, for which
-  // it must have come to the later one.
+  // A point after all that the device has been asked for until now, and the milliseconds of its work between
+  // two such points, the later of which it must have reached.
   virtual Moment mark() { return {}; }
   virtual double ms_between(const Moment& from, const Moment& to) { return from.host.ms() - to.host.ms(); }
   // Milliseconds of the device by kind of work between the two calls, which cost a little time of their own;
@@ -211,7 +210,7 @@ void check_score_spec(const ScoreSpec& spec, int64_t heads, int64_t kv_heads, in
 // The fastest activation type of a device: bf16 where it is multiplied natively, else f32.
 DType best_dtype(const BackendOptions& options);
 
-// What "auto" stands for on this machine: cuda where there is a GPU that can be used, else cpu. Other names
+// Resolves "auto" for this machine: cuda where there is a GPU that can be used, else cpu. Other names
 // stay.
 std::string resolve_device(const std::string& name);
 

@@ -1,4 +1,4 @@
-// How a device works on rows: what the memory of a prompt follows from, known without the device.
+// How a device works on rows, from which the memory of a prompt follows; known without the device.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ struct DeviceRows {
   std::function<int64_t(int64_t rows)> padded;  // Backend::padded()
 };
 
-// Of "cpu", "cuda" or "reference", which need not be there.
+// Those of "cpu", "cuda" or "reference"; the device need not be available.
 DeviceRows device_rows(const BackendOptions& options);
 inline DeviceRows device_rows(const Backend& backend) {
   return {backend.dtype(), backend.wide_dtype(), backend.chunk_rows(),

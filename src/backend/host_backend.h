@@ -1,4 +1,4 @@
-// What every backend on host memory shares: allocation, copies, gathers, aggregation and top-k.
+// The part that every backend on host memory shares: allocation, copies, gathers, aggregation and top-k.
 #pragma once
 
 #include "backend/backend.h"

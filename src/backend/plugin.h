@@ -10,10 +10,10 @@ namespace claa {
 // Throws kUnsupported: no such library, or one whose own libraries are missing, or no usable GPU.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 
-// Whether make_cuda_backend() would find the library and a GPU.
+// True if make_cuda_backend() would find the library and a GPU.
 bool cuda_usable();
 
-// What the library exports, with C linkage: a new backend, whether there is a usable GPU, and the contract it
+// The library exports, with C linkage: a new backend, whether there is a usable GPU, and the contract it
 // was built for. The contract is CLAA_CONTRACT, a hash of the headers whose types cross the boundary: a
 // library of another build would be called by another table of functions.
 inline constexpr const char* kCudaLibrary = "libclaa_cuda.so";

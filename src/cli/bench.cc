@@ -79,10 +79,12 @@ std::vector<BenchRow> make_rows(const BenchOptions& options, int64_t tokens) {
 
 // Called after every row's parameters were found valid, because a profile opens the model file.
 void apply_profile(const BenchOptions& options, std::vector<BenchRow>& rows) {
+  const MethodRegistry registry = builtin_methods();
   for (BenchRow& row : rows) {
     // A profile file applies to the methods that take one; bench compares them with others.
-    ProfileChoice choice = choose_profile(takes_profile(row.method) ? options.profile : "auto", row.method,
-                                          row.params, options.model.path);
+    const bool takes = takes_profile(registry.find(row.method));
+    ProfileChoice choice =
+        choose_profile(takes ? options.profile : "auto", row.method, row.params, options.model.path);
     row.params = std::move(choice.params);
     row.profile = std::move(choice.profile);
     row.note = std::move(choice.note);

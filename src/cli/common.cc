@@ -43,7 +43,7 @@ std::string cache_folder() {
 
 // A named file is for methods that take one; "auto" and "none" are for all.
 void check_takes_profile(const std::string& wanted, const std::string& method) {
-  if (wanted == "auto" || wanted == "none" || takes_profile(method)) return;
+  if (wanted == "auto" || wanted == "none" || takes_profile(builtin_methods().find(method))) return;
   fail(ErrorCode::kInvalidArgument, "method {} takes no profile; leave out --profile or use --method claa",
        method);
 }
@@ -65,7 +65,7 @@ ProfileChoice choose_profile(const std::string& wanted, const std::string& metho
   builtin_methods().create(method, given);
   check_takes_profile(wanted, method);
   const auto fingerprint = [&] { return gguf::weights_fingerprint(gguf::File::open(model_path)); };
-  return ProfileFinder(wanted, model_path, fingerprint).choose("", method, given);
+  return ProfileFinder(wanted, model_path, fingerprint).choose("", builtin_methods().find(method), given);
 }
 
 ParamValues parse_assignments(const std::vector<std::string>& assignments) {

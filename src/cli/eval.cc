@@ -136,7 +136,7 @@ void look_up_profiles(EvalCommand& command) {
   command.compared.find_profile = [path = command.model.path](const std::string& wanted,
                                                               const std::string& method,
                                                               const ParamValues& params) {
-    const bool takes = takes_profile(method);
+    const bool takes = takes_profile(builtin_methods().find(method));
     ProfileChoice choice = choose_profile(takes ? wanted : "none", method, params, path);
     return eval::Profiled{std::move(choice.params), std::move(choice.profile)};
   };

@@ -52,6 +52,7 @@ class Inside {
 
 ThreadPool::ThreadPool(int count)
     : count_(std::max(1, count)), shares_(std::make_unique<Share[]>(static_cast<size_t>(count_))) {
+  threads_.reserve(static_cast<size_t>(count_ - 1));  // no thread may run when memory is short
   try {
     for (int thread = 1; thread < count_; ++thread) {
       threads_.emplace_back([this, thread] { wait_for_jobs(thread); });

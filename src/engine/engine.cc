@@ -75,7 +75,7 @@ void Engine::Impl::choose_method(const Request& request, Prompt& prompt) const {
          request.method);
   }
   const std::string method = preset ? "claa" : request.method;
-  prompt.choice = profiles->choose(request.quality, method, request.params);
+  prompt.choice = profiles->choose(request.quality, methods.find(method), request.params);
   prompt.method = methods.create(method, prompt.choice.params);
 }
 

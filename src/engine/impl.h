@@ -1,4 +1,4 @@
-// What an Engine holds. Private to this folder.
+// The inside of an Engine and of a Job. Private to this folder.
 #pragma once
 
 #include <mutex>
@@ -19,7 +19,7 @@
 
 namespace claa {
 
-// What a request becomes before the model sees it.
+// A request as the model sees it.
 struct Prompt {
   std::vector<int32_t> ids;
   std::shared_ptr<const Method> method;

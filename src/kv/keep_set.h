@@ -1,4 +1,4 @@
-// What Scores and KeepSet hold: device tensors with their memory.
+// The contents of Scores and KeepSet: device tensors with their memory.
 #pragma once
 
 #include "backend/backend.h"

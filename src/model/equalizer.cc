@@ -10,8 +10,8 @@ namespace {
 // With 16 tokens errors are the same, with 8 a few percent larger.
 constexpr int64_t kSample = 32;
 
-// Of the quadratic mean of all channels: the sample cannot tell how large a channel becomes that it hardly
-// uses.
+// The least size of a channel, as a share of the quadratic mean of all channels: the sample cannot tell how
+// large a channel becomes that it hardly uses.
 constexpr double kSmallest = 0.2;
 
 // Ids that are spread evenly over the vocabulary, however many there are: steps of the golden ratio.

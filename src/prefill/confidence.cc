@@ -17,7 +17,7 @@ std::vector<double> sum_of(std::span<const std::vector<float>> rows) {
   return sum;
 }
 
-// Of a distribution over tokens, as a share of the largest possible.
+// The entropy of a distribution over tokens, as a share of the largest possible.
 double entropy_of(const std::vector<double>& sum, double total) {
   if (sum.size() < 2) return 0;
   double nats = 0;

@@ -4,6 +4,10 @@
 
 namespace claa {
 
+int32_t greedy_token(std::span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
 Decoder::Decoder(const LlamaModel& model, KvCache& cache)
     : model_(model),
       cache_(cache),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "kv/cache.h"
@@ -13,6 +14,9 @@ namespace claa {
 // Sees a fed token's rotated query [1, heads * head_size] and the layer's K and V, its own included. Both are
 // valid during the call.
 using QueryObserver = std::function<void(int64_t layer, const Tensor& q, const KvView& kv)>;
+
+// The most likely token; of equal ones the lowest id.
+int32_t greedy_token(std::span<const float> logits);
 
 class Decoder {
  public:

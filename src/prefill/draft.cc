@@ -1,7 +1,5 @@
 #include "prefill/draft.h"
 
-#include <algorithm>
-
 #include "prefill/decoder.h"
 
 namespace claa {
@@ -44,7 +42,7 @@ int64_t draft(const PassContext& context, std::vector<float> logits, int64_t mos
   int64_t fed = 0;
   for (; fed < most; ++fed) {
     check_cancelled(context.options.cancel);
-    const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    const int32_t best = greedy_token(logits);
     if (context.options.ends_answer && context.options.ends_answer(best)) break;
     logits = decoder.step(best, [&](int64_t layer, const Tensor& q, const KvView& /*kv*/) {
       if (layer < queries.layers()) queries.add(layer, q);

@@ -29,7 +29,7 @@ class RunnerLayerView : public LayerView {
   // Queries of the last live tokens that are known already, [rows, heads * head_size], as many as any window:
   // then none are projected.
   void set_queries(const Tensor& queries) { known_ = queries; }
-  // What draft() does; without it, drafting is refused.
+  // The pass's way to draft; without it, draft() is refused.
   void set_draft(std::function<int64_t(const KeepSet&, int64_t, const ListenToDraft&)> draft) {
     draft_ = std::move(draft);
   }

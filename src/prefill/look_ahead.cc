@@ -86,7 +86,7 @@ AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
   const PassContext context{spec_.model, options_, info_};
   reserve_memory(context, info_.tokens, (info_.tokens + options.reserve) * info_.layers);
   cache_.next_position = info_.tokens;
-  prefill_ = std::make_unique<FullPass>(context, cache_, [this](LayerView& view) {
+  prefill_ = std::make_unique<StoringPass>(context, cache_, [this](LayerView& view) {
     for (AnswerScores* scores : spec_.scores) scores->observe(view);
     if (spec_.on_layer) spec_.on_layer(view);
   });
@@ -132,7 +132,7 @@ NextToken greedy(int64_t steps, std::function<bool(int32_t)> ends_answer) {
   return [steps, ends_answer = std::move(ends_answer),
           fed = int64_t{0}](const std::vector<float>& logits) mutable {
     if (fed++ == steps) return -1;
-    const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    const int32_t best = greedy_token(logits);
     return ends_answer && ends_answer(best) ? -1 : best;
   };
 }

@@ -66,7 +66,7 @@ class AnswerPass {
   PromptInfo info_;
   int64_t positions_;  // that prompt and answer may take
   KvCache cache_;
-  std::unique_ptr<FullPass> prefill_;  // none once it is done
+  std::unique_ptr<StoringPass> prefill_;  // none once it is done
   std::unique_ptr<Decoder> decoder_;
   std::vector<float> logits_;
 };

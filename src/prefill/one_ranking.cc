@@ -7,7 +7,7 @@
 namespace claa {
 namespace {
 
-// What a ranker has said so far. Several drops may share it.
+// A ranker and its scores so far. Several drops may share it.
 struct Voice {
   std::shared_ptr<Ranker> ranker;
   int last_layer = 0;  // of its drops
@@ -147,7 +147,7 @@ void OneRankingRun::ask_policies(int64_t live) {
   const RankedPrompt ranked{tokens_,    live, schedule_.window, chosen_by_, voice_of(last()).layers,
                             drops_live_};
   for (const auto& policy : schedule_.policies) budgets_ = policy->choose(ranked, budgets_, policy_);
-  // What was dropped early cannot return.
+  // Tokens dropped early cannot return.
   const bool dropped = live < tokens_;
   drops_live_ = drops_live_ && (dropped || budgets_.live < live);
   drops_kept_ = drops_kept_ && (dropped || budgets_.kept < live);

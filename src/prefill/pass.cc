@@ -211,18 +211,13 @@ bool PreviewPass::decide(RunnerLayerView& view) {
   return view.layer() < last_layer();
 }
 
-FullPass::FullPass(const PassContext& context, KvCache& cache, std::function<void(LayerView&)> observe)
+StoringPass::StoringPass(const PassContext& context, KvCache& cache, std::function<void(LayerView&)> observe)
     : Pass(context, context.info.ids, all_positions(context.info), context.model.config().layers - 1),
       cache_(cache),
       observe_(std::move(observe)) {}
 
-bool FullPass::decide(RunnerLayerView& view) {
+bool StoringPass::decide(RunnerLayerView& view) {
   if (observe_) observe_(view);
-  cache_.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
-  return true;
-}
-
-bool DraftPass::decide(RunnerLayerView& /*view*/) {
   cache_.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
   return true;
 }

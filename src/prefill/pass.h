@@ -14,7 +14,7 @@ namespace claa {
 
 using Positions = std::shared_ptr<const std::vector<int32_t>>;
 
-// What every pass of a prefill works with; all of it outlives the pass.
+// The surroundings of every pass of a prefill; all of it outlives the pass.
 struct PassContext {
   const LlamaModel& model;
   const PrefillOptions& options;
@@ -100,28 +100,20 @@ class PreviewPass : public Pass {
   std::function<void(LayerView&)> observe_;
 };
 
-// All tokens of a prompt through all layers, each shown, and everything stored: `full`, with observers.
-class FullPass : public Pass {
+// A pass to the last layer in which every row lives on and is stored in `cache`.
+class StoringPass : public Pass {
  public:
-  FullPass(const PassContext& context, KvCache& cache, std::function<void(LayerView&)> observe);
+  // All tokens of a prompt, each layer shown to `observe`: `full`, with observers.
+  StoringPass(const PassContext& context, KvCache& cache, std::function<void(LayerView&)> observe);
+  // The rest of a prefill as if only the live rows in `kept` went on from the layer at which `outer` decides,
+  // to draft from.
+  StoringPass(const Pass& outer, const KeepSet& kept, KvCache& cache) : Pass(outer, kept), cache_(cache) {}
 
  private:
   bool decide(RunnerLayerView& view) override;
   bool keeps_all_rows(int64_t /*layer*/) const override { return !is_last_layer(); }
   KvCache& cache_;
-  std::function<void(LayerView&)> observe_;
-};
-
-// What the rest of a prefill would be if only some rows went on from the layer at which `outer` decides, to
-// draft from. Stores every row that gets there in the layers of `cache` after this one.
-class DraftPass : public Pass {
- public:
-  DraftPass(const Pass& outer, const KeepSet& kept, KvCache& cache) : Pass(outer, kept), cache_(cache) {}
-
- private:
-  bool decide(RunnerLayerView& view) override;
-  bool keeps_all_rows(int64_t /*layer*/) const override { return !is_last_layer(); }
-  KvCache& cache_;
+  std::function<void(LayerView&)> observe_;  // may be empty
 };
 
 // Has the memory for a prompt's layers ready, before the first one, on devices with memory of their own.

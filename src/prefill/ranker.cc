@@ -1,4 +1,4 @@
-// What the plain runs share: parameters, reasons, the run of a method that chooses at the entry.
+// The common part of the plain runs: parameters, reasons, the run of a method that chooses at the entry.
 #include "claa/ranker.h"
 
 #include <algorithm>

@@ -89,7 +89,7 @@ int64_t Prefill::MainPass::draft(const KeepSet& kept, int64_t tokens, const List
   cache.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
   std::vector<float> logits;
   {
-    DraftPass pass(*this, kept, cache);
+    StoringPass pass(*this, kept, cache);
     while (pass.step()) {
     }
     logits = pass.logits();

@@ -1,4 +1,4 @@
-// What a prefill is asked for and what it leaves.
+// The options of a prefill and its result.
 #pragma once
 
 #include <functional>

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <string_view>
 
-#include "claa/registry.h"
 #include "core/check.h"
 
 namespace claa {
@@ -35,8 +34,7 @@ void check_quality(const std::string& quality, const ProfileChoice& choice, cons
   if (quality == "balanced" && choice.params.count("heads") == 0) {
     fail(ErrorCode::kInvalidArgument,
          "quality balanced needs a profile with chosen heads, and '{}' has none; use quality faithful, or "
-         "make "
-         "one with 'claa calibrate' without --rule",
+         "make one with 'claa calibrate' without --rule",
          choice.profile);
   }
   if (quality == "fast" && early_drops.empty()) {
@@ -57,13 +55,9 @@ ParamValues quality_params(const std::string& quality) {
   fail(ErrorCode::kInvalidArgument, "unknown quality '{}'; choose fast, balanced or faithful", quality);
 }
 
-bool takes_profile(const std::string& method) {
-  const MethodRegistry registry = builtin_methods();
-  // Methods that a program adds bring no profile; names that nobody knows are refused where runs are made.
-  return std::any_of(registry.all().begin(), registry.all().end(), [&](const MethodInfo& info) {
-    return info.name == method && std::any_of(info.params.begin(), info.params.end(),
-                                              [](const ParamSpec& p) { return p.name == "heads"; });
-  });
+bool takes_profile(const MethodInfo& method) {
+  return std::any_of(method.params.begin(), method.params.end(),
+                     [](const ParamSpec& p) { return p.name == "heads"; });
 }
 
 ProfileFinder::ProfileFinder(std::string wanted, std::string model_path,
@@ -118,14 +112,14 @@ ProfileChoice ProfileFinder::apply(const ParamValues& given) const {
   return choice;
 }
 
-ProfileChoice ProfileFinder::choose(const std::string& quality, const std::string& method,
+ProfileChoice ProfileFinder::choose(const std::string& quality, const MethodInfo& method,
                                     const ParamValues& given) const {
   ParamValues params = given;
   const ParamValues preset = quality_params(quality);
   params.insert(preset.begin(), preset.end());
   if (!takes_profile(method)) {
     if (quality.empty()) return {params, "", ""};
-    fail(ErrorCode::kInvalidArgument, "quality {} is for method claa, not {}", quality, method);
+    fail(ErrorCode::kInvalidArgument, "quality {} is for method claa, not {}", quality, method.name);
   }
   ProfileChoice choice = apply(params);
   if (quality.empty()) return choice;

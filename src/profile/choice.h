@@ -8,6 +8,7 @@
 #include <string>
 
 #include "claa/params.h"
+#include "claa/registry.h"
 #include "profile/profile.h"
 
 namespace claa {
@@ -22,7 +23,7 @@ struct ProfileChoice {
 // Error{kInvalidArgument} for another word.
 ParamValues quality_params(const std::string& quality);
 // True for a method that can choose by heads.
-bool takes_profile(const std::string& method);
+bool takes_profile(const MethodInfo& method);
 
 // The profile of one model, read when it is first needed.
 class ProfileFinder {
@@ -33,7 +34,7 @@ class ProfileFinder {
   // "auto" applies no profile where a given parameter is one that profiles set or make unused. A quality
   // other than "" needs a profile, and some need parts of it. Throws Error{kInvalidArgument} where these are
   // missing, and as the constructor does. May be called from several threads.
-  ProfileChoice choose(const std::string& quality, const std::string& method, const ParamValues& given) const;
+  ProfileChoice choose(const std::string& quality, const MethodInfo& method, const ParamValues& given) const;
 
  private:
   struct Found {

@@ -19,7 +19,7 @@ struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
       : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)) {}
   std::vector<uint32_t> q;  // [M, depth] units
-  // Of one step:
+  // The next two hold one step.
   // [vectors, keys] raw products
   alignas(kLine) std::array<float, kStepVectors * kKeyBlock> s;
   // [vectors, pairs of keys] probabilities in bf16; f32 overwrites s
@@ -161,7 +161,7 @@ namespace {
 // Query rows whose sums a thread holds at once, so that its memory does not grow with the window.
 constexpr int64_t kScoreRows = 24;
 
-// What one call of window_scores() is about, and the scratch of one thread.
+// One call of window_scores(), and the scratch of one thread.
 struct Window {
   const Kernels& kernels;
   const Tensor& q;

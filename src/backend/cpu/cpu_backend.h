@@ -85,7 +85,7 @@ const IntKernels& select_int_kernels(const std::string& cap);
 // The best kernels this CPU can run for an activation type, at most `cap` ("" for no cap). Throws
 // kUnsupported without AVX2, kInvalidArgument for an unknown cap.
 const Kernels& select_kernels(const std::string& cap, DType dtype);
-// Whether products of bf16 are faster than those of f32: on Intel's CPUs without AMX their instruction has
+// True if products of bf16 are faster than those of f32: on Intel's CPUs without AMX their instruction has
 // half the rate, and `auto` means f32 there.
 bool bf16_pays(const std::string& cap);
 

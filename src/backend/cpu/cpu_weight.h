@@ -30,7 +30,7 @@ class CpuWeight : public PackedWeight {
   }
 };
 
-// What the weights of one backend share. It outlives them.
+// State that the weights of one backend share. It outlives them.
 struct CpuProducts {
   const Kernels& kernels;
   Threads& threads;

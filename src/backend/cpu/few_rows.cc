@@ -17,7 +17,7 @@ struct Partial {
   float max = 0, sum = 0;
 };
 
-// Of one thread.
+// The scratch of one thread.
 struct Scratch {
   Scratch(int64_t group, int64_t head_size, int panel)
       : q(static_cast<size_t>(group * head_size)),

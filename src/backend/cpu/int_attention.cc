@@ -18,7 +18,7 @@ struct Tile : TileSums {
       : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)), factor(static_cast<size_t>(m)) {}
   std::vector<uint32_t> q;    // [M, depth] fours
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
-  // Of one step:
+  // The next two hold one step.
   // [vectors, keys] logarithms
   alignas(kLine) std::array<float, kStepVectors * kKeyBlock> t;
   // [vectors, fours of keys] probabilities
@@ -133,7 +133,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, Threads& thr
   for (AlignedVector<float>* values : {&key_scale_, &log_value_, &inverse_value_})
     grow(*values, heads * slots_);
   const bool bf16 = kv.k.dtype == DType::kBF16;
-  // What lies behind the last key is never seen, but it is multiplied by zero.
+  // Memory behind the last key is never seen, but it is multiplied by zero.
   static constexpr std::array<float, kIntMaxHead> kZeros{};
   const int64_t fours = slots_ / 4;
   threads.split(heads * fours, [&](int64_t first, int64_t end, int) {

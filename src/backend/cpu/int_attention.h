@@ -24,7 +24,7 @@ class IntPackedKv : public PackedKv {
   int64_t padded_head = 0;  // head_size rounded up to the panel
   const uint32_t* k(int64_t head) const { return k_.data() + head * k_stride_; }
   const uint32_t* v(int64_t head) const { return v_.data() + head * v_stride_; }
-  // Of the keys from `key` on.
+  // The keys from `key` on.
   IntKeys keys(int64_t head, int64_t key) const;
   const float* inverse_value(int64_t head, int64_t key) const {
     return inverse_value_.data() + head * slots_ + key;
@@ -33,7 +33,7 @@ class IntPackedKv : public PackedKv {
  private:
   void pack_key(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size, int64_t head,
                 int64_t slot);
-  // Of the slots [slot, slot + 4).
+  // Packs the values of the slots [slot, slot + 4).
   void pack_values(const IntKernels& kernels, const std::array<const void*, 4>& rows, bool bf16,
                    int64_t head_size, int64_t head, int64_t slot);
   AlignedVector<uint32_t> k_;       // [heads, panels, depth, panel] fours along the head

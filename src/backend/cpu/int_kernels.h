@@ -18,8 +18,7 @@ struct IntPanel {
   const float* scales;     // [groups, panel]
 };
 
-// What turns products of a query with keys into logarithms (base 2) of the probabilities, times the value's
-// scale.
+// Turns products of a query with keys into logarithms (base 2) of the probabilities, times the value's scale.
 struct IntKeys {
   const int32_t* offset;   // [keys] -128 times the key's sum, as queries are stored plus 128
   const float* scale;      // [keys]

@@ -11,7 +11,7 @@
 
 namespace claa::cpu {
 
-// What the 8-bit weights of one backend share. It outlives them.
+// State that the 8-bit weights of one backend share. It outlives them.
 struct IntProducts {
   const IntKernels& kernels;
   const Kernels& floats;

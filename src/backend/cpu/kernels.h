@@ -7,7 +7,7 @@
 
 namespace claa::cpu {
 
-// What a key that is not seen has for a product or a logarithm: its probability is zero, and differences with
+// The product or logarithm of a key that is not seen: its probability is zero, and differences with
 // it are finite.
 constexpr float kUnseen = -1e30f;
 

@@ -14,7 +14,7 @@ namespace claa::cpu {
 // True if oneDNN multiplies bf16 with AMX on this CPU.
 bool onednn_has_amx();
 
-// What the weights of one backend share. It outlives them.
+// State that the weights of one backend share. It outlives them.
 class OneDnn {
  public:
   OneDnn(CpuProducts& products, DType dtype);

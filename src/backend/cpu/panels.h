@@ -1,5 +1,5 @@
-// What linear layers of our own share: weights lie in panels of outputs, which are packed and multiplied by
-// all threads.
+// The common part of our own linear layers: weights lie in panels of outputs, which are packed and multiplied
+// by all threads.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// What attention on floats and on integers share: tiles of query rows, which pass over the keys they see.
+// The common part of attention on floats and on integers: tiles of query rows, which pass over the keys they
+// see.
 #pragma once
 
 #include <algorithm>

@@ -73,7 +73,7 @@ inline void store_bf16(uint16_t* p, Vec v) {  // round to nearest even; inputs a
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
 #endif
 }
-// Of pairs (x, y) of v and one c and s a pair: (x c - y s, x s + y c).
+// Rotates the pairs (x, y) of v, with one c and one s per pair: (x c - y s, x s + y c).
 inline Vec rotate_pairs(Vec v, const float* c, const float* s) {
   const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
   const Vec cos = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(c)));
@@ -160,7 +160,7 @@ inline Vec lower_bf16(Vec pairs) {
 inline Vec upper_bf16(Vec pairs) {
   return _mm256_and_ps(pairs, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0xffff0000u))));
 }
-// Of pairs (x, y) of v and one c and s a pair: (x c - y s, x s + y c).
+// Rotates the pairs (x, y) of v, with one c and one s per pair: (x c - y s, x s + y c).
 inline Vec rotate_pairs(Vec v, const float* c, const float* s) {
   const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
   const Vec cos = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(c)), twice);

@@ -32,7 +32,7 @@ class TemplateRanker : public Ranker {
   // ScoreSpec (claa/scores.h) can say is one fused operation on the device.
   Scores rank(LayerView& view) override { return view.scores(spec_); }
 
-  // What the tokens that live on are chosen by: one row, from the scores of the last PerLayer::history
+  // The ranking that the live tokens are chosen by: one row, from the scores of the last PerLayer::history
   // layers.
   Scores combine(LayerView& view, std::span<const Scores> layers) override {
     return view.aggregate(layers, Aggregator::kRawMax);
