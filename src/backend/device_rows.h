@@ -1,4 +1,4 @@
-// How a device works on rows, from which the memory of a prompt follows; known without the device.
+// How a device works on rows: what the memory of a prompt follows from, known without the device.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +12,15 @@ struct DeviceRows {
   DType dtype = DType::kF32, wide = DType::kF32;
   int64_t chunk = 0;                            // Backend::chunk_rows()
   std::function<int64_t(int64_t rows)> padded;  // Backend::padded()
+  // Bytes of a weight of the source's shape and role as prepare() makes it; empty for a device at hand, whose
+  // weights are loaded already.
+  std::function<size_t(const WeightSource& shape)> weight_bytes = {};
+  // Memory of the process beside weights and prompts: code, libraries and vocabulary. 0 where a plan is of a
+  // device's own memory.
+  size_t program = 0;
 };
 
-// Those of "cpu", "cuda" or "reference"; the device need not be available.
+// For "cpu", "cuda" or "reference", which need not be there; the cpu is the one at hand.
 DeviceRows device_rows(const BackendOptions& options);
 inline DeviceRows device_rows(const Backend& backend) {
   return {backend.dtype(), backend.wide_dtype(), backend.chunk_rows(),

@@ -49,9 +49,23 @@ BackendOptions backend_options(const std::string& device, const std::string& dty
 
 DeviceRows device_rows(const BackendOptions& options) {
   constexpr auto as_they_are = [](int64_t rows) { return rows; };
-  if (options.name == "cuda") return {options.dtype, options.dtype, cuda::kChunkRows, cuda::padded_rows};
-  const int64_t chunk = options.name == "cpu" ? cpu::kChunkRows : reference::kChunkRows;
-  return {options.dtype, DType::kF32, chunk, as_they_are};
+  constexpr size_t kProgram = size_t{18} << 20;  // measured; a larger vocabulary adds little to its weights
+  const auto values = [](const WeightSource& shape) {
+    return static_cast<size_t>(shape.outputs * shape.inputs);
+  };
+  if (options.name == "cuda") {
+    const auto bytes = [options, values](const WeightSource& shape) {
+      if (!options.fp8 || shape.table) return values(shape) * dtype_bytes(options.dtype);
+      return values(shape) + static_cast<size_t>(shape.outputs) * sizeof(float);  // one scale per row
+    };
+    return {options.dtype, options.dtype, cuda::kChunkRows, cuda::padded_rows, bytes};
+  }
+  if (options.name == "cpu") {
+    const auto bytes = [options](const WeightSource& shape) { return cpu::weight_bytes(options, shape); };
+    return {options.dtype, DType::kF32, cpu::kChunkRows, as_they_are, bytes, kProgram};
+  }
+  const auto bytes = [values](const WeightSource& shape) { return values(shape) * sizeof(float); };
+  return {options.dtype, DType::kF32, reference::kChunkRows, as_they_are, bytes, kProgram};
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {

@@ -24,10 +24,9 @@ struct InspectOptions {
   bool json = false;
 };
 
-// The device that a plan is for; `text` names it, with "fp8" for weights stored in one byte each.
+// The device that a plan is for, and the name of its type.
 struct PlanTarget {
   DeviceRows rows;
-  bool byte_weights = false;
   std::string text;
 };
 
@@ -45,7 +44,9 @@ PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) 
          device.name, dtype, device.name == "cpu" ? "int8" : "fp8");
   }
   device.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
-  return {device_rows(device), byte_weights, dtype};
+  device.fp8 = dtype == "fp8";
+  device.int8 = dtype == "int8";
+  return {device_rows(device), dtype};
 }
 
 std::vector<PlanTarget> plan_targets(const InspectOptions& options) {
@@ -76,7 +77,7 @@ boost::json::array plans_json(const InspectOptions& options, const ModelConfig& 
   boost::json::array rows;
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
-      const MemoryPlan plan = plan_memory(config, target.rows, target.byte_weights, tokens, 0);
+      const MemoryPlan plan = plan_memory(config, target.rows, tokens, 0);
       rows.push_back(boost::json::object{{"tokens", tokens},
                                          {"device", options.device},
                                          {"dtype", target.text},
@@ -85,6 +86,7 @@ boost::json::array plans_json(const InspectOptions& options, const ModelConfig& 
                                          {"layer_kv_bytes", plan.layer_kv},
                                          {"workspace_bytes", plan.workspace},
                                          {"cache_bytes", plan.cache},
+                                         {"program_bytes", plan.program},
                                          {"total_bytes", plan.total()}});
     }
   }
@@ -93,15 +95,16 @@ boost::json::array plans_json(const InspectOptions& options, const ModelConfig& 
 
 void print_plans(const InspectOptions& options, const ModelConfig& config) {
   std::cout << fmt::format("\nmemory of a full prefill on {}, MiB:\n", options.device);
-  std::cout << fmt::format("{:>9} {:>6} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9}\n", "tokens", "dtype",
-                           "weights", "hidden", "layer K/V", "working set", "cache", "total");
+  std::cout << fmt::format("{:>9} {:>6} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9} {:>9}\n", "tokens", "dtype",
+                           "weights", "hidden", "layer K/V", "working set", "cache", "program", "total");
   const auto mib = [](size_t bytes) { return static_cast<double>(bytes) / kMiB; };
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
-      const MemoryPlan p = plan_memory(config, target.rows, target.byte_weights, tokens, 0);
-      std::cout << fmt::format("{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f}\n",
-                               tokens, target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv),
-                               mib(p.workspace), mib(p.cache), mib(p.total()));
+      const MemoryPlan p = plan_memory(config, target.rows, tokens, 0);
+      std::cout << fmt::format(
+          "{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f} {:>9.0f}\n", tokens,
+          target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv), mib(p.workspace), mib(p.cache),
+          mib(p.program), mib(p.total()));
     }
   }
 }

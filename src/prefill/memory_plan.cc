@@ -7,21 +7,29 @@
 namespace claa {
 namespace {
 
-size_t weight_bytes(const ModelConfig& c, const DeviceRows& device, bool byte_weights) {
-  const size_t value = dtype_bytes(device.dtype), matrix_value = byte_weights ? 1 : value;
+// As model/weights.cc prepares them; norms and biases are too small to count.
+size_t weight_bytes(const ModelConfig& c, const DeviceRows& device) {
+  if (!device.weight_bytes) return 0;
   const int64_t q_size = c.heads * c.head_size, kv_size = 2 * c.kv_heads * c.head_size;
-  const int64_t layer = c.hidden * (2 * q_size + kv_size + 3 * c.ffn);
-  const int64_t tables = (c.tied_output ? 1 : 2) * c.vocabulary * c.hidden;
-  return static_cast<size_t>(tables) * value + static_cast<size_t>(c.layers * layer) * matrix_value;
+  const auto bytes = [&](int64_t outputs, int64_t inputs, bool gated = false) {
+    WeightSource shape{outputs, inputs};
+    shape.gated = gated;
+    return device.weight_bytes(shape);
+  };
+  WeightSource table{c.vocabulary, c.hidden};
+  table.table = true;
+  const size_t layer = bytes(q_size, c.hidden) + bytes(kv_size, c.hidden) + bytes(c.hidden, q_size) +
+                       bytes(2 * c.ffn, c.hidden) + bytes(c.hidden, c.ffn, true);
+  return (c.tied_output ? 1 : 2) * device.weight_bytes(table) + static_cast<size_t>(c.layers) * layer;
 }
 
 }  // namespace
 
-MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, bool byte_weights, int64_t tokens,
-                       int64_t reserve) {
+MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, int64_t tokens, int64_t reserve) {
   const size_t row = static_cast<size_t>(2 * config.kv_heads * config.head_size) * dtype_bytes(device.dtype);
   MemoryPlan plan;
-  plan.weights = weight_bytes(config, device, byte_weights);
+  plan.weights = weight_bytes(config, device);
+  plan.program = device.program;
   plan.hidden = static_cast<size_t>(tokens * config.hidden) * sizeof(float);
   plan.layer_kv = static_cast<size_t>(device.padded(tokens)) * row;
   plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk));

@@ -12,14 +12,14 @@ struct MemoryPlan {
   size_t layer_kv = 0;   // K and V of the layer at hand
   size_t workspace = 0;  // of a chunk of rows
   size_t cache = 0;      // of all layers
+  size_t program = 0;    // of the process itself, where prompts lie in its memory
   size_t prompt() const { return hidden + layer_kv + workspace + cache; }
-  size_t total() const { return weights + prompt(); }
+  size_t total() const { return weights + prompt() + program; }
 };
 
-// For `tokens` tokens of which all live, and `reserve` tokens after them. Weights of linear layers have the
-// activation type, or a byte a value when `byte_weights`. Scratch of single operations is not counted.
-MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, bool byte_weights, int64_t tokens,
-                       int64_t reserve);
+// For `tokens` tokens of which all live, and `reserve` tokens after them. Scratch of single operations is not
+// counted.
+MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, int64_t tokens, int64_t reserve);
 
 // K and V of `rows` cache rows, all layers together.
 size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows);

@@ -226,7 +226,7 @@ void reserve_memory(const PassContext& context, int64_t live, int64_t cache_rows
   Backend& backend = context.model.backend();
   const size_t free = backend.free_bytes();
   if (free == 0) return;
-  MemoryPlan plan = plan_memory(context.model.config(), device_rows(backend), false, live, 0);
+  MemoryPlan plan = plan_memory(context.model.config(), device_rows(backend), live, 0);
   plan.cache = cache_bytes(context.model.config(), backend.dtype(), cache_rows);
   check_memory(plan, live, free);
   backend.reserve(plan.prompt());

@@ -342,10 +342,19 @@ def test_inspect_plans_memory(model):
     [row] = plan["memory"]
     assert (row["tokens"], row["device"], row["dtype"]) == (131072, "cuda", "bf16")
     assert row["cache_bytes"] == 131072 * 32 * 2 * 8 * 128 * 2 and row["hidden_bytes"] == 131072 * 4096 * 4
-    assert row["total_bytes"] == sum(row[part + "_bytes"] for part in ("weights", "hidden", "layer_kv", "workspace", "cache"))
+    assert row["total_bytes"] == sum(row[part + "_bytes"] for part in ("weights", "hidden", "layer_kv", "workspace", "cache",
+                                                                          "program"))
     assert 35e9 < row["total_bytes"] < 80e9
     text = good("inspect", model, "--tokens", "1000,2000", "--dtype", "int8").stdout.decode()
     assert [line.split()[:2] for line in text.splitlines()[-2:]] == [["1000", "int8"], ["2000", "int8"]]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "int8"])
+def test_inspect_plans_what_is_used(model, dtype):
+    [plan] = good_json("inspect", model, "--dtype", dtype, "--tokens", 700, "--json")["memory"]
+    [row] = good_json("bench", "-m", model, "--device", "cpu", "--dtype", dtype, "-p", 700, "--methods", "full", "-r", 1, "--warmups", 0,
+                      "--decode", 1, "-o", "json")
+    assert abs(plan["total_bytes"] / row["peak_bytes"] - 1) < 0.05, (plan["total_bytes"], row["peak_bytes"])
 
 
 def test_tokenize(model):
