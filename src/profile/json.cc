@@ -1,5 +1,6 @@
 #include "profile/json.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "text/unicode.h"
@@ -80,9 +81,9 @@ class JsonParser {
     take('{');
     if (take('}')) return true;
     do {
-      auto& [name, member] = out.members.emplace_back();
       skip_blanks();
-      if (!string(name) || !take(':') || !value(member, depth + 1)) return false;
+      if (!string(out.names.emplace_back()) || !take(':') || !value(out.items.emplace_back(), depth + 1))
+        return false;
     } while (take(','));
     return take('}');
   }
@@ -182,10 +183,8 @@ std::optional<Number> converted(const Json& json) {
 }  // namespace
 
 const Json* Json::find(std::string_view name) const {
-  for (auto member = members.rbegin(); member != members.rend(); ++member) {
-    if (member->first == name) return &member->second;
-  }
-  return nullptr;
+  const auto last = std::find(names.rbegin(), names.rend(), name);
+  return last == names.rend() ? nullptr : &items[static_cast<size_t>(names.rend() - last) - 1];
 }
 
 std::optional<int64_t> Json::integer() const {

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace claa {
@@ -14,10 +13,10 @@ namespace claa {
 struct Json {
   enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };
   Kind kind = Kind::kNull;
-  std::string_view source;                            // as it stands in the text, which must outlive this
-  std::string text;                                   // of a string, decoded
-  std::vector<Json> items;                            // of an array
-  std::vector<std::pair<std::string, Json>> members;  // of an object, in the order of the file
+  std::string_view source;         // as it stands in the text, which must outlive this
+  std::string text;                // of a string, decoded
+  std::vector<Json> items;         // of an array, or the members of an object in the order of the file
+  std::vector<std::string> names;  // of the members
 
   bool is(Kind wanted) const { return kind == wanted; }
   // The last member of that name; null without one.
