@@ -13,7 +13,7 @@
 
 #include "backend/backend.h"
 #include "core/clock.h"
-#include "model/llama.h"
+#include "model/model.h"
 
 namespace claa {
 namespace {
@@ -132,7 +132,7 @@ void norm_and_gates(benchmark::State& state, Backend& device) {
   const Array x(device, DType::kF32, 1, kRows, kHidden), norm(device, DType::kF32, 1, 1, kHidden);
   for (auto _ : state) {
     device.rms_norm(x.tensor, norm.tensor, 1e-5f, work.normed);
-    device.linear_swiglu(work.normed, *weight, work.gate_up, work.gated);
+    device.linear_gate(work.normed, *weight, Activation::kSilu, work.gate_up, work.gated);
   }
   report(state, 4.0 * static_cast<double>(kRows * kHidden * kFfn));
 }
@@ -184,14 +184,15 @@ void rms_norm(benchmark::State& state, Backend& device) {
   for (auto _ : state) device.rms_norm(x.tensor, weight.tensor, 1e-5f, out.tensor);
 }
 
-void swiglu(benchmark::State& state, Backend& device) {
-  const Array x(device, device.wide_dtype(), 1, kRows, 2 * kFfn), out(device, device.dtype(), 1, kRows, kFfn);
-  for (auto _ : state) device.swiglu(x.tensor, out.tensor);
+void gate(benchmark::State& state, Backend& device) {
+  const Array x(device, device.traits().wide, 1, kRows, 2 * kFfn),
+      out(device, device.dtype(), 1, kRows, kFfn);
+  for (auto _ : state) device.gate(x.tensor, Activation::kSilu, out.tensor);
 }
 
 void rope(benchmark::State& state, Backend& device) {
   const int64_t head_size = 64;
-  const Array x(device, device.wide_dtype(), 1, kRows, kHidden),
+  const Array x(device, device.traits().wide, 1, kRows, kHidden),
       out(device, device.dtype(), 1, kRows, kHidden);
   const Array cos(device, DType::kF32, 1, kRows, head_size / 2),
       sin(device, DType::kF32, 1, kRows, head_size / 2);
@@ -225,7 +226,7 @@ void register_all() {
     }
     add("norm_and_gates/" + dtype, of(norm_and_gates));
     add("rms_norm/" + dtype, of(rms_norm));
-    add("swiglu/" + dtype, of(swiglu));
+    add("gate/" + dtype, of(gate));
     add("rope/" + dtype, of(rope));
   }
 }

@@ -1,8 +1,9 @@
 // Makes a backend by name.
 #include "backend/backend.h"
-#include "backend/cpu/profiled_cpu.h"
-#include "backend/device_rows.h"
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cuda_traits.h"
 #include "backend/plugin.h"
+#include "backend/profiled.h"
 #include "backend/reference/reference_backend.h"
 
 namespace claa {
@@ -47,32 +48,29 @@ BackendOptions backend_options(const std::string& device, const std::string& dty
   return options;
 }
 
-DeviceRows device_rows(const BackendOptions& options) {
-  constexpr auto as_they_are = [](int64_t rows) { return rows; };
-  constexpr size_t kProgram = size_t{18} << 20;  // measured; a larger vocabulary adds little to its weights
-  const auto values = [](const WeightSource& shape) {
-    return static_cast<size_t>(shape.outputs * shape.inputs);
-  };
-  if (options.name == "cuda") {
-    const auto bytes = [options, values](const WeightSource& shape) {
-      if (!options.fp8 || shape.table) return values(shape) * dtype_bytes(options.dtype);
-      return values(shape) + static_cast<size_t>(shape.outputs) * sizeof(float);  // one scale per row
-    };
-    return {options.dtype, options.dtype, cuda::kChunkRows, cuda::padded_rows, bytes};
-  }
-  if (options.name == "cpu") {
-    const auto bytes = [options](const WeightSource& shape) { return cpu::weight_bytes(options, shape); };
-    return {options.dtype, DType::kF32, cpu::kChunkRows, as_they_are, bytes, kProgram};
-  }
-  const auto bytes = [values](const WeightSource& shape) { return values(shape) * sizeof(float); };
-  return {options.dtype, DType::kF32, reference::kChunkRows, as_they_are, bytes, kProgram};
+DeviceTraits device_traits(const BackendOptions& options) {
+  if (options.name == "cuda") return cuda::device_traits(options);
+  return options.name == "cpu" ? cpu::device_traits(options) : reference::device_traits(options);
 }
 
-std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
-  if (options.name == "cpu") return std::make_unique<cpu::ProfiledCpu>(options);
+size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
+  if (options.name == "cuda") return cuda::weight_bytes(options, shape);
+  return options.name == "cpu" ? cpu::weight_bytes(options, shape) : reference::weight_bytes(shape);
+}
+
+namespace {
+
+std::unique_ptr<Backend> make_plain_backend(const BackendOptions& options) {
+  if (options.name == "cpu") return std::make_unique<cpu::CpuBackend>(options);
   if (options.name == "reference") return std::make_unique<reference::ReferenceBackend>(options.dtype);
   if (options.name == "cuda") return make_cuda_backend(options);
   fail(ErrorCode::kInvalidArgument, "unknown device '{}'; choose auto, cpu, cuda or reference", options.name);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
+  return std::make_unique<ProfiledBackend>(make_plain_backend(options));
 }
 
 }  // namespace claa

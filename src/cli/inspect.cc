@@ -26,7 +26,7 @@ struct InspectOptions {
 
 // The device that a plan is for, and the name of its type.
 struct PlanTarget {
-  DeviceRows rows;
+  BackendOptions options;
   std::string text;
 };
 
@@ -46,7 +46,7 @@ PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) 
   device.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
   device.fp8 = dtype == "fp8";
   device.int8 = dtype == "int8";
-  return {device_rows(device), dtype};
+  return {device, dtype};
 }
 
 std::vector<PlanTarget> plan_targets(const InspectOptions& options) {
@@ -73,11 +73,17 @@ void check_plans(const InspectOptions& options, const ModelConfig& config) {
   plan_lengths(options, config);
 }
 
+MemoryPlan plan_of(const ModelConfig& config, const PlanTarget& target, int64_t tokens) {
+  MemoryPlan plan = plan_memory(config, device_traits(target.options), tokens, 0);
+  plan.weights = weight_bytes(config, target.options);
+  return plan;
+}
+
 boost::json::array plans_json(const InspectOptions& options, const ModelConfig& config) {
   boost::json::array rows;
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
-      const MemoryPlan plan = plan_memory(config, target.rows, tokens, 0);
+      const MemoryPlan plan = plan_of(config, target, tokens);
       rows.push_back(boost::json::object{{"tokens", tokens},
                                          {"device", options.device},
                                          {"dtype", target.text},
@@ -100,7 +106,7 @@ void print_plans(const InspectOptions& options, const ModelConfig& config) {
   const auto mib = [](size_t bytes) { return static_cast<double>(bytes) / kMiB; };
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
-      const MemoryPlan p = plan_memory(config, target.rows, tokens, 0);
+      const MemoryPlan p = plan_of(config, target, tokens);
       std::cout << fmt::format(
           "{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f} {:>9.0f}\n", tokens,
           target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv), mib(p.workspace), mib(p.cache),

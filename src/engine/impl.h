@@ -10,7 +10,7 @@
 #include "decode/sampler.h"
 #include "decode/stop.h"
 #include "gguf/file.h"
-#include "model/llama.h"
+#include "model/model.h"
 #include "prefill/decoder.h"
 #include "prefill/runner.h"
 #include "profile/choice.h"
@@ -62,8 +62,8 @@ struct Engine::Impl {
   std::unique_ptr<Backend> backend;
   std::optional<Tokenizer> tokenizer;  // none for a shape
   std::optional<ChatTemplate> chat;
-  std::optional<LlamaModel> model;
-  std::optional<LlamaModel> drafter;  // looks ahead for `specprefill`, with the vocabulary of the model
+  std::optional<Model> model;
+  std::optional<Model> drafter;  // looks ahead for `specprefill`, with the vocabulary of the model
   MethodRegistry methods;
   ModelSummary summary;
   std::optional<ProfileFinder> profiles;

@@ -36,7 +36,7 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
   summary.head_size = config.head_size;
   summary.vocabulary = config.vocabulary;
   summary.context = config.context;
-  summary.weight_bytes = model->weights().bytes;
+  summary.weight_bytes = model->weights().bytes();
   summary.device = backend->description();
   summary.dtype = dtype_name(backend->dtype());
   summary.draft = options.draft;

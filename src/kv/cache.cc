@@ -64,6 +64,17 @@ void KvCache::appended(int64_t index) {
   ++layers_[static_cast<size_t>(index)].length;
 }
 
+int64_t KvCache::first_in_window(int64_t index, int64_t window) const {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
+  require(layer.kept.all(), "a layer with a sliding window stores all of its live tokens");
+  const std::vector<int32_t>& prompt = *layer.positions;
+  const int64_t stored = static_cast<int64_t>(prompt.size()), appended = layer.length - stored;
+  const int64_t first_position = next_position - window + 1, first_appended = next_position - appended;
+  if (first_position > first_appended) return stored + first_position - first_appended;
+  const auto at = std::lower_bound(prompt.begin(), prompt.end(), first_position);
+  return at - prompt.begin();
+}
+
 void KvCache::forget(int64_t rows) {
   for (Layer& layer : layers_) {
     require(rows <= layer.length, "forget: the layer has fewer rows");

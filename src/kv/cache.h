@@ -28,6 +28,10 @@ class KvCache {
   // Counts the row written to slot length(layer) by the caller, at next_position().
   void appended(int64_t layer);
 
+  // The first slot that the token at next_position sees in a layer whose window is that many positions. The
+  // layer stores all of its live tokens.
+  int64_t first_in_window(int64_t layer, int64_t window) const;
+
   // Takes back the last rows that were appended to every layer, and their positions.
   void forget(int64_t rows);
 

@@ -1,11 +1,13 @@
-// ModelConfig: everything that the Llama family's metadata says, checked.
+// ModelConfig: everything that a model file's metadata says, checked.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "gguf/file.h"
+#include "model/spec.h"
 
 namespace claa {
 
@@ -20,7 +22,7 @@ struct RopeConfig {
   double original_context = 0;
   double attention_factor = 0;  // yarn; 0: derived from the factor
   double beta_fast = 32, beta_slow = 1;
-  std::vector<float> frequency_factors;  // Llama 3 scaling, one divisor a pair; empty: none
+  std::vector<float> frequency_factors;  // Llama 3 scaling, one divisor per pair; empty: none
 };
 
 struct ModelConfig {
@@ -29,12 +31,21 @@ struct ModelConfig {
   int64_t layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0,
           context = 0;
   float norm_eps = 1e-5f;
-  RopeConfig rope;
   bool tied_output = false;
-  bool qkv_bias = false;
+  std::vector<RopeConfig> ropes;
+  std::vector<LayerSpec> specs;          // one per layer
+  const Architecture* family = nullptr;  // lives as long as the program
+
+  int64_t q_size() const { return heads * head_size; }
+  int64_t kv_size() const { return kv_heads * head_size; }
+  const LayerSpec& spec(int64_t layer) const { return specs[static_cast<size_t>(layer)]; }
 };
 
-// Throws Error: kUnsupported (architecture, experts, scaling), kCorruptFile (missing or senseless values).
-ModelConfig read_config(const gguf::File& file);
+// The architectures that this build runs.
+std::span<const Architecture* const> architectures();
+
+// Of one of the architectures `known`. Throws Error: kUnsupported (architecture, experts, scaling),
+// kCorruptFile (missing or senseless values).
+ModelConfig read_config(const gguf::File& file, std::span<const Architecture* const> known = architectures());
 
 }  // namespace claa

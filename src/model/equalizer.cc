@@ -26,9 +26,9 @@ std::vector<int32_t> sample_ids(int64_t vocabulary) {
 
 }  // namespace
 
-Equalizer::Equalizer(const LlamaModel& model)
+Equalizer::Equalizer(const Model& model)
     : model_(model),
-      rope_(make_rope_tables(model.config().rope, kSample, model.backend())),
+      rope_(make_rope_tables(model.config().ropes, kSample, model.backend())),
       work_(model.config(), model.backend(), kSample),
       positions_(kSample),
       visible_(kSample) {
@@ -38,7 +38,7 @@ Equalizer::Equalizer(const LlamaModel& model)
   std::iota(visible_.begin(), visible_.end(), 1);
   hidden_memory_ = backend.allocate(static_cast<size_t>(kSample * config.hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, kSample, config.hidden);
-  const int64_t slots = backend.padded(kSample);
+  const int64_t slots = backend.traits().padded(kSample);
   const auto cube = [&](Buffer& memory) {
     const size_t bytes = static_cast<size_t>(config.kv_heads * slots * config.head_size);
     memory = backend.allocate(bytes * dtype_bytes(backend.dtype()));
@@ -73,8 +73,8 @@ std::vector<float> Equalizer::factors(std::span<const float> norm) const {
 
 void Equalizer::attend(int64_t layer) {
   const Tensor normed = model_.attention_norm(layer, hidden_, work_);
-  model_.project_kv(layer, normed, positions_, rope_.table, kv_, 0, work_);
-  model_.project_q(layer, normed, positions_, rope_.table, work_.q, work_);
+  model_.project_kv(layer, normed, positions_, rope_, kv_, 0, work_);
+  model_.project_q(layer, normed, positions_, rope_, work_.q, work_);
   model_.attend(layer, work_.q, kv_, nullptr, visible_, hidden_, work_);
 }
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "model/llama.h"
+#include "model/model.h"
 #include "model/rope.h"
 
 namespace claa {
@@ -17,7 +17,7 @@ namespace claa {
 class Equalizer {
  public:
   // The sample is embedded; `model` gets its layers later and must outlive this.
-  explicit Equalizer(const LlamaModel& model);
+  explicit Equalizer(const Model& model);
 
   // The factor of every channel of the norm that comes next, whose weight is `norm` [hidden]: the root of its
   // size in the sample, with the quadratic mean of all sizes as 1. All are 1 where sizes are not finite.
@@ -27,7 +27,7 @@ class Equalizer {
   void feed_forward(int64_t layer);
 
  private:
-  const LlamaModel& model_;
+  const Model& model_;
   RopeTables rope_;
   Workspace work_;
   std::vector<int32_t> positions_, visible_;

@@ -40,7 +40,10 @@ double rope_magnitude(const RopeConfig& rope) {
   return rope.attention_factor > 0 ? rope.attention_factor : 0.1 * std::log(rope.factor) + 1.0;
 }
 
-RopeTables make_rope_tables(const RopeConfig& rope, int64_t positions, Backend& backend) {
+namespace {
+
+void add_table(const RopeConfig& rope, Backend& backend, RopeTables& to) {
+  const int64_t positions = to.positions;
   const std::vector<double> frequencies = rope_frequencies(rope);
   const double magnitude = rope_magnitude(rope);
   const int64_t half = rope.rotated / 2;
@@ -53,22 +56,27 @@ RopeTables make_rope_tables(const RopeConfig& rope, int64_t positions, Backend& 
       values[sines + static_cast<size_t>(p * half + i)] = static_cast<float>(std::sin(angle) * magnitude);
     }
   }
+  const Buffer& memory = to.memory.emplace_back(backend.allocate(values.size() * sizeof(float)));
+  backend.upload(values.data(), values.size() * sizeof(float), memory.data());
+  auto* data = static_cast<float*>(memory.data());
+  to.tables.push_back({Tensor::matrix(data, DType::kF32, positions, half),
+                       Tensor::matrix(data + sines, DType::kF32, positions, half), rope.interleaved});
+}
+
+}  // namespace
+
+RopeTables make_rope_tables(std::span<const RopeConfig> ropes, int64_t positions, Backend& backend) {
   RopeTables tables;
-  tables.memory = backend.allocate(values.size() * sizeof(float));
-  backend.upload(values.data(), values.size() * sizeof(float), tables.memory.data());
-  auto* data = static_cast<float*>(tables.memory.data());
-  tables.table.cos = Tensor::matrix(data, DType::kF32, positions, half);
-  tables.table.sin = Tensor::matrix(data + sines, DType::kF32, positions, half);
-  tables.table.interleaved = rope.interleaved;
   tables.positions = positions;
+  for (const RopeConfig& rope : ropes) add_table(rope, backend, tables);
   return tables;
 }
 
-std::shared_ptr<const RopeTables> RopeCache::tables(const RopeConfig& rope, int64_t positions,
+std::shared_ptr<const RopeTables> RopeCache::tables(std::span<const RopeConfig> ropes, int64_t positions,
                                                     Backend& backend) {
   const std::scoped_lock lock(mutex_);
   if (longest_ == nullptr || longest_->positions < positions)
-    longest_ = std::make_shared<const RopeTables>(make_rope_tables(rope, positions, backend));
+    longest_ = std::make_shared<const RopeTables>(make_rope_tables(ropes, positions, backend));
   return longest_;
 }
 

@@ -1,8 +1,9 @@
-// Rotary position tables with the scaling variants of the Llama family.
+// Rotary position tables with the scaling variants that models use.
 #pragma once
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -15,18 +16,20 @@ std::vector<double> rope_frequencies(const RopeConfig& rope);
 // Factor on cos and sin (yarn's attention temperature); 1 otherwise.
 double rope_magnitude(const RopeConfig& rope);
 
-// Tables for positions [0, positions), owning their memory.
+// One table of each kind of rotation for positions [0, positions), owning their memory.
 struct RopeTables {
-  Buffer memory;
-  RopeTable table;
+  std::vector<Buffer> memory;
+  std::vector<RopeTable> tables;  // as ModelConfig::ropes
   int64_t positions = 0;
+  const RopeTable& operator[](int rope) const { return tables[static_cast<size_t>(rope)]; }
 };
-RopeTables make_rope_tables(const RopeConfig& rope, int64_t positions, Backend& backend);
+RopeTables make_rope_tables(std::span<const RopeConfig> ropes, int64_t positions, Backend& backend);
 
 // The longest table that was asked for. Tables are shared, so that making a longer one disturbs nobody.
 class RopeCache {
  public:
-  std::shared_ptr<const RopeTables> tables(const RopeConfig& rope, int64_t positions, Backend& backend);
+  std::shared_ptr<const RopeTables> tables(std::span<const RopeConfig> ropes, int64_t positions,
+                                           Backend& backend);
 
  private:
   std::mutex mutex_;

@@ -7,6 +7,8 @@
 #include <map>
 #include <random>
 
+#include "model/llama_family.h"
+
 namespace claa {
 namespace {
 
@@ -18,8 +20,11 @@ ModelConfig shape(int64_t layers, int64_t hidden, int64_t ffn, int64_t heads, in
   config.heads = heads, config.kv_heads = kv_heads, config.head_size = head_size;
   config.vocabulary = vocabulary;
   config.context = 131072;
-  config.rope.base = rope_base;
-  config.rope.rotated = head_size;
+  RopeConfig& rope = config.ropes.emplace_back();
+  rope.base = rope_base;
+  rope.rotated = head_size;
+  config.specs.resize(static_cast<size_t>(layers));
+  config.family = &kLlama;
   return config;
 }
 
@@ -37,7 +42,7 @@ std::vector<NamedShape> make_shapes() {
     const bool small = entry.name.starts_with("llama-3.2") || entry.name == "smollm2-135m";
     entry.config.tied_output = small;
     if (entry.name == "qwen2.5-7b") {
-      entry.config.qkv_bias = true;
+      for (LayerSpec& layer : entry.config.specs) layer.qkv_bias = true;
       entry.config.norm_eps = 1e-6f;
     }
   }
@@ -56,10 +61,24 @@ class Filler {
     }
   }
 
-  std::unique_ptr<PackedWeight> matrix(int64_t outputs, int64_t inputs, WeightSource source = {}) {
+  // Norms are 1 and biases 0, so that activations keep their size.
+  void fill(const WeightSpec& spec, WeightSet& to) {
+    const WeightKind kind = kind_of(spec.role);
+    if (kind == WeightKind::kMatrix) {
+      to.set(spec.role, matrix(source_of(spec)));
+    } else {
+      const std::vector<float> values(static_cast<size_t>(spec.rows() * spec.inputs),
+                                      kind == WeightKind::kNorm ? 1.0f : 0.0f);
+      to.set(spec.role, upload_vector(backend_, values));
+    }
+  }
+
+ private:
+  static constexpr size_t kPeriod = (size_t{1} << 20) + 7;
+
+  std::unique_ptr<PackedWeight> matrix(WeightSource source) {
     const size_t offset = offset_ += 7919;  // another stretch for every matrix
-    source.outputs = outputs;
-    source.inputs = inputs;
+    const int64_t inputs = source.inputs;
     source.fill = [values = scaled(inputs), offset, inputs](int64_t first, int64_t count, float* rows) {
       size_t at = (offset + static_cast<size_t>(first) * 104729) % kPeriod;
       for (int64_t left = count * inputs; left > 0;) {
@@ -68,24 +87,8 @@ class Filler {
         left -= run, at = 0;
       }
     };
-    auto weight = backend_.prepare(source);
-    bytes_ += weight->bytes;
-    return weight;
+    return backend_.prepare(source);
   }
-
-  Vector vector(int64_t size, float value) {
-    const std::vector<float> values(static_cast<size_t>(size), value);
-    Vector result;
-    result.memory = backend_.allocate(values.size() * sizeof(float));
-    backend_.upload(values.data(), values.size() * sizeof(float), result.memory.data());
-    result.tensor = Tensor::matrix(result.memory.data(), DType::kF32, 1, size);
-    return result;
-  }
-
-  size_t bytes() const { return bytes_; }
-
- private:
-  static constexpr size_t kPeriod = (size_t{1} << 20) + 7;
 
   // The values for rows of `inputs` weights.
   std::shared_ptr<const std::vector<float>> scaled(int64_t inputs) {
@@ -102,7 +105,6 @@ class Filler {
   std::vector<float> values_;
   std::map<int64_t, std::shared_ptr<const std::vector<float>>> scaled_;
   size_t offset_ = 0;
-  size_t bytes_ = 0;
 };
 
 }  // namespace
@@ -124,29 +126,13 @@ const ModelConfig& find_shape(const std::string& name) {
 
 ModelWeights random_weights(const ModelConfig& config, Backend& backend, const LoadProgress& progress) {
   Filler filler(backend);
-  const int64_t q_size = config.heads * config.head_size, kv_size = config.kv_heads * config.head_size;
   ModelWeights weights;
-  weights.embedding = filler.matrix(config.vocabulary, config.hidden, {.table = true});
-  weights.output = config.tied_output ? weights.embedding
-                                      : filler.matrix(config.vocabulary, config.hidden, {.table = true});
-  weights.final_norm = filler.vector(config.hidden, 1);
+  for (const WeightSpec& spec : config.family->model_weights(config)) filler.fill(spec, weights.model);
   for (int64_t i = 0; i < config.layers; ++i) {
-    LayerWeights w;
-    w.attention_norm = filler.vector(config.hidden, 1);
-    w.ffn_norm = filler.vector(config.hidden, 1);
-    w.q = filler.matrix(q_size, config.hidden);
-    w.kv = filler.matrix(2 * kv_size, config.hidden);
-    w.output = filler.matrix(config.hidden, q_size);
-    w.gate_up = filler.matrix(2 * config.ffn, config.hidden);
-    w.down = filler.matrix(config.hidden, config.ffn, {.gated = true});
-    if (config.qkv_bias) {
-      w.q_bias = filler.vector(q_size, 0);
-      w.kv_bias = filler.vector(2 * kv_size, 0);
-    }
-    weights.layers.push_back(std::move(w));
+    WeightSet& layer = weights.layers.emplace_back();
+    for (const WeightSpec& spec : config.family->layer_weights(config, i)) filler.fill(spec, layer);
     if (progress) progress(i + 1, config.layers);
   }
-  weights.bytes = filler.bytes();
   return weights;
 }
 

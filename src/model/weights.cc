@@ -2,87 +2,40 @@
 
 #include <fmt/ranges.h>
 
+#include <numeric>
 #include <optional>
 
 #include "gguf/quants.h"
 #include "model/equalizer.h"
+#include "model/model.h"
 
 namespace claa {
 namespace {
 
+size_t row_bytes(gguf::TensorType type, int64_t columns) {
+  return static_cast<size_t>(columns) / gguf::block_elements(type) * gguf::block_bytes(type);
+}
+
 class Loader {
  public:
-  Loader(const gguf::File& file, const ModelConfig& config, Backend& backend)
-      : file_(file), config_(config), backend_(backend) {}
+  Loader(const gguf::File& file, Backend& backend) : file_(file), backend_(backend) {}
 
-  Vector vector(const std::string& name, int64_t size) const { return upload(values(name, size)); }
-
-  // A norm's weight; with an equalizer divided by factors, which the columns of what reads the norm need.
-  Vector norm(const std::string& name, const Equalizer* equalizer, std::vector<float>& factors) const {
-    std::vector<float> weight = values(name, config_.hidden);
-    if (equalizer == nullptr) return upload(weight);
-    factors = equalizer->factors(weight);
-    for (size_t i = 0; i < weight.size(); ++i) weight[i] /= factors[i];
-    return upload(weight);
-  }
-
-  Vector joined_vector(const std::string& first, const std::string& second, int64_t size) const {
-    std::vector<float> joined = values(first, size);
-    const std::vector<float> rest = values(second, size);
-    joined.insert(joined.end(), rest.begin(), rest.end());
-    return upload(joined);
-  }
-
-  // One matrix from the rows of one or two tensors of `outputs` rows each. `source` says what it is for;
-  // `factors` of its columns may be empty: all 1.
-  std::unique_ptr<PackedWeight> matrix(const std::vector<std::string>& names, int64_t outputs, int64_t inputs,
-                                       WeightSource source = {}, std::span<const float> factors = {}) {
-    std::vector<const gguf::TensorInfo*> parts;
-    for (const std::string& name : names) {
-      parts.push_back(&find(name, {static_cast<uint64_t>(inputs), static_cast<uint64_t>(outputs)}));
+  // Loads one weight of the table. With an equalizer, a norm is divided by factors, by which the columns of
+  // the matrices that read it are multiplied.
+  void load(const WeightSpec& spec, const Equalizer* equalizer, WeightSet& to) {
+    if (kind_of(spec.role) == WeightKind::kMatrix) {
+      const bool even = norm_ && reads(spec.role, *norm_);
+      to.set(spec.role, matrix(spec, even ? std::span<const float>(factors_) : std::span<const float>()));
+      return;
     }
-    source.outputs = outputs * static_cast<int64_t>(parts.size());
-    source.inputs = inputs;
-    source.fill = [&parts, outputs, inputs, factors](int64_t first, int64_t count, float* rows) {
-      for (int64_t r = 0; r < count; ++r) {
-        const gguf::TensorInfo& part = *parts[static_cast<size_t>((first + r) / outputs)];
-        const size_t row_bytes =
-            static_cast<size_t>(inputs) / gguf::block_elements(part.type) * gguf::block_bytes(part.type);
-        const size_t row = static_cast<size_t>((first + r) % outputs);
-        gguf::dequantize(part.type, part.data.subspan(row * row_bytes, row_bytes),
-                         std::span(rows + r * inputs, static_cast<size_t>(inputs)));
-        for (size_t i = 0; i < factors.size(); ++i) rows[r * inputs + static_cast<int64_t>(i)] *= factors[i];
-      }
-    };
-    auto weight = backend_.prepare(source);
-    bytes_ += weight->bytes;
-    return weight;
-  }
-
-  void attention_half(int64_t index, const Equalizer* equalizer, LayerWeights& w) {
-    const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
-    const int64_t q_size = config_.heads * config_.head_size, kv_size = config_.kv_heads * config_.head_size;
-    std::vector<float> factors;
-    w.attention_norm = norm(name("attn_norm.weight"), equalizer, factors);
-    w.q = matrix({name("attn_q.weight")}, q_size, config_.hidden, {}, factors);
-    w.kv = matrix({name("attn_k.weight"), name("attn_v.weight")}, kv_size, config_.hidden, {}, factors);
-    w.output = matrix({name("attn_output.weight")}, config_.hidden, q_size);
-    if (config_.qkv_bias) {
-      w.q_bias = vector(name("attn_q.bias"), q_size);
-      w.kv_bias = joined_vector(name("attn_k.bias"), name("attn_v.bias"), kv_size);
+    std::vector<float> values = vector(spec);
+    if (equalizer != nullptr && is_read_by_matrices(spec.role)) {
+      norm_ = spec.role;
+      factors_ = equalizer->factors(values);
+      for (size_t i = 0; i < values.size(); ++i) values[i] /= factors_[i];
     }
+    to.set(spec.role, upload_vector(backend_, values));
   }
-
-  void feed_forward_half(int64_t index, const Equalizer* equalizer, LayerWeights& w) {
-    const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
-    std::vector<float> factors;
-    w.ffn_norm = norm(name("ffn_norm.weight"), equalizer, factors);
-    w.gate_up =
-        matrix({name("ffn_gate.weight"), name("ffn_up.weight")}, config_.ffn, config_.hidden, {}, factors);
-    w.down = matrix({name("ffn_down.weight")}, config_.hidden, config_.ffn, {.gated = true});
-  }
-
-  size_t bytes() const { return bytes_; }
 
  private:
   const gguf::TensorInfo& find(const std::string& name, const std::vector<uint64_t>& shape) const {
@@ -94,52 +47,96 @@ class Loader {
     }
     return *info;
   }
-  std::vector<float> values(const std::string& name, int64_t size) const {
-    const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(size)});
-    std::vector<float> result(static_cast<size_t>(size));
-    gguf::dequantize(info.type, info.data, result);
-    return result;
+
+  std::vector<float> vector(const WeightSpec& spec) const {
+    std::vector<float> values;
+    for (const std::string& name : spec.tensors) {
+      const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(spec.inputs)});
+      values.resize(values.size() + static_cast<size_t>(spec.inputs));
+      gguf::dequantize(info.type, info.data, std::span(values).last(static_cast<size_t>(spec.inputs)));
+    }
+    return values;
   }
-  Vector upload(const std::vector<float>& values) const {
-    Vector result;
-    result.memory = backend_.allocate(values.size() * sizeof(float));
-    backend_.upload(values.data(), values.size() * sizeof(float), result.memory.data());
-    result.tensor = Tensor::matrix(result.memory.data(), DType::kF32, 1, static_cast<int64_t>(values.size()));
-    return result;
+
+  std::unique_ptr<PackedWeight> matrix(const WeightSpec& spec, std::span<const float> factors) const {
+    std::vector<TypedBlocks> parts;
+    for (const std::string& name : spec.tensors) {
+      const gguf::TensorInfo& info =
+          find(name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(spec.outputs)});
+      parts.push_back({info.type, spec.outputs, info.data});
+    }
+    WeightSource source = source_of(spec);
+    if (factors.empty()) source.blocks = parts;
+    source.fill = [&parts, outputs = spec.outputs, inputs = spec.inputs, factors](
+                      int64_t first, int64_t count, float* rows) {
+      for (int64_t r = first; r < first + count; ++r, rows += inputs) {
+        const TypedBlocks& part = parts[static_cast<size_t>(r / outputs)];
+        const size_t bytes = row_bytes(part.type, inputs);
+        gguf::dequantize(part.type, part.data.subspan(static_cast<size_t>(r % outputs) * bytes, bytes),
+                         std::span(rows, static_cast<size_t>(inputs)));
+        for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
+      }
+    };
+    return backend_.prepare(source);
   }
 
   const gguf::File& file_;
-  const ModelConfig& config_;
   Backend& backend_;
-  size_t bytes_ = 0;
+  std::optional<Role> norm_;  // the last one that was evened out
+  std::vector<float> factors_;
 };
 
 }  // namespace
 
+Vector upload_vector(Backend& backend, std::span<const float> values) {
+  Vector result;
+  result.memory = backend.allocate(values.size_bytes());
+  backend.upload(values.data(), values.size_bytes(), result.memory.data());
+  result.tensor = Tensor::matrix(result.memory.data(), DType::kF32, 1, static_cast<int64_t>(values.size()));
+  return result;
+}
+
+size_t WeightSet::bytes() const {
+  size_t bytes = 0;
+  for (const Weight& weight : weights_) bytes += weight.matrix == nullptr ? 0 : weight.matrix->bytes;
+  return bytes;
+}
+
+size_t ModelWeights::bytes() const {
+  return std::accumulate(layers.begin(), layers.end(), model.bytes(),
+                         [](size_t sum, const WeightSet& layer) { return sum + layer.bytes(); });
+}
+
+WeightSource source_of(const WeightSpec& spec) {
+  WeightSource source;
+  source.outputs = spec.rows();
+  source.inputs = spec.inputs;
+  source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput;
+  source.gated = spec.role == Role::kDown;
+  return source;
+}
+
 ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Backend& backend,
                           const LoadProgress& progress) {
-  Loader loader(file, config, backend);
-  ModelWeights weights;
-  weights.embedding = loader.matrix({"token_embd.weight"}, config.vocabulary, config.hidden, {.table = true});
-  weights.output = config.tied_output
-                       ? weights.embedding
-                       : loader.matrix({"output.weight"}, config.vocabulary, config.hidden, {.table = true});
-  weights.final_norm = loader.vector("output_norm.weight", config.hidden);
+  Loader loader(file, backend);
+  Model model(config, {}, backend);  // as far as it is loaded
+  ModelWeights& weights = model.weights();
+  for (const WeightSpec& spec : config.family->model_weights(config))
+    loader.load(spec, nullptr, weights.model);
   weights.layers.reserve(static_cast<size_t>(config.layers));
-  LlamaModel model(config, std::move(weights), backend);  // as far as it is loaded
   std::optional<Equalizer> equalizer;
-  if (backend.wants_even_channels()) equalizer.emplace(model);
-  const Equalizer* even = equalizer ? &*equalizer : nullptr;
+  if (backend.traits().even_channels) equalizer.emplace(model);
   for (int64_t i = 0; i < config.layers; ++i) {
-    LayerWeights& layer = model.weights().layers.emplace_back();
-    loader.attention_half(i, even, layer);
-    if (equalizer) equalizer->attend(i);
-    loader.feed_forward_half(i, even, layer);
+    WeightSet& layer = weights.layers.emplace_back();
+    bool attended = false;
+    for (const WeightSpec& spec : config.family->layer_weights(config, i)) {
+      if (equalizer && !attended && !in_attention_half(spec.role)) equalizer->attend(i), attended = true;
+      loader.load(spec, equalizer ? &*equalizer : nullptr, layer);
+    }
     if (equalizer && i + 1 < config.layers) equalizer->feed_forward(i);
     if (progress) progress(i + 1, config.layers);
   }
-  model.weights().bytes = loader.bytes();
-  return std::move(model.weights());
+  return std::move(weights);
 }
 
 }  // namespace claa

@@ -1,6 +1,7 @@
-// Weights of a Llama-like model, prepared for one backend.
+// The weights of a model, prepared for one backend, by role.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -16,24 +17,46 @@ struct Vector {
   Buffer memory;
   Tensor tensor;  // [1, n]
 };
+Vector upload_vector(Backend& backend, std::span<const float> values);
 
-struct LayerWeights {
-  Vector attention_norm, ffn_norm;
-  std::unique_ptr<PackedWeight> q;        // [heads * head_size, hidden]
-  std::unique_ptr<PackedWeight> kv;       // [2 * kv_heads * head_size, hidden]: all K rows, then all V rows
-  std::unique_ptr<PackedWeight> output;   // [hidden, heads * head_size]
-  std::unique_ptr<PackedWeight> gate_up;  // [2 * ffn, hidden]: gate rows, then up rows
-  std::unique_ptr<PackedWeight> down;     // [hidden, ffn]
-  Vector q_bias, kv_bias;                 // empty unless config.qkv_bias
+// Weights outside the layers, or those of one layer.
+class WeightSet {
+ public:
+  bool has(Role role) const { return at(role).matrix != nullptr || at(role).vector.tensor.data != nullptr; }
+  const PackedWeight& matrix(Role role) const {
+    require(at(role).matrix != nullptr, "a matrix that the model does not have");
+    return *at(role).matrix;
+  }
+  const Tensor& vector(Role role) const {
+    require(at(role).vector.tensor.data != nullptr, "a vector that the model does not have");
+    return at(role).vector.tensor;
+  }
+  void set(Role role, std::unique_ptr<PackedWeight> matrix) { at(role).matrix = std::move(matrix); }
+  void set(Role role, Vector vector) { at(role).vector = std::move(vector); }
+  size_t bytes() const;  // of the matrices
+
+ private:
+  struct Weight {
+    std::unique_ptr<PackedWeight> matrix;
+    Vector vector;
+  };
+  const Weight& at(Role role) const { return weights_[static_cast<size_t>(role)]; }
+  Weight& at(Role role) { return weights_[static_cast<size_t>(role)]; }
+  std::array<Weight, kRoles> weights_;
 };
 
 struct ModelWeights {
-  std::shared_ptr<PackedWeight> embedding;  // [vocabulary, hidden]
-  std::shared_ptr<PackedWeight> output;     // the embedding itself when tied
-  Vector final_norm;
-  std::vector<LayerWeights> layers;
-  size_t bytes = 0;
+  WeightSet model;  // outside the layers
+  std::vector<WeightSet> layers;
+  // The matrix of the logits: the embedding where the two are one.
+  const PackedWeight& output() const {
+    return model.matrix(model.has(Role::kOutput) ? Role::kOutput : Role::kEmbedding);
+  }
+  size_t bytes() const;
 };
+
+// The source of a matrix of the table, with all but its values.
+WeightSource source_of(const WeightSpec& spec);
 
 // Called after each layer with the layers done and in all.
 using LoadProgress = std::function<void(int64_t, int64_t)>;

@@ -8,7 +8,7 @@ int32_t greedy_token(std::span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-Decoder::Decoder(const LlamaModel& model, KvCache& cache)
+Decoder::Decoder(const Model& model, KvCache& cache)
     : model_(model),
       cache_(cache),
       rope_(model.rope(std::min(cache.next_position + 1, model.config().context))),
@@ -45,11 +45,17 @@ void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObs
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     KvView kv = caches[static_cast<size_t>(layer)];
     const Tensor normed = model_.attention_norm(layer, hidden, work_);
-    model_.project_kv(layer, normed, {&position, 1}, rope_->table, kv, kv.length, work_);
+    model_.project_kv(layer, normed, {&position, 1}, *rope_, kv, kv.length, work_);
     const int32_t visible = static_cast<int32_t>(++kv.length);
-    model_.project_q(layer, normed, {&position, 1}, rope_->table, work_.q, work_);
+    model_.project_q(layer, normed, {&position, 1}, *rope_, work_.q, work_);
     if (observe) observe(layer, work_.q, kv);
-    model_.finish(layer, work_.q, kv, nullptr, {&visible, 1}, hidden, work_);
+    int32_t first = 0;
+    VisibleSlots seen{{&visible, 1}};
+    if (const int64_t window = config.spec(layer).window; window > 0) {
+      first = static_cast<int32_t>(cache_.first_in_window(layer, window));
+      seen.first = {&first, 1};
+    }
+    model_.finish(layer, work_.q, kv, nullptr, seen, hidden, work_);
   }
   model_.logits(hidden, Tensor::matrix(logits_memory_.data(), DType::kF32, 1, config.vocabulary), work_);
 }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kv/cache.h"
-#include "model/llama.h"
+#include "model/model.h"
 
 namespace claa {
 
@@ -21,7 +21,7 @@ int32_t greedy_token(std::span<const float> logits);
 class Decoder {
  public:
   // `cache` comes from a prefill.
-  Decoder(const LlamaModel& model, KvCache& cache);
+  Decoder(const Model& model, KvCache& cache);
   // Logits [vocabulary] after `token`, which takes position cache.next_position, inside the context. Valid
   // until the next call.
   const std::vector<float>& step(int32_t token, const QueryObserver& observe = {});
@@ -31,7 +31,7 @@ class Decoder {
   // caller's: the caches' rows are counted by step().
   void feed(int32_t token, std::span<const KvView> caches, const QueryObserver& observe);
 
-  const LlamaModel& model_;
+  const Model& model_;
   KvCache& cache_;
   std::shared_ptr<const RopeTables> rope_;
   Workspace work_;

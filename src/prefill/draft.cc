@@ -8,7 +8,7 @@ namespace {
 // Queries of drafted tokens on the host: [layer][token][heads * head_size], in the type of the device.
 class DraftQueries {
  public:
-  DraftQueries(const LlamaModel& model, int64_t layers)
+  DraftQueries(const Model& model, int64_t layers)
       : backend_(model.backend()),
         columns_(model.config().heads * model.config().head_size),
         rows_(static_cast<size_t>(layers)) {}
@@ -66,8 +66,7 @@ int64_t listen_to_draft(const PassContext& context, int64_t layer, int64_t most,
     const KvView kv = cache.view(past);
     require(cache.kept_all(past) && kv.length == cache.length(layer),
             "a layer before a look-ahead must store all of the tokens that are still live");
-    RunnerLayerView view(
-        {context.model, rope->table, context.info, past, positions, kv, nullptr, work, {}, {}});
+    RunnerLayerView view({context.model, *rope, context.info, past, positions, kv, nullptr, work, {}, {}});
     view.set_queries(queries.of(past, fed));
     listen(view, fed);
   }

@@ -13,7 +13,7 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
     return known_.slice_rows(known_.rows() - window, window);
   if (queries_.data != nullptr && queries_.rows() == window) return queries_;
   require(state_.hidden.data != nullptr, "scores: only the queries of the drafted tokens are known");
-  const LlamaModel& model = state_.model;
+  const Model& model = state_.model;
   Backend& backend = model.backend();
   const int64_t columns = model.config().heads * model.config().head_size;
   queries_memory_ = backend.allocate(static_cast<size_t>(window * columns) * dtype_bytes(backend.dtype()));
@@ -35,6 +35,13 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
 Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   const ModelConfig& config = state_.model.config();
   Backend& backend = state_.model.backend();
+  if (const int64_t window = config.spec(state_.layer).window; window > 0) {
+    fail(ErrorCode::kUnsupported,
+         "layer {} sees a sliding window of {} positions and cannot rank the whole prompt; choose a layer "
+         "that "
+         "sees all",
+         state_.layer, window);
+  }
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result =
       make_scores(backend, score_rows(spec, config.heads, config.kv_heads), score_tokens(spec, live()));

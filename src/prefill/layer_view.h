@@ -3,7 +3,7 @@
 #pragma once
 
 #include "claa/prefill.h"
-#include "model/llama.h"
+#include "model/model.h"
 
 namespace claa {
 
@@ -11,8 +11,8 @@ using ListenToDraft = std::function<void(LayerView&, int64_t fed)>;
 
 // Where a pass stands between the halves of a layer.
 struct LayerState {
-  const LlamaModel& model;
-  const RopeTable& rope;
+  const Model& model;
+  const RopeTables& rope;
   const PromptInfo& info;
   int64_t layer;
   std::span<const int32_t> positions;  // of the live tokens

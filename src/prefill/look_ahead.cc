@@ -119,7 +119,7 @@ bool AnswerPass::feed() {
 
 namespace {
 
-int64_t check_fits(const LlamaModel& model, int64_t tokens) {
+int64_t check_fits(const Model& model, int64_t tokens) {
   if (tokens > model.config().context) {
     fail(ErrorCode::kContextExceeded,
          "the prompt has {} tokens, the draft model's context holds {}; use another one", tokens,
@@ -144,7 +144,7 @@ PrefillOptions with_reserve(PrefillOptions options, int64_t reserve) {
 
 }  // namespace
 
-LookAheadPass::LookAheadPass(const LlamaModel& model, std::span<const int32_t> ids, const LookAheadSpec& spec,
+LookAheadPass::LookAheadPass(const Model& model, std::span<const int32_t> ids, const LookAheadSpec& spec,
                              const PrefillOptions& options)
     : scores_(model.backend(), spec, check_fits(model, static_cast<int64_t>(ids.size())), spec.steps + 1),
       pass_({model, ids, greedy(spec.steps, options.ends_answer), {&scores_}},

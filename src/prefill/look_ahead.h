@@ -42,7 +42,7 @@ class AnswerScores {
 using NextToken = std::function<int32_t(const std::vector<float>& logits)>;
 
 struct AnswerPassSpec {
-  const LlamaModel& model;
+  const Model& model;
   std::span<const int32_t> ids;  // the prompt; it outlives the pass
   NextToken next;
   std::vector<AnswerScores*> scores;
@@ -74,7 +74,7 @@ class AnswerPass {
 // The model's own greedy answer to the prompt, at most spec.steps tokens of it fed; what it attends to.
 class LookAheadPass {
  public:
-  LookAheadPass(const LlamaModel& model, std::span<const int32_t> ids, const LookAheadSpec& spec,
+  LookAheadPass(const Model& model, std::span<const int32_t> ids, const LookAheadSpec& spec,
                 const PrefillOptions& options);
   bool step() { return pass_.step(); }
   // One score per prompt token; call when step() has returned false.

@@ -2,37 +2,29 @@
 
 #include <algorithm>
 
-#include "model/llama.h"
+#include "model/model.h"
 
 namespace claa {
-namespace {
-
-// As model/weights.cc prepares them; norms and biases are too small to count.
-size_t weight_bytes(const ModelConfig& c, const DeviceRows& device) {
-  if (!device.weight_bytes) return 0;
-  const int64_t q_size = c.heads * c.head_size, kv_size = 2 * c.kv_heads * c.head_size;
-  const auto bytes = [&](int64_t outputs, int64_t inputs, bool gated = false) {
-    WeightSource shape{outputs, inputs};
-    shape.gated = gated;
-    return device.weight_bytes(shape);
+size_t weight_bytes(const ModelConfig& config, const BackendOptions& options) {
+  size_t total = 0;
+  const auto add = [&](const std::vector<WeightSpec>& weights) {
+    for (const WeightSpec& weight : weights) {
+      if (kind_of(weight.role) == WeightKind::kMatrix) total += weight_bytes(options, source_of(weight));
+    }
   };
-  WeightSource table{c.vocabulary, c.hidden};
-  table.table = true;
-  const size_t layer = bytes(q_size, c.hidden) + bytes(kv_size, c.hidden) + bytes(c.hidden, q_size) +
-                       bytes(2 * c.ffn, c.hidden) + bytes(c.hidden, c.ffn, true);
-  return (c.tied_output ? 1 : 2) * device.weight_bytes(table) + static_cast<size_t>(c.layers) * layer;
+  add(config.family->model_weights(config));
+  for (int64_t layer = 0; layer < config.layers; ++layer) add(config.family->layer_weights(config, layer));
+  return total;
 }
 
-}  // namespace
-
-MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, int64_t tokens, int64_t reserve) {
+MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, int64_t tokens,
+                       int64_t reserve) {
   const size_t row = static_cast<size_t>(2 * config.kv_heads * config.head_size) * dtype_bytes(device.dtype);
   MemoryPlan plan;
-  plan.weights = weight_bytes(config, device);
-  plan.program = device.program;
+  plan.program = device.program_bytes;
   plan.hidden = static_cast<size_t>(tokens * config.hidden) * sizeof(float);
   plan.layer_kv = static_cast<size_t>(device.padded(tokens)) * row;
-  plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk));
+  plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows));
   plan.cache = cache_bytes(config, device.dtype, (tokens + reserve) * config.layers);
   return plan;
 }

@@ -1,7 +1,7 @@
 // The memory that a prompt needs, in bytes, before any of it is allocated.
 #pragma once
 
-#include "backend/device_rows.h"
+#include "backend/backend.h"
 #include "model/config.h"
 
 namespace claa {
@@ -18,8 +18,13 @@ struct MemoryPlan {
 };
 
 // For `tokens` tokens of which all live, and `reserve` tokens after them. Scratch of single operations is not
-// counted.
-MemoryPlan plan_memory(const ModelConfig& config, const DeviceRows& device, int64_t tokens, int64_t reserve);
+// counted, nor are the weights.
+MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, int64_t tokens,
+                       int64_t reserve);
+
+// The matrices of the model's table, as such a backend prepares them; norms and biases are too small to
+// count.
+size_t weight_bytes(const ModelConfig& config, const BackendOptions& options);
 
 // K and V of `rows` cache rows, all layers together.
 size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows);

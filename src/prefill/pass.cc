@@ -32,7 +32,7 @@ Pass::Pass(const PassContext& context, std::span<const int32_t> ids, std::vector
       live_(static_cast<int64_t>(ids.size())),
       positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
       rope_(context.model.rope(positions_wanted(context))),
-      work_(config(), backend(), std::min(live_, backend().chunk_rows())) {
+      work_(config(), backend(), std::min(live_, backend().traits().chunk_rows)) {
   hidden_memory_ = backend().allocate(static_cast<size_t>(live_ * config().hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config().hidden);
   visible_.resize(static_cast<size_t>(live_));
@@ -52,12 +52,14 @@ Pass::Pass(const Pass& outer, const KeepSet& kept)
       entered_(outer.live_),
       positions_(outer.positions_),
       rope_(outer.rope_),
-      work_(config(), backend(), std::min(live_, backend().chunk_rows())),
+      work_(config(), backend(), std::min(live_, backend().traits().chunk_rows)),
       kv_(outer.kv_),
       packed_(outer.packed_),
       visible_(outer.visible_.size()) {
   require(!outer.is_last_layer(), "draft: no layer is left to draft with");
+  const Positions entered = outer.positions_;
   take_rows(outer.hidden_, rows_of(kept, outer.live_), keep_set_tensor(kept));
+  find_window_starts(*entered);
 }
 
 bool Pass::step() {
@@ -89,7 +91,7 @@ std::vector<float> Pass::logits() {
 }
 
 void Pass::allocate_kv() {
-  const int64_t slots = backend().padded(live_);
+  const int64_t slots = backend().traits().padded(live_);
   const size_t bytes =
       static_cast<size_t>(config().kv_heads * slots * config().head_size) * dtype_bytes(backend().dtype());
   for (Buffer* memory : {&k_memory_, &v_memory_}) {
@@ -103,15 +105,15 @@ void Pass::project_chunk() {
   if (row_ == 0) {
     if (k_memory_.data() == nullptr) allocate_kv();  // layers after this one have no more rows
     const auto cube = [this](const Buffer& memory) {
-      return Tensor::cube(memory.data(), backend().dtype(), config().kv_heads, backend().padded(live_),
-                          config().head_size);
+      return Tensor::cube(memory.data(), backend().dtype(), config().kv_heads,
+                          backend().traits().padded(live_), config().head_size);
     };
     kv_ = {cube(k_memory_), cube(v_memory_), live_};
     entered_ = live_;
   }
   const int64_t rows = std::min(work_.rows(), live_ - row_);
   const Tensor normed = context_.model.attention_norm(layer_, hidden_.slice_rows(row_, rows), work_);
-  context_.model.project_kv(layer_, normed, positions_of(row_, rows), rope_->table, kv_, row_, work_);
+  context_.model.project_kv(layer_, normed, positions_of(row_, rows), *rope_, kv_, row_, work_);
   normed_ = rows == live_ ? normed : Tensor{};
   row_ += rows;
 }
@@ -122,7 +124,7 @@ void Pass::project_all_queries() {
   queries_ = {};
   if (normed_.data == nullptr || !keeps_all_rows(layer_)) return;
   queries_ = work_.q.slice_rows(0, live_);
-  context_.model.project_q(layer_, normed_, positions_of(0, live_), rope_->table, queries_, work_);
+  context_.model.project_q(layer_, normed_, positions_of(0, live_), *rope_, queries_, work_);
 }
 
 bool Pass::between_halves() {
@@ -130,12 +132,34 @@ bool Pass::between_halves() {
   packed_ = packed_memory_.get();
   std::iota(visible_.begin(), visible_.begin() + live_, 1);
   project_all_queries();
-  RunnerLayerView view({context_.model, rope_->table, context_.info, layer_, *positions_, kv_, packed_, work_,
-                        hidden_, normed_});
+  RunnerLayerView view(
+      {context_.model, *rope_, context_.info, layer_, *positions_, kv_, packed_, work_, hidden_, normed_});
   if (queries_.data != nullptr) view.set_queries(queries_);
+  const Positions entered = positions_;
   if (!decide(view)) return false;
   if (is_last_layer()) keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{});
+  find_window_starts(*entered);
   return true;
+}
+
+// In a layer with a sliding window: the first slot that each live row sees. Windows are by position, so that
+// they hold where tokens have been dropped.
+void Pass::find_window_starts(const std::vector<int32_t>& entered) {
+  const int64_t window = config().spec(layer_).window;
+  first_.clear();
+  if (window == 0) return;
+  auto slot = entered.begin();
+  for (const int32_t position : *positions_) {
+    slot = std::lower_bound(slot, entered.end(), position - window + 1);
+    first_.push_back(static_cast<int32_t>(slot - entered.begin()));
+  }
+}
+
+VisibleSlots Pass::visible(int64_t row, int64_t rows) const {
+  const auto part = [&](const std::vector<int32_t>& slots) {
+    return std::span(slots).subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+  };
+  return {part(visible_), first_.empty() ? std::span<const int32_t>() : part(first_)};
 }
 
 // Second half of the layer for some live rows: queries, attention, projection and feed-forward. In the last
@@ -148,11 +172,9 @@ void Pass::finish_chunk() {
   if (!known) {
     const bool normed = normed_.data != nullptr && entered_ == rows;
     context_.model.project_q(layer_, normed ? normed_ : context_.model.attention_norm(layer_, hidden, work_),
-                             positions_of(row_, rows), rope_->table, q, work_);
+                             positions_of(row_, rows), *rope_, q, work_);
   }
-  context_.model.finish(layer_, q, kv_, packed_,
-                        std::span(visible_).subspan(static_cast<size_t>(row_), static_cast<size_t>(rows)),
-                        hidden, work_);
+  context_.model.finish(layer_, q, kv_, packed_, visible(row_, rows), hidden, work_);
   row_ += rows;
   if (context_.options.progress) context_.options.progress(layer_, config().layers, row_, live_);
 }
@@ -226,7 +248,7 @@ void reserve_memory(const PassContext& context, int64_t live, int64_t cache_rows
   Backend& backend = context.model.backend();
   const size_t free = backend.free_bytes();
   if (free == 0) return;
-  MemoryPlan plan = plan_memory(context.model.config(), device_rows(backend), live, 0);
+  MemoryPlan plan = plan_memory(context.model.config(), backend.traits(), live, 0);
   plan.cache = cache_bytes(context.model.config(), backend.dtype(), cache_rows);
   check_memory(plan, live, free);
   backend.reserve(plan.prompt());

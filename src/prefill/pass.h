@@ -16,7 +16,7 @@ using Positions = std::shared_ptr<const std::vector<int32_t>>;
 
 // The surroundings of every pass of a prefill; all of it outlives the pass.
 struct PassContext {
-  const LlamaModel& model;
+  const Model& model;
   const PrefillOptions& options;
   const PromptInfo& info;
 };
@@ -60,6 +60,8 @@ class Pass {
   Backend& backend() const { return context_.model.backend(); }
   const ModelConfig& config() const { return context_.model.config(); }
   std::span<const int32_t> positions_of(int64_t row, int64_t rows) const;
+  VisibleSlots visible(int64_t row, int64_t rows) const;
+  void find_window_starts(const std::vector<int32_t>& entered);
   void take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tensor indices);
   void allocate_kv();
   void project_chunk();
@@ -80,12 +82,13 @@ class Pass {
   Buffer hidden_memory_, k_memory_, v_memory_;
   Tensor hidden_;  // [live, hidden] f32, the residual stream
   KvView kv_;      // of this layer: [kv_heads, live, head_size]
-  Tensor
-      normed_;  // [live, hidden] the norms that K and V came from, where one chunk holds them; else no data
+  // [live, hidden] the norms that K and V came from, where one chunk holds them; else no data.
+  Tensor normed_;
   Tensor queries_;  // [live, heads * head_size] where they are known before decide(); else no data
   std::unique_ptr<PackedKv> packed_memory_;
   const PackedKv* packed_ = nullptr;
-  std::vector<int32_t> visible_;  // keys that each live row sees
+  std::vector<int32_t> visible_;  // keys up to the last one that each live row sees
+  std::vector<int32_t> first_;    // the first of them, in a layer with a sliding window; else empty
 };
 
 // All tokens of a prompt through layers [0, last_layer], each shown; the last one is not finished and nothing

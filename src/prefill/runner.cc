@@ -69,14 +69,17 @@ bool Prefill::MainPass::decide(RunnerLayerView& view) {
 
 void Prefill::MainPass::store(const Decision& decision) {
   const int64_t reserve = context().options.reserve;
-  const bool all = !decision.kept || decision.kept->all();
+  // What a layer with a sliding window stores is short-lived, and found by position.
+  const bool window = context().model.config().spec(layer()).window > 0;
+  const bool all = window || !decision.kept || decision.kept->all();
   const SelectClock::Scope scope(clock(!all));
   result_.cache->store(layer(), kv(), all ? KeepSet{} : *decision.kept, positions(), reserve);
   if (!decision.kept) {
+    if (window) return;
     waiting_.push_back(layer());
     return;
   }
-  if (!all) {
+  if (decision.kept && !decision.kept->all()) {
     for (const int64_t earlier : waiting_) result_.cache->cut(earlier, *decision.kept, positions(), reserve);
   }
   waiting_.clear();
@@ -137,8 +140,7 @@ void check_spans(std::span<const TokenRange> spans, int64_t tokens) {
 
 }  // namespace
 
-Prefill::Prefill(const LlamaModel& model, std::vector<int32_t> ids, const Method& method,
-                 PrefillOptions options)
+Prefill::Prefill(const Model& model, std::vector<int32_t> ids, const Method& method, PrefillOptions options)
     : model_(model), ids_(std::move(ids)), options_(std::move(options)) {
   const int64_t tokens = static_cast<int64_t>(ids_.size());
   require(tokens > 0 && tokens <= model.config().context, "prefill: prompt length outside the context");
@@ -207,7 +209,9 @@ void Prefill::begin_pass() {
   const int64_t live = static_cast<int64_t>(entering.size());
   int64_t rows = 0;
   for (int layer = 0; layer < info_.layers; ++layer)
-    rows += std::min(live, run_->most_kept(layer).value_or(live)) + options_.reserve;
+    rows += (model_.config().spec(layer).window > 0 ? live
+                                                    : std::min(live, run_->most_kept(layer).value_or(live))) +
+            options_.reserve;
   const PassContext context{model_, options_, pass_info_};
   reserve_memory(context, live, rows);
   result_.cache = std::make_unique<KvCache>(model_.config(), model_.backend());
@@ -235,7 +239,7 @@ void Prefill::finish() {
   }
 }
 
-PrefillResult run_prefill(const LlamaModel& model, std::span<const int32_t> ids, const Method& method,
+PrefillResult run_prefill(const Model& model, std::span<const int32_t> ids, const Method& method,
                           const PrefillOptions& options) {
   Prefill prefill(model, {ids.begin(), ids.end()}, method, options);
   while (prefill.step()) {

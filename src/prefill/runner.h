@@ -17,7 +17,7 @@ class Prefill {
  public:
   // A prompt of at least one token, with ids inside the vocabulary, that fits the context. Model, method and
   // what the options point to outlive the prefill.
-  Prefill(const LlamaModel& model, std::vector<int32_t> ids, const Method& method, PrefillOptions options);
+  Prefill(const Model& model, std::vector<int32_t> ids, const Method& method, PrefillOptions options);
   ~Prefill();
   Prefill(const Prefill&) = delete;
   Prefill& operator=(const Prefill&) = delete;
@@ -36,7 +36,7 @@ class Prefill {
   void finish();
   bool dropped() const;
 
-  const LlamaModel& model_;
+  const Model& model_;
   std::vector<int32_t> ids_;
   PrefillOptions options_;
   PromptInfo info_;
@@ -50,7 +50,7 @@ class Prefill {
 };
 
 // A prefill from beginning to end.
-PrefillResult run_prefill(const LlamaModel& model, std::span<const int32_t> ids, const Method& method,
+PrefillResult run_prefill(const Model& model, std::span<const int32_t> ids, const Method& method,
                           const PrefillOptions& options);
 
 }  // namespace claa

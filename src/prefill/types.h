@@ -8,7 +8,7 @@
 #include "claa/prefill.h"
 #include "core/cancel.h"
 #include "kv/cache.h"
-#include "model/llama.h"
+#include "model/model.h"
 
 namespace claa {
 
@@ -18,7 +18,7 @@ struct PrefillOptions {
   // (layer, layers, live rows done, live rows) after every chunk.
   std::function<void(int64_t, int64_t, int64_t, int64_t)> progress;
   // For look-ahead, with the model's own vocabulary; null: the model itself.
-  const LlamaModel* drafter = nullptr;
+  const Model* drafter = nullptr;
   std::function<bool(int32_t)> ends_answer;  // whether a token ends a look-ahead; may be empty
   uint64_t model_fingerprint = 0;            // see gguf::weights_fingerprint()
   std::vector<TokenRange> protected_spans;   // ascending, disjoint, inside the prompt

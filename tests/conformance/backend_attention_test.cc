@@ -57,12 +57,12 @@ std::function<double(int64_t, int64_t, int64_t)> attention_bound(const Shape& sh
 
 class Attention : public test::BackendTest {
  protected:
-  void run(Backend& on, const Inputs& in, std::span<const int32_t> visible, bool pack, Array& out) {
+  void run(Backend& on, const Inputs& in, const VisibleSlots& visible, bool pack, Array& out) {
     std::unique_ptr<PackedKv> packed;
     if (pack) on.pack_kv(in.view, packed);
     on.attention(in.q.tensor, in.view, packed.get(), visible, out.tensor);
   }
-  void check(const Shape& shape, std::span<const int32_t> visible, bool pack = true) {
+  void check(const Shape& shape, const VisibleSlots& visible, bool pack = true) {
     Inputs in(shape, dtype, random);
     Array want(dtype, shape.rows, in.q.tensor.columns()), got(dtype, shape.rows, in.q.tensor.columns());
     run(*reference, in, visible, pack, want);
@@ -132,6 +132,42 @@ TEST_P(Attention, FewRowsOverChunksAndGroups) {
   const std::vector<int32_t> rows = {3, 512, 600};  // of one call, seeing different numbers of chunks
   for (const int64_t group : {1, 2, 4, 5, 6, 7, 9}) {
     for (const int64_t head_size : {64, 72, 128}) check({2, group, head_size, 600, 3, 5}, rows, false);
+  }
+}
+
+// Sliding windows: rows see ranges of slots, among them single ones and such that begin within a block of
+// keys, at its edge, and many blocks before its end.
+TEST_P(Attention, SlidingWindows) {
+  for (const int64_t head_size : {24, 64, 128}) {
+    for (const int32_t window : {1, 5, 64, 130, 512}) {
+      std::vector<int32_t> first, end;
+      for (int32_t row = 0; row < 300; ++row)
+        end.push_back(row + 1), first.push_back(std::max(0, row + 1 - window));
+      check({2, 3, head_size, 300, 300}, {end, first});
+    }
+  }
+}
+
+// Where tokens have been dropped, windows by position hold unequal numbers of slots, and some rows share
+// their first.
+TEST_P(Attention, SlidingWindowsOverGaps) {
+  for (const auto& [kv_heads, rows] : {std::pair<int64_t, int64_t>{8, 900}, {1, 150}}) {
+    std::vector<int32_t> first, end;
+    for (int64_t r = 0; r < rows; ++r) {
+      end.push_back(static_cast<int32_t>(1 + r * 199 / rows));
+      first.push_back(static_cast<int32_t>(r * r * 190 / (rows * rows)));
+      first.back() = std::min(first.back(), end.back() - 1);
+    }
+    check({kv_heads, 8, 64, 200, rows, 3}, {end, first});
+  }
+}
+
+// As in decoding: chunks of keys that lie before the window count nothing.
+TEST_P(Attention, FewRowsWithSlidingWindows) {
+  const std::vector<int32_t> end = {600, 1300, 1500}, first = {599, 3, 1024};
+  for (const int64_t group : {1, 2, 3, 4, 8}) {
+    for (const int64_t head_size : {24, 64, 128})
+      check({2, group, head_size, 1500, 3, 5}, {end, first}, false);
   }
 }
 

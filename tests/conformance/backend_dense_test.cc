@@ -120,21 +120,69 @@ TEST_P(Dense, AddBias) {
   }
 }
 
-TEST_P(Dense, SwiGlu) {
-  for (const int64_t columns : {1, 7, 64, 131}) {
-    Array gate_up(DType::kF32, 5, 2 * columns), want(dtype, 5, columns), got(dtype, 5, columns);
-    gate_up.fill(random.source(6));
-    gate_up.set(0, 0, 0, -200), gate_up.set(0, 1, 0, 200), gate_up.set(0, 2, 0, 0);
-    reference->swiglu(gate_up.tensor, want.tensor);
-    backend->swiglu(gate_up.tensor, got.tensor);
-    // The argument's rounding: |g| 2u; below exp's range silu is under 1e-35 and may be anything that small.
-    // For bf16 exp may be off by 1e-4 and the quotient by 2^-14, which moves a value across one rounding at
-    // most.
-    test::expect_close(fmt::format("swiglu 5x{}", columns), want, got, [&](int64_t p, int64_t r, int64_t c) {
-      const double g = std::abs(gate_up.get(0, r, c));
-      const double relative = (6 + 3 * g) * kU + test::kExp;
-      return test::with_output(want, p, r, c, relative * std::abs(want.get(p, r, c)) + 1e-35);
-    });
+// Two norms of their own: that of a branch, which is added, and that of every head, in place.
+TEST_P(Dense, AddRmsNorm) {
+  for (const int64_t columns : {1, 7, 64, 577}) {
+    Array x(DType::kF32, 3, columns), weight(DType::kF32, 1, columns);
+    Array want(DType::kF32, 3, columns), got(DType::kF32, 3, columns), before(DType::kF32, 3, columns);
+    x.fill(random.source(3)), weight.fill(random.source()), before.fill(random.source());
+    std::memcpy(want.tensor.data, before.tensor.data, before.tensor.bytes());
+    std::memcpy(got.tensor.data, before.tensor.data, before.tensor.bytes());
+    reference->add_rms_norm(x.tensor, weight.tensor, 1e-5f, want.tensor);
+    backend->add_rms_norm(x.tensor, weight.tensor, 1e-5f, got.tensor);
+    // As for rms_norm, and one sum.
+    test::expect_close(
+        fmt::format("add_rms_norm {}", columns), want, got, [&](int64_t p, int64_t r, int64_t c) {
+          const double normed = std::abs(static_cast<double>(want.get(p, r, c)) - before.get(p, r, c));
+          return (static_cast<double>(columns) / 2 + 9) * kU * (normed + std::abs(want.get(p, r, c)));
+        });
+  }
+}
+
+TEST_P(Dense, NormHeads) {
+  const DType wide = backend->traits().wide;
+  for (const int64_t head_size : {2, 24, 64, 128}) {
+    constexpr int64_t kHeads = 3, kNormed = 2;
+    Array want(wide, 5, kHeads * head_size), got(wide, 5, kHeads * head_size),
+        weight(DType::kF32, 1, head_size);
+    got.fill(random.source(3)), weight.fill(random.source());
+    std::memcpy(want.tensor.data, got.tensor.data, got.tensor.bytes());
+    Array before(wide, 5, kHeads * head_size);
+    std::memcpy(before.tensor.data, got.tensor.data, got.tensor.bytes());
+    reference->norm_heads(want.tensor, kNormed, weight.tensor, 1e-6f);
+    backend->norm_heads(got.tensor, kNormed, weight.tensor, 1e-6f);
+    test::expect_close(
+        fmt::format("norm_heads {}", head_size), want, got, [&](int64_t p, int64_t r, int64_t c) {
+          const double bound = (static_cast<double>(head_size) / 2 + 8) * kU * std::abs(want.get(p, r, c));
+          return test::with_output(want, p, r, c, bound);
+        });
+    for (int64_t r = 0; r < 5; ++r) {
+      for (int64_t c = kNormed * head_size; c < kHeads * head_size; ++c)
+        EXPECT_EQ(got.get(0, r, c), before.get(0, r, c)) << "a head that is not normed";
+      EXPECT_NE(got.get(0, r, 0), before.get(0, r, 0));
+    }
+  }
+}
+
+TEST_P(Dense, Gate) {
+  for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
+    for (const int64_t columns : {1, 7, 64, 131}) {
+      Array gate_up(DType::kF32, 5, 2 * columns), want(dtype, 5, columns), got(dtype, 5, columns);
+      gate_up.fill(random.source(6));
+      gate_up.set(0, 0, 0, -200), gate_up.set(0, 1, 0, 200), gate_up.set(0, 2, 0, 0);
+      reference->gate(gate_up.tensor, activation, want.tensor);
+      backend->gate(gate_up.tensor, activation, got.tensor);
+      // The rounding of the exponential's argument a(g): |a| 2u, where a is g, or for the GELU a cubic, of
+      // which 6 roundings count; below exp's range the result is under 1e-35 and may be anything that small.
+      // For bf16 exp may be off by 1e-4 and the quotient by 2^-14, which moves a value across one rounding at
+      // most.
+      test::expect_close(fmt::format("gate 5x{}", columns), want, got, [&](int64_t p, int64_t r, int64_t c) {
+        const double g = std::abs(gate_up.get(0, r, c));
+        const double argument = activation == Activation::kSilu ? 3 * g : 6 * 1.6 * g * (1 + 0.045 * g * g);
+        const double relative = (6 + argument) * kU + test::kExp;
+        return test::with_output(want, p, r, c, relative * std::abs(want.get(p, r, c)) + 1e-35);
+      });
+    }
   }
 }
 
@@ -144,13 +192,15 @@ TEST_P(Dense, GatesOfALinearLayer) {
     for (const auto& [columns, inputs] : {std::pair{7, 6}, {64, 24}, {96, 61}, {128, 576}, {192, 64}}) {
       const Weights w = weights(2 * columns, inputs);
       const auto packed = backend->prepare(w.source);
-      Array x(dtype, rows, inputs), gate_up(backend->wide_dtype(), rows, 2 * columns);
-      Array want(dtype, rows, columns), got(dtype, rows, columns);
+      Array x(dtype, rows, inputs), gate_up(backend->traits().wide, rows, 2 * columns);
       x.fill(random.source());
-      backend->linear(x.tensor, *packed, gate_up.tensor, false);
-      backend->swiglu(gate_up.tensor, want.tensor);
-      backend->linear_swiglu(x.tensor, *packed, gate_up.tensor, got.tensor);
-      EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << rows << ", " << columns;
+      for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
+        Array want(dtype, rows, columns), got(dtype, rows, columns);
+        backend->linear(x.tensor, *packed, gate_up.tensor, false);
+        backend->gate(gate_up.tensor, activation, want.tensor);
+        backend->linear_gate(x.tensor, *packed, activation, gate_up.tensor, got.tensor);
+        EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << rows << ", " << columns;
+      }
     }
   }
 }
@@ -174,7 +224,7 @@ class Rope : public test::BackendTest {
   // The same values in the types that projections may have on this device.
   std::vector<std::unique_ptr<Array>> in_wide_types(const Array& values) {
     std::vector<std::unique_ptr<Array>> arrays;
-    for (const DType type : {DType::kF32, backend->wide_dtype()}) {
+    for (const DType type : {DType::kF32, backend->traits().wide}) {
       const int64_t rows = values.tensor.rows(), columns = values.tensor.columns();
       if (!arrays.empty() && type == DType::kF32) continue;
       arrays.push_back(std::make_unique<Array>(type, rows, columns));
@@ -267,7 +317,7 @@ TEST_P(Rope, OfALinearLayer) {
     };
     const auto q = backend->prepare({h * d, kInputs, false, fill}),
                kv = backend->prepare({2 * h * d, kInputs, false, fill});
-    Array x(dtype, kRows, kInputs), wide(backend->wide_dtype(), kRows, 2 * h * d);
+    Array x(dtype, kRows, kInputs), wide(backend->traits().wide, kRows, 2 * h * d);
     x.fill(random.source());
     const Tensor wide_q = Tensor::matrix(wide.tensor.data, wide.tensor.dtype, kRows, h * d);
     Array want(dtype, kRows, h * d), got(dtype, kRows, h * d);

@@ -328,7 +328,7 @@ TEST_P(HostOps, MemoryAndDescription) {
   EXPECT_THROW(backend->allocate(size_t{1} << 60), Error);
   EXPECT_EQ(backend->dtype(), dtype);
   EXPECT_NE(backend->description().find(dtype_name(dtype)), std::string::npos);
-  EXPECT_GT(backend->chunk_rows(), 0);
+  EXPECT_GT(backend->traits().chunk_rows, 0);
 }
 
 TEST(MakeBackend, RefusesWhatThereIsNot) {

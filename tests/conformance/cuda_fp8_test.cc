@@ -145,11 +145,11 @@ TEST_F(Fp8, GatedActivation) {
     Array gate_up(DType::kBF16, 3, 2 * columns), want(DType::kF32, 3, columns);
     gate_up.fill(random.source(3));
     for (int64_t c = 0; c < columns; ++c) gate_up.set(0, 1, columns + c, 0);
-    reference->swiglu(gate_up.tensor, want.tensor);
+    reference->gate(gate_up.tensor, Activation::kSilu, want.tensor);
     const Buffer from = on_device(gate_up);
     Fp8Rows out(*device, 3, columns);
-    device->swiglu(Tensor::matrix(from.data(), DType::kBF16, 3, 2 * columns), out.tensor);
-    expect_rounded(want, out.to_host(), fmt::format("swiglu of {}", columns));
+    device->gate(Tensor::matrix(from.data(), DType::kBF16, 3, 2 * columns), Activation::kSilu, out.tensor);
+    expect_rounded(want, out.to_host(), fmt::format("gate of {}", columns));
   }
 }
 
@@ -164,7 +164,8 @@ void Fp8::check_product(int64_t rows, int64_t first, int64_t outputs, int64_t in
   gate_up.fill(random.source(3));
   const Buffer from = on_device(gate_up), to = on_device(out);
   Fp8Rows x(*device, first + rows, inputs);
-  device->swiglu(Tensor::matrix(from.data(), DType::kBF16, first + rows, 2 * inputs), x.tensor);
+  device->gate(Tensor::matrix(from.data(), DType::kBF16, first + rows, 2 * inputs), Activation::kSilu,
+               x.tensor);
   device->linear(x.tensor.slice_rows(first, rows), *packed,
                  Tensor::matrix(to.data(), DType::kF32, rows, outputs), false);
   device->download(to.data(), out.tensor.bytes(), out.tensor.data);

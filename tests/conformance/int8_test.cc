@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "backend/activation.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/int_kernels.h"
 #include "conformance/backend_support.h"
@@ -60,7 +61,7 @@ std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
   return steps;
 }
 
-// Rows of 8 bits with their scales, as rms_norm() and swiglu() write them.
+// Rows of 8 bits with their scales, as rms_norm() and gate() write them.
 class Rounded {
  public:
   Rounded(int64_t rows, int64_t columns, int64_t group)
@@ -224,9 +225,9 @@ TEST_P(Int8, FusedOperationsChangeNoBits) {
       Array wide_gates(DType::kF32, rows, 2 * ffn), gated(DType::kBF16, rows, ffn);
       Rounded want_gated(rows, ffn, kI8GatedGroup), got_gated(rows, ffn, kI8GatedGroup);
       backend->linear(bf16.tensor, *gate_up, wide_gates.tensor, false);
-      backend->swiglu(wide_gates.tensor, gated.tensor);
-      backend->swiglu(wide_gates.tensor, want_gated.tensor);
-      backend->linear_swiglu(rounded.tensor, *gate_up, wide_gates.tensor, got_gated.tensor);
+      backend->gate(wide_gates.tensor, Activation::kSilu, gated.tensor);
+      backend->gate(wide_gates.tensor, Activation::kSilu, want_gated.tensor);
+      backend->linear_gate(rounded.tensor, *gate_up, Activation::kSilu, wide_gates.tensor, got_gated.tensor);
       EXPECT_TRUE(want_gated.equals(got_gated)) << hidden << ", " << rows;
 
       Array want_out(DType::kF32, rows, hidden), got_out(DType::kF32, rows, hidden);

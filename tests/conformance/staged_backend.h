@@ -16,10 +16,7 @@ class StagedBackend : public Backend {
 
   const char* name() const override { return device_->name(); }
   std::string description() const override { return device_->description(); }
-  DType dtype() const override { return device_->dtype(); }
-  DType wide_dtype() const override { return device_->wide_dtype(); }
-  DType linear_dtype() const override { return device_->linear_dtype(); }
-  int64_t chunk_rows() const override { return device_->chunk_rows(); }
+  const DeviceTraits& traits() const override { return device_->traits(); }
   Buffer allocate(size_t bytes) override { return device_->allocate(bytes); }
   void upload(const void* host, size_t bytes, void* to) override { device_->upload(host, bytes, to); }
   void download(const void* from, size_t bytes, void* host) override { device_->download(from, bytes, host); }
@@ -43,6 +40,16 @@ class StagedBackend : public Backend {
     device_->rms_norm(from.tensor, scale.tensor, eps, to.tensor);
     to.fetch();
   }
+  void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override {
+    Copy from(*device_, x), scale(*device_, weight), to(*device_, out);
+    device_->add_rms_norm(from.tensor, scale.tensor, eps, to.tensor);
+    to.fetch();
+  }
+  void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override {
+    Copy to(*device_, x), scale(*device_, weight);
+    device_->norm_heads(to.tensor, heads, scale.tensor, eps);
+    to.fetch();
+  }
   void add_bias(const Tensor& x, const Tensor& bias) override {
     Copy to(*device_, x), from(*device_, bias);
     device_->add_bias(to.tensor, from.tensor);
@@ -61,16 +68,16 @@ class StagedBackend : public Backend {
     device_->rope_store(from.tensor, {cos.tensor, sin.tensor, table.interleaved}, positions, to.view, slot);
     to.fetch();
   }
-  void swiglu(const Tensor& gate_up, const Tensor& out) override {
+  void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override {
     Copy from(*device_, gate_up), to(*device_, out);
-    device_->swiglu(from.tensor, to.tensor);
+    device_->gate(from.tensor, activation, to.tensor);
     to.fetch();
   }
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override {
     CopiedKv from(*device_, kv);
     device_->pack_kv(from.view, reuse);
   }
-  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
+  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const Tensor& out) override {
     Copy from(*device_, q), to(*device_, out);
     CopiedKv keys(*device_, kv);
@@ -118,14 +125,14 @@ class StagedBackend : public Backend {
   }
 
  private:
-  // A tensor's memory, gaps and all, on the device, with room for padded() rows.
+  // A tensor's memory, gaps and all, on the device, with room for DeviceTraits::padded() rows.
   class Copy {
    public:
     Copy(Backend& device, const Tensor& host) : tensor(host), device_(device), host_(host) {
       const int64_t elements =
           (host.planes() - 1) * host.stride[0] + (host.rows() - 1) * host.stride[1] + host.columns();
       bytes_ = static_cast<size_t>(elements) * dtype_bytes(host.dtype);
-      const int64_t room = std::max(elements, device.padded(host.rows()) * host.stride[1]);
+      const int64_t room = std::max(elements, device.traits().padded(host.rows()) * host.stride[1]);
       memory_ = device.allocate(static_cast<size_t>(room) * dtype_bytes(host.dtype));
       device.upload(host.data, bytes_, memory_.data());
       tensor.data = memory_.data();

@@ -57,11 +57,11 @@ TEST(ReadConfig, TakesWhatTheFileSays) {
   EXPECT_EQ(config.context, 1024);
   EXPECT_FLOAT_EQ(config.norm_eps, 1e-5f);
   EXPECT_FALSE(config.tied_output);
-  EXPECT_FALSE(config.qkv_bias);
-  EXPECT_TRUE(config.rope.interleaved);
-  EXPECT_EQ(config.rope.rotated, 16);
-  EXPECT_EQ(config.rope.base, 10000);
-  EXPECT_EQ(config.rope.scaling, RopeScaling::kNone);
+  EXPECT_FALSE(config.spec(0).qkv_bias);
+  EXPECT_TRUE(config.ropes[0].interleaved);
+  EXPECT_EQ(config.ropes[0].rotated, 16);
+  EXPECT_EQ(config.ropes[0].base, 10000);
+  EXPECT_EQ(config.ropes[0].scaling, RopeScaling::kNone);
   EXPECT_EQ(refusal(file).message, "nothing was thrown");
 }
 
@@ -77,11 +77,11 @@ TEST(ReadConfig, OptionalKeys) {
   const ModelConfig config = config_of(file);
   EXPECT_EQ(config.kv_heads, 4) << "without the key, every query head has its own";
   EXPECT_FLOAT_EQ(config.norm_eps, 1e-6f);
-  EXPECT_EQ(config.rope.base, 1e6);
-  EXPECT_EQ(config.rope.rotated, 8);
-  EXPECT_FALSE(config.rope.interleaved);
+  EXPECT_EQ(config.ropes[0].base, 1e6);
+  EXPECT_EQ(config.ropes[0].rotated, 8);
+  EXPECT_FALSE(config.ropes[0].interleaved);
   EXPECT_EQ(config.context, 100);
-  EXPECT_TRUE(config.qkv_bias);
+  EXPECT_TRUE(config.spec(0).qkv_bias);
   EXPECT_TRUE(config.tied_output);
   EXPECT_EQ(config.name, "");
 }
@@ -149,24 +149,24 @@ TEST(ReadConfig, ScalingKeys) {
   TinyFile file = tiny_file();
   file.metadata["llama.rope.scaling.type"] = std::string("linear");
   file.metadata["llama.rope.scaling.factor"] = 4.0f;
-  EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kLinear);
-  EXPECT_EQ(config_of(file).rope.factor, 4);
+  EXPECT_EQ(config_of(file).ropes[0].scaling, RopeScaling::kLinear);
+  EXPECT_EQ(config_of(file).ropes[0].factor, 4);
   file.metadata["llama.rope.scaling.type"] = std::string("none");
-  EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(config_of(file).ropes[0].scaling, RopeScaling::kNone);
   file.metadata["llama.rope.scaling.type"] = std::string("yarn");
   file.metadata["llama.rope.scaling.original_context_length"] = uint32_t{1024};
-  EXPECT_EQ(config_of(file).rope.scaling, RopeScaling::kYarn);
-  EXPECT_EQ(config_of(file).rope.original_context, 1024);
+  EXPECT_EQ(config_of(file).ropes[0].scaling, RopeScaling::kYarn);
+  EXPECT_EQ(config_of(file).ropes[0].original_context, 1024);
   TinyFile old = tiny_file();  // uses the key of files from before 2023-10
   old.metadata["llama.rope.scale_linear"] = 2.0f;
-  EXPECT_EQ(config_of(old).rope.scaling, RopeScaling::kLinear);
-  EXPECT_EQ(config_of(old).rope.factor, 2);
+  EXPECT_EQ(config_of(old).ropes[0].scaling, RopeScaling::kLinear);
+  EXPECT_EQ(config_of(old).ropes[0].factor, 2);
 }
 
 TEST(ReadConfig, FrequencyFactors) {
   TinyFile file = tiny_file();
   file.tensors["rope_freqs.weight"] = {8};
-  EXPECT_EQ(config_of(file).rope.frequency_factors.size(), 8u);
+  EXPECT_EQ(config_of(file).ropes[0].frequency_factors.size(), 8u);
   file.tensors["rope_freqs.weight"] = {9};
   expect_refused(file, ErrorCode::kCorruptFile, "rope_freqs.weight must be 8");
 }
@@ -209,7 +209,7 @@ TEST(LoadWeights, ReportsProgress) {
         done.push_back(layer);
       });
   EXPECT_EQ(done, (std::vector<int64_t>{1, 2, 3, 4, 5, 6}));
-  EXPECT_GT(weights.bytes, 4u * 97 * 64);
+  EXPECT_GT(weights.bytes(), 4u * 97 * 64);
 }
 
 }  // namespace

@@ -20,19 +20,21 @@ constexpr float kOutlier = 30;
 // The f32 reference, asking for even channels.
 class Evened : public reference::ReferenceBackend {
  public:
-  Evened() : ReferenceBackend(DType::kF32) {}
-  bool wants_even_channels() const override { return true; }
+  Evened() : ReferenceBackend(DType::kF32) { traits_.even_channels = true; }
+  const DeviceTraits& traits() const override { return traits_; }
+
+ private:
+  DeviceTraits traits_ = ReferenceBackend(DType::kF32).traits();
 };
 
-std::vector<float> logits_of(const LlamaModel& model, const std::vector<int32_t>& ids) {
+std::vector<float> logits_of(const Model& model, const std::vector<int32_t>& ids) {
   return run_prefill(model, ids, *builtin_methods().create("full", {}), {}).logits;
 }
 
 std::vector<float> logits_on(Backend& backend, const std::vector<std::byte>& bytes,
                              const std::vector<int32_t>& ids) {
   const gguf::File file = gguf::File::parse(bytes, "tiny.gguf");
-  return logits_of(LlamaModel(read_config(file), load_weights(file, read_config(file), backend), backend),
-                   ids);
+  return logits_of(Model(read_config(file), load_weights(file, read_config(file), backend), backend), ids);
 }
 
 // The same model, but four channels of each norm in a layer are kOutlier times as large, and the columns that

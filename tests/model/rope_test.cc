@@ -81,16 +81,16 @@ TEST(RopeTablesTest, CosAndSinOfEveryPosition) {
   const auto backend = make_backend({"reference", DType::kF32, 1, ""});
   RopeConfig rope = base_config(6, 500);
   rope.interleaved = false;
-  const RopeTables tables = make_rope_tables(rope, 1000, *backend);
+  const RopeTables tables = make_rope_tables({&rope, 1}, 1000, *backend);
   EXPECT_EQ(tables.positions, 1000);
-  EXPECT_FALSE(tables.table.interleaved);
-  EXPECT_EQ(tables.table.cos.rows(), 1000);
-  EXPECT_EQ(tables.table.cos.columns(), 3);
+  EXPECT_FALSE(tables[0].interleaved);
+  EXPECT_EQ(tables[0].cos.rows(), 1000);
+  EXPECT_EQ(tables[0].cos.columns(), 3);
   for (const int64_t p : {0, 1, 17, 999}) {
     for (int64_t i = 0; i < 3; ++i) {
       const double angle = static_cast<double>(p) * std::pow(500.0, -static_cast<double>(i) / 3);
-      EXPECT_NEAR(tables.table.cos.ptr<float>(0, p)[i], std::cos(angle), 1e-7);
-      EXPECT_NEAR(tables.table.sin.ptr<float>(0, p)[i], std::sin(angle), 1e-7);
+      EXPECT_NEAR(tables[0].cos.ptr<float>(0, p)[i], std::cos(angle), 1e-7);
+      EXPECT_NEAR(tables[0].sin.ptr<float>(0, p)[i], std::sin(angle), 1e-7);
     }
   }
 }
@@ -101,11 +101,11 @@ TEST(RopeTablesTest, YarnScalesBothByItsTemperature) {
   rope.scaling = RopeScaling::kYarn;
   rope.factor = 8;
   rope.original_context = 64;
-  const RopeTables tables = make_rope_tables(rope, 3, *backend);
+  const RopeTables tables = make_rope_tables({&rope, 1}, 3, *backend);
   const double magnitude = 0.1 * std::log(8.0) + 1;
-  EXPECT_NEAR(tables.table.cos.ptr<float>(0, 0)[0], magnitude, 1e-6);
+  EXPECT_NEAR(tables[0].cos.ptr<float>(0, 0)[0], magnitude, 1e-6);
   for (int64_t i = 0; i < 2; ++i) {
-    const double c = tables.table.cos.ptr<float>(0, 2)[i], s = tables.table.sin.ptr<float>(0, 2)[i];
+    const double c = tables[0].cos.ptr<float>(0, 2)[i], s = tables[0].sin.ptr<float>(0, 2)[i];
     EXPECT_NEAR(std::hypot(c, s), magnitude, 1e-6);
   }
 }

@@ -14,10 +14,11 @@ class MemoryPlanTest : public test::PrefillTest {};
 
 // The answers of inspect without a device are those of the device itself.
 TEST_P(MemoryPlanTest, RowsAreThoseOfTheDevice) {
-  const DeviceRows known = device_rows(GetParam()), own = device_rows(*tiny.backend);
+  const DeviceTraits known = device_traits(GetParam()), own = tiny.backend->traits();
   EXPECT_EQ(known.dtype, own.dtype);
   EXPECT_EQ(known.wide, own.wide);
-  EXPECT_EQ(known.chunk, own.chunk);
+  EXPECT_EQ(known.linear, own.linear);
+  EXPECT_EQ(known.chunk_rows, own.chunk_rows);
   for (const int64_t rows : {1, 63, 64, 65, 1000, 4097, 131072}) {
     EXPECT_EQ(known.padded(rows), own.padded(rows));
   }
@@ -28,7 +29,7 @@ TEST_P(MemoryPlanTest, CountsTheCache) {
   PrefillOptions options;
   options.reserve = 11;
   PrefillResult result = run(*registry.create("full", {}), prompt_of(61), options);
-  const MemoryPlan plan = plan_memory(tiny.model.config(), device_rows(*tiny.backend), 61, 11);
+  const MemoryPlan plan = plan_memory(tiny.model.config(), tiny.backend->traits(), 61, 11);
   EXPECT_EQ(plan.cache, result.cache->bytes());
   EXPECT_GT(plan.workspace, 0u);
   EXPECT_EQ(plan.hidden, size_t{61} * 64 * 4);
@@ -36,14 +37,7 @@ TEST_P(MemoryPlanTest, CountsTheCache) {
 
 // The plan's weights are those that were loaded.
 TEST_P(MemoryPlanTest, CountsTheWeights) {
-  const ModelWeights& weights = tiny.model.weights();
-  size_t loaded = weights.embedding->bytes;
-  if (weights.output != weights.embedding) loaded += weights.output->bytes;
-  for (const LayerWeights& layer : weights.layers) {
-    for (const auto* weight : {&layer.q, &layer.kv, &layer.output, &layer.gate_up, &layer.down})
-      loaded += (*weight)->bytes;
-  }
-  EXPECT_EQ(plan_memory(tiny.model.config(), device_rows(GetParam()), 61, 0).weights, loaded);
+  EXPECT_EQ(weight_bytes(tiny.model.config(), GetParam()), tiny.model.weights().bytes());
 }
 
 // Memory that is missing is refused before the first layer, and costs nothing: the device goes on.
@@ -68,7 +62,8 @@ TEST(MemoryPlan, OfAPublishedShape) {
   const ModelConfig& config = find_shape("llama-3.1-8b");
   BackendOptions options;
   options.name = "cuda";
-  const MemoryPlan plan = plan_memory(config, device_rows(options), 131072, 0);
+  MemoryPlan plan = plan_memory(config, device_traits(options), 131072, 0);
+  plan.weights = weight_bytes(config, options);
   EXPECT_NEAR(static_cast<double>(plan.weights), 16.06e9, 0.01e9);
   EXPECT_EQ(plan.hidden, size_t{131072} * 4096 * 4);
   EXPECT_EQ(plan.layer_kv, size_t{131072} * 2048 * 2);
@@ -77,8 +72,7 @@ TEST(MemoryPlan, OfAPublishedShape) {
   EXPECT_EQ(plan.total(), plan.weights + plan.hidden + plan.layer_kv + plan.workspace + plan.cache);
   EXPECT_LT(plan.total(), 80 * kGb);
   options.fp8 = true;
-  const MemoryPlan fp8 = plan_memory(config, device_rows(options), 131072, 0);
-  EXPECT_NEAR(static_cast<double>(fp8.weights), 9.08e9, 0.01e9);
+  EXPECT_NEAR(static_cast<double>(weight_bytes(config, options)), 9.08e9, 0.01e9);
 }
 
 TEST(MemoryPlan, RefusesWithNumbers) {

@@ -107,7 +107,7 @@ inline TinyModel& tiny_on(const BackendOptions& options) {
 }
 
 // A look-ahead from beginning to end.
-inline std::vector<float> look_ahead(const LlamaModel& model, std::span<const int32_t> ids,
+inline std::vector<float> look_ahead(const Model& model, std::span<const int32_t> ids,
                                      const LookAheadSpec& spec, const PrefillOptions& options) {
   LookAheadPass pass(model, ids, spec, options);
   while (pass.step()) {

@@ -12,7 +12,7 @@
 
 #include "gguf/writer.h"
 #include "model/config.h"
-#include "model/llama.h"
+#include "model/model.h"
 #include "model/weights.h"
 
 namespace claa::test {
@@ -105,7 +105,7 @@ struct TinyModel {
   std::vector<std::byte> bytes;
   gguf::File file;
   std::unique_ptr<Backend> backend;
-  LlamaModel model;
+  Model model;
 };
 
 }  // namespace claa::test

@@ -41,7 +41,7 @@ void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t co
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const Kernels& k, const Tensor& queries, const KvView& kv, const CpuPackedKv& packed_kv,
-      std::span<const int32_t> seen, const Tensor& result, Threads& threads)
+      const VisibleSlots& seen, const Tensor& result, Threads& threads)
       : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads), kernels(k), packed(packed_kv) {}
   Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
@@ -70,6 +70,7 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
   for (int64_t i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
     const int64_t count = tile.visible[static_cast<size_t>(at.first + i)] - first_key;
+    hide_before(tile.first[static_cast<size_t>(at.first + i)], first_key, s);
     if (count < n) std::fill(s + std::max<int64_t>(count, 0), s + n, kUnseen);
     kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(at.first + i)], tile.sum_of(at.first + i),
                          p + i * p_stride, o + i * padded_head, static_cast<int>(padded_head));
@@ -152,7 +153,7 @@ void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, Threads& thread
 }
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
-               std::span<const int32_t> visible, const Tensor& out, Threads& threads) {
+               const VisibleSlots& visible, const Tensor& out, Threads& threads) {
   run_tiles(kernels, Job(kernels, q, kv, packed, visible, out, threads));
 }
 

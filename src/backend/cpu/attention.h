@@ -38,10 +38,10 @@ void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_s
                int64_t row, int64_t column);
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
-               std::span<const int32_t> visible, const Tensor& out, Threads& threads);
+               const VisibleSlots& visible, const Tensor& out, Threads& threads);
 // For few query rows: reads K and V where they lie (few_rows.cc).
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        std::span<const int32_t> visible, const Tensor& out, Threads& threads);
+                        const VisibleSlots& visible, const Tensor& out, Threads& threads);
 
 // `packed` may be null: keys are then read where they lie.
 void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "backend/activation.h"
 #include "backend/cpu/omp_threads.h"
 #include "backend/cpu/panel_weight.h"
 #include "backend/cpu/table_weight.h"
@@ -59,12 +60,12 @@ std::unique_ptr<Threads> make_threads(const BackendOptions& options) {
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options)
-    : dtype_(options.dtype),
+    : traits_(cpu::device_traits(options)),
       kernels_(select_kernels(options.isa, options.dtype)),
       native_bf16_(kernels_.bf16_dot && options.isa.empty()),
       threads_(make_threads(options)),
       products_{kernels_, *threads_} {
-  if (uses_onednn(options)) onednn_ = std::make_unique<OneDnn>(products_, dtype_);
+  if (uses_onednn(options)) onednn_ = std::make_unique<OneDnn>(products_, traits_.dtype);
   if (options.int8) {
     int_kernels_ = &select_int_kernels(options.isa);
     integers_.reset(new IntProducts{*int_kernels_, kernels_, *threads_});
@@ -75,17 +76,30 @@ std::string CpuBackend::description() const {
   const int count = threads_->count();
   const std::string threads = fmt::format("{} thread{}", count, count == 1 ? "" : "s");
   if (int_kernels_ != nullptr) return fmt::format("cpu, {}, int8, {}", int_kernels_->name, threads);
-  const char* how = dtype_ == DType::kF32 || native_bf16_ ? "native"
-                    : kernels_.bf16_dot                   ? "emulated"
-                                                          : "multiplied as f32";
-  return fmt::format("cpu, {}, {} ({}), {}", kernels_.name, dtype_name(dtype_), how, threads);
+  const char* how = traits_.dtype == DType::kF32 || native_bf16_ ? "native"
+                    : kernels_.bf16_dot                          ? "emulated"
+                                                                 : "multiplied as f32";
+  return fmt::format("cpu, {}, {} ({}), {}", kernels_.name, dtype_name(traits_.dtype), how, threads);
 }
 
 std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) {
-  if (source.table) return std::make_unique<TableWeight>(products_, source, dtype_);
+  if (source.table) return std::make_unique<TableWeight>(products_, source, traits_.dtype);
   if (integers_ != nullptr) return std::make_unique<IntWeight>(*integers_, source);
   if (onednn_ != nullptr) return std::make_unique<OneDnnWeight>(*onednn_, source);
-  return std::make_unique<PanelWeight>(products_, source, dtype_ == DType::kBF16);
+  return std::make_unique<PanelWeight>(products_, source, traits_.dtype == DType::kBF16);
+}
+
+DeviceTraits device_traits(const BackendOptions& options) {
+  constexpr int64_t kChunkRows = 512;
+  constexpr size_t kProgramBytes = size_t{18} << 20;  // measured; a larger vocabulary adds little
+  DeviceTraits traits;
+  traits.dtype = options.dtype;
+  traits.linear = options.int8 ? DType::kI8 : options.dtype;
+  traits.chunk_rows = kChunkRows;
+  traits.even_channels = options.int8;
+  traits.fused_products = true;
+  traits.program_bytes = kProgramBytes;
+  return traits;
 }
 
 size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
@@ -134,10 +148,34 @@ void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, cons
   });
 }
 
+void CpuBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  const int64_t n = x.columns();
+  std::vector<float> scratch(static_cast<size_t>(threads_->count() * n));
+  threads_->split(x.rows(), [&](int64_t first, int64_t end, int thread) {
+    float* normed = scratch.data() + thread * n;
+    for (int64_t r = first; r < end; ++r) {
+      kernels_.rms_norm(x.ptr<float>(0, r), weight.ptr<float>(), n, eps, normed, false);
+      kernels_.add_scaled(normed, n, 1, out.ptr<float>(0, r));
+    }
+  });
+}
+
+void CpuBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
+  const int64_t n = weight.columns();
+  threads_->split(x.rows(), [&](int64_t first, int64_t end, int) {
+    for (int64_t r = first; r < end; ++r) {
+      for (int64_t h = 0; h < heads; ++h) {
+        float* head = x.ptr<float>(0, r) + h * n;
+        kernels_.rms_norm(head, weight.ptr<float>(), n, eps, head, false);
+      }
+    }
+  });
+}
+
 void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& table, int64_t position,
                           void* out) const {
   const int64_t half = table.cos.columns();
-  const bool bf16 = dtype_ == DType::kBF16;
+  const bool bf16 = traits_.dtype == DType::kBF16;
   kernels_.rope_head(x, table.cos.ptr<float>(0, position), table.sin.ptr<float>(0, position), half,
                      table.interleaved, out, bf16);
   const int64_t rest = head_size - 2 * half;
@@ -217,18 +255,18 @@ void CpuBackend::linear_rope_store(const Tensor& x, const PackedWeight& weight, 
     Backend::linear_rope_store(x, weight, wide, table, positions, cache, slot);
 }
 
-void CpuBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+void CpuBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
   const int64_t n = out.columns();
   write_rows(out, kI8GatedGroup, [&](int64_t r, void* to, bool bf16) {
     const float* gate = gate_up.ptr<float>(0, r);
-    kernels_.swiglu(1, gate, gate + n, 2 * n, n, to, n, bf16);
+    kernels_.gate(activation == Activation::kGelu, 1, gate, gate + n, 2 * n, n, to, n, bf16);
   });
 }
 
-void CpuBackend::linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
-                               const Tensor& out) {
-  if (!static_cast<const CpuWeight&>(weight).multiply_gated(x, out)) {
-    Backend::linear_swiglu(x, weight, gate_up, out);
+void CpuBackend::linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation,
+                             const Tensor& gate_up, const Tensor& out) {
+  if (!static_cast<const CpuWeight&>(weight).multiply_gated(x, activation, out)) {
+    Backend::linear_gate(x, weight, activation, gate_up, out);
   }
 }
 
@@ -248,7 +286,7 @@ void CpuBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
 }
 
 void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                           std::span<const int32_t> visible, const Tensor& out) {
+                           const VisibleSlots& visible, const Tensor& out) {
   constexpr int64_t kFewRows = 4;
   if (packed == nullptr || q.rows() <= kFewRows) {
     attention_few_rows(kernels_, q, kv, visible, out, *threads_);

@@ -11,7 +11,6 @@
 #include "backend/cpu/int_attention.h"
 #include "backend/cpu/int_weight.h"
 #include "backend/cpu/onednn_weight.h"
-#include "backend/device_rows.h"
 #include "backend/host_backend.h"
 
 namespace claa::cpu {
@@ -22,29 +21,28 @@ class CpuBackend : public HostBackend {
 
   const char* name() const override { return "cpu"; }
   std::string description() const override;
-  DType dtype() const override { return dtype_; }
-  int64_t chunk_rows() const override { return kChunkRows; }
-  DType linear_dtype() const override { return integers_ != nullptr ? DType::kI8 : dtype_; }
-  bool wants_even_channels() const override { return integers_ != nullptr; }
+  const DeviceTraits& traits() const override { return traits_; }
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
   void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
-  void swiglu(const Tensor& gate_up, const Tensor& out) override;
+  void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void linear_rope(const Tensor& x, const PackedWeight& weight, const Tensor& wide, int64_t head_size,
                    const RopeTable& table, std::span<const int32_t> positions, const Tensor& out) override;
   void linear_rope_store(const Tensor& x, const PackedWeight& weight, const Tensor& wide,
                          const RopeTable& table, std::span<const int32_t> positions, const KvView& cache,
                          int64_t slot) override;
-  void linear_swiglu(const Tensor& x, const PackedWeight& weight, const Tensor& gate_up,
-                     const Tensor& out) override;
+  void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
+                   const Tensor& out) override;
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
-  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
+  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const Tensor& out) override;
   void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
                      const Tensor& out) override;
@@ -61,7 +59,7 @@ class CpuBackend : public HostBackend {
   // Rotates one head of head_size values, of which the table may cover fewer.
   void rope_one(const float* x, int64_t head_size, const RopeTable& table, int64_t position, void* out) const;
 
-  DType dtype_;
+  DeviceTraits traits_;
   const Kernels& kernels_;
   bool native_bf16_;  // products of bf16 are the CPU's own
   std::unique_ptr<Threads> threads_;
@@ -72,7 +70,7 @@ class CpuBackend : public HostBackend {
   CpuPackedKv score_keys_;                   // with int8: keys as scores want them
 };
 
-// Bytes of a weight of this shape as prepare() of such a backend makes it.
+DeviceTraits device_traits(const BackendOptions& options);
 size_t weight_bytes(const BackendOptions& options, const WeightSource& shape);
 
 // The cap that stands for AVX2 with emulated dot products of bf16, so that any CPU can test what one with

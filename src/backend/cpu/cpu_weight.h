@@ -21,9 +21,11 @@ class CpuWeight : public PackedWeight {
   virtual bool multiply_heads(const Tensor& /*x*/, int64_t /*head_size*/, const WriteHead& /*write*/) const {
     return false;
   }
-  // out [rows, outputs / 2] = silu(gate) * up, [gate | up] = x W^T. Returns false, having done nothing, for a
-  // weight that cannot multiply gates together with what they gate, or cannot write the type of `out`.
-  virtual bool multiply_gated(const Tensor& /*x*/, const Tensor& /*out*/) const { return false; }
+  // out [rows, outputs / 2] = activation(gate) * up, [gate | up] = x W^T. Returns false, having done nothing,
+  // for a weight that cannot multiply gates together with what they gate, or cannot write the type of `out`.
+  virtual bool multiply_gated(const Tensor& /*x*/, Activation /*activation*/, const Tensor& /*out*/) const {
+    return false;
+  }
   // Row `index` as f32, of a table.
   virtual void row(int64_t /*index*/, float* /*to*/) const {
     require(false, "embed: the weight was not prepared as a table");

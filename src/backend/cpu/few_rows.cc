@@ -34,7 +34,7 @@ struct FewRows {
   const Kernels& kernels;
   const Tensor& q;
   const KvView& kv;
-  std::span<const int32_t> visible;
+  const VisibleSlots& visible;
   const Tensor& out;
   int64_t head_size, group, chunks;
   std::vector<Partial> partials;  // [rows, KV heads, chunks, group]
@@ -46,8 +46,8 @@ struct FewRows {
 };
 
 void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scratch) {
-  const int64_t first = chunk * kChunk;
-  const int64_t count = std::min(kChunk, visible[static_cast<size_t>(row)] - first);
+  const int64_t first = std::max<int64_t>(chunk * kChunk, visible.first_of(row));
+  const int64_t count = std::min<int64_t>((chunk + 1) * kChunk, visible.end_of(row)) - first;
   if (count <= 0) return;
   const bool bf16 = kv.k.dtype == DType::kBF16;
   const int64_t column = plane * group * head_size;
@@ -74,15 +74,15 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
 }
 
 void FewRows::join(int64_t row, int64_t head, std::vector<float>& o) {
-  const int64_t used = (visible[static_cast<size_t>(row)] + kChunk - 1) / kChunk;
+  const int64_t first = visible.first_of(row) / kChunk, end = (visible.end_of(row) + kChunk - 1) / kChunk;
   const auto index = [&](int64_t chunk) {
     return ((row * kv.k.planes() + head / group) * chunks + chunk) * group + head % group;
   };
-  float max = partials[static_cast<size_t>(index(0))].max;
-  for (int64_t c = 1; c < used; ++c) max = std::max(max, partials[static_cast<size_t>(index(c))].max);
+  float max = partials[static_cast<size_t>(index(first))].max;
+  for (int64_t c = first + 1; c < end; ++c) max = std::max(max, partials[static_cast<size_t>(index(c))].max);
   std::fill(o.begin(), o.end(), 0.0f);
   float sum = 0;
-  for (int64_t c = 0; c < used; ++c) {
+  for (int64_t c = first; c < end; ++c) {
     const Partial& partial = partials[static_cast<size_t>(index(c))];
     const float weight = std::exp(partial.max - max);
     sum += weight * partial.sum;
@@ -94,7 +94,7 @@ void FewRows::join(int64_t row, int64_t head, std::vector<float>& o) {
 }  // namespace
 
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        std::span<const int32_t> visible, const Tensor& out, Threads& threads) {
+                        const VisibleSlots& visible, const Tensor& out, Threads& threads) {
   const int64_t head_size = kv.k.columns(), planes = kv.k.planes(), rows = q.rows();
   const int64_t heads = q.columns() / head_size;
   FewRows job{kernels, q, kv, visible, out, head_size, heads / planes, (kv.length + kChunk - 1) / kChunk,

@@ -30,7 +30,7 @@ struct Tile : TileSums {
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const IntKernels& k, const Tensor& queries, const KvView& kv, const IntPackedKv& packed_kv,
-      std::span<const int32_t> seen, const Tensor& result, Threads& threads)
+      const VisibleSlots& seen, const Tensor& result, Threads& threads)
       : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads),
         kernels(k),
         packed(packed_kv),
@@ -60,6 +60,7 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
                      packed.k(at.head) + first_key * depth, tile.factor.data() + at.first,
                      packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
   for (size_t i = 0; i < static_cast<size_t>(m); ++i) {
+    hide_before(tile.first[static_cast<size_t>(at.first) + i], first_key, tile.t.data() + i * kKeyBlock);
     tile.seen[i] = tile.visible[static_cast<size_t>(at.first) + i] - static_cast<int32_t>(first_key);
   }
   float* o = tile.o.data() + at.first * padded_head;
@@ -151,7 +152,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, Threads& thr
 }
 
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
-                   const IntPackedKv& packed, std::span<const int32_t> visible, const Tensor& out,
+                   const IntPackedKv& packed, const VisibleSlots& visible, const Tensor& out,
                    Threads& threads) {
   run_tiles(floats, Job(kernels, q, kv, packed, visible, out, threads));
 }

@@ -45,7 +45,7 @@ class IntPackedKv : public PackedKv {
 
 // As attention() of attention.h; head sizes up to kIntMaxHead.
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
-                   const IntPackedKv& packed, std::span<const int32_t> visible, const Tensor& out,
+                   const IntPackedKv& packed, const VisibleSlots& visible, const Tensor& out,
                    Threads& threads);
 
 }  // namespace claa::cpu

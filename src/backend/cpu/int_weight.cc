@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <numeric>
+#include "backend/activation.h"
 
 namespace claa::cpu {
 
@@ -130,7 +131,7 @@ bool IntWeight::multiply_heads(const Tensor& x, int64_t head_size, const WriteHe
   return true;
 }
 
-bool IntWeight::multiply_gated(const Tensor& x, const Tensor& out) const {
+bool IntWeight::multiply_gated(const Tensor& x, Activation activation, const Tensor& out) const {
   constexpr int64_t kGroup = kI8GatedGroup;
   // No group of what is gated may lie across the end of the gates.
   if (out.dtype != DType::kI8 || outputs % (2 * kGroup) != 0) return false;
@@ -149,8 +150,8 @@ bool IntWeight::multiply_gated(const Tensor& x, const Tensor& out) const {
                                         false);
                        }
                        uint16_t* gated = tile.products.data();
-                       products_.floats.swiglu(static_cast<int>(rows), sums, sums + kGroup, 2 * kGroup,
-                                               kGroup, gated, kGroup, true);
+                       products_.floats.gate(activation == Activation::kGelu, static_cast<int>(rows), sums,
+                                             sums + kGroup, 2 * kGroup, kGroup, gated, kGroup, true);
                        for (int64_t r = 0; r < rows; ++r) {
                          products_.kernels.quantize(gated + r * kGroup, true, kGroup, kGroup,
                                                     out.ptr<uint8_t>(0, first + r) + group * kGroup,

@@ -30,7 +30,7 @@ class IntWeight : public CpuWeight {
   void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
   bool multiply_heads(const Tensor& x, int64_t head_size, const WriteHead& write) const override;
   // out kI8.
-  bool multiply_gated(const Tensor& x, const Tensor& out) const override;
+  bool multiply_gated(const Tensor& x, Activation activation, const Tensor& out) const override;
 
  private:
   // Activations as the kernels take them.

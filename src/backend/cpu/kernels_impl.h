@@ -218,8 +218,30 @@ inline Vec silu_short(Vec g) {
   return mul(g, reciprocal_short(add(set1(1.0f), e)));
 }
 
-void swiglu(int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out, int64_t ldo,
-            bool bf16) {
+// The GELU by tanh is x times the logistic function of this.
+constexpr float kGeluCubic = 0.044715f, kGeluScale = 1.5957691216057308f;  // 2 sqrt(2 / pi)
+inline Vec gelu(Vec g) {
+  const Vec inner = mul(mul(set1(kGeluScale), g), fma(mul(set1(kGeluCubic), g), g, set1(1.0f)));
+  return div(g, add(set1(1.0f), exp2_vec(mul(inner, set1(-kLog2e)))));
+}
+inline float gelu_one(float g) {
+  const float inner = kGeluScale * g * (1.0f + kGeluCubic * g * g);
+  return g / (1.0f + exp2_one(-kLog2e * inner));
+}
+
+void geglu(int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out, int64_t ldo,
+           bool bf16) {
+  for (int64_t row = 0; row < m; ++row, gate += ld, up += ld) {
+    const int64_t first = row * ldo;
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) put(out, bf16, first + i, mul(gelu(load(gate + i)), load(up + i)));
+    for (; i < n; ++i) put_one(out, bf16, first + i, gelu_one(gate[i]) * up[i]);
+  }
+}
+
+void gate(bool gelu, int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out, int64_t ldo,
+          bool bf16) {
+  if (gelu) return geglu(m, gate, up, ld, n, out, ldo, bf16);
   for (int64_t row = 0; row < m; ++row, gate += ld, up += ld) {
     const int64_t first = row * ldo;
     int64_t i = 0;
@@ -426,7 +448,7 @@ const Kernels CLAA_KERNELS = {
     CLAA_NAMESPACE::dot_f32,
     CLAA_NAMESPACE::dot_bf16,
     CLAA_NAMESPACE::rms_norm,
-    CLAA_NAMESPACE::swiglu,
+    CLAA_NAMESPACE::gate,
     CLAA_NAMESPACE::rope_head,
     CLAA_NAMESPACE::to_bf16,
     CLAA_NAMESPACE::scaled,

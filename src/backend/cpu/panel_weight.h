@@ -20,7 +20,7 @@ class PanelWeight : public CpuWeight {
 
   void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
   bool multiply_heads(const Tensor& x, int64_t head_size, const WriteHead& write) const override;
-  bool multiply_gated(const Tensor& x, const Tensor& out) const override;
+  bool multiply_gated(const Tensor& x, Activation activation, const Tensor& out) const override;
 
  private:
   // Rows of x as the kernels take them.

@@ -28,6 +28,7 @@ struct TileSums {
         o(static_cast<size_t>(m * padded_head)),
         max(static_cast<size_t>(m)),
         sum(static_cast<size_t>(m * lanes)),
+        first(static_cast<size_t>(m)),
         visible(static_cast<size_t>(m)) {}
   void reset() {
     std::fill(o.begin(), o.end(), 0.0f);
@@ -39,7 +40,8 @@ struct TileSums {
   AlignedVector<float> o;        // [M, padded head] sums so far
   std::vector<float> max;        // [M]
   AlignedVector<float> sum;      // [M, lanes]: added up at the end
-  std::vector<int32_t> visible;  // [M] keys that the vector sees
+  std::vector<int32_t> first;    // [M] keys before the first one that the vector sees
+  std::vector<int32_t> visible;  // [M] keys up to the last one that it sees
 };
 
 // The query vectors [first, first + count) of a tile, which belong to one KV head.
@@ -53,7 +55,7 @@ struct StepVectors {
 //   void load(Tile&, int64_t i, int64_t row, int64_t column) const;   query vector i of the tile
 //   void step(Tile&, const StepVectors&, int64_t first_key, int64_t keys) const;   `keys` of a block
 struct TileJob {
-  TileJob(const Tensor& queries, const KvView& kv, int64_t padded, std::span<const int32_t> seen,
+  TileJob(const Tensor& queries, const KvView& kv, int64_t padded, const VisibleSlots& seen,
           const Tensor& result, Threads& shared)
       : q(queries),
         visible(seen),
@@ -71,13 +73,19 @@ struct TileJob {
     return std::max<int64_t>(1, (many ? kLarge : kSmall) / group);
   }
   const Tensor& q;
-  std::span<const int32_t> visible;
+  const VisibleSlots& visible;
   const Tensor& out;
   int64_t head_size, kv_heads;
   int64_t group;  // query heads of a KV head
   int64_t tile_rows, padded_head;
   Threads& threads;
 };
+
+// Makes the keys of a block that a query vector no longer sees count nothing: `block` has its products with
+// the keys from `first_key` on. It sees others of the block.
+inline void hide_before(int32_t first, int64_t first_key, float* block) {
+  if (first > first_key) std::fill_n(block, first - first_key, kUnseen);
+}
 
 template <class Job>
 void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, int64_t head, int64_t index) {
@@ -87,12 +95,17 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
   tile.reset();
   for (int64_t i = 0; i < vectors; ++i) {
     const int64_t row = first_row + i / job.group;
-    tile.visible[static_cast<size_t>(i)] = job.visible[static_cast<size_t>(row)];
+    tile.first[static_cast<size_t>(i)] = job.visible.first_of(row);
+    tile.visible[static_cast<size_t>(i)] = job.visible.end_of(row);
     job.load(tile, i, row, column(i));
   }
-  for (int64_t key = 0; key < tile.visible[static_cast<size_t>(vectors - 1)]; key += kKeyBlock) {
+  for (int64_t key = tile.first[0] / kKeyBlock * kKeyBlock;
+       key < tile.visible[static_cast<size_t>(vectors - 1)]; key += kKeyBlock) {
     for (int64_t i = 0; i < vectors; i += kStepVectors) {
-      const int64_t count = std::min<int64_t>(kStepVectors, vectors - i);
+      int64_t count = std::min<int64_t>(kStepVectors, vectors - i);
+      // Vectors whose window begins behind the block are the last ones.
+      while (count > 0 && tile.first[static_cast<size_t>(i + count - 1)] >= key + kKeyBlock) --count;
+      if (count == 0) break;
       // Causal skipping: nothing beyond what the last vector sees.
       const int64_t keys =
           std::min<int64_t>(kKeyBlock, tile.visible[static_cast<size_t>(i + count - 1)] - key);

@@ -57,8 +57,9 @@ __global__ void row_kernel(Inputs<T> in, Splits splits) {
   __shared__ float sums[kWarps][kMaxHeadSize];
   __shared__ Partial parts[kWarps];
   const int row = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int d = in.head_size, first = blockIdx.z * splits.keys;
-  const int end = splits.keys == 0 ? in.visible[row] : min(in.visible[row], first + splits.keys);
+  const int d = in.head_size, part_first = blockIdx.z * splits.keys,
+            first = max(part_first, first_of(in, row));
+  const int end = splits.keys == 0 ? in.visible[row] : min(in.visible[row], part_first + splits.keys);
   if (first >= end) return;  // merge_kernel() skips such a part
   const T* q = in.q + row * in.q_stride + head * d;
   float query[kLaneValues], sum[kLaneValues] = {};
@@ -95,12 +96,14 @@ template <typename T>
 __global__ void merge_kernel(Inputs<T> in, Splits splits) {
   const int row = blockIdx.x, head = blockIdx.y, d = in.head_size;
   const int64_t at = (static_cast<int64_t>(row) * gridDim.y + head) * splits.count;
-  const int count = (in.visible[row] + splits.keys - 1) / splits.keys;  // parts that hold anything
+  // Parts that hold anything.
+  const int begin = first_of(in, row) / splits.keys,
+            count = (in.visible[row] + splits.keys - 1) / splits.keys;
   float highest = -FLT_MAX;
-  for (int s = 0; s < count; ++s) highest = fmaxf(highest, splits.partials[at + s].top);
+  for (int s = begin; s < count; ++s) highest = fmaxf(highest, splits.partials[at + s].top);
   for (int c = threadIdx.x; c < d; c += blockDim.x) {
     float value = 0, weight = 0;
-    for (int s = 0; s < count; ++s) {
+    for (int s = begin; s < count; ++s) {
       const float factor = expf(splits.partials[at + s].top - highest);
       value = fmaf(factor, splits.sums[(at + s) * d + c], value);
       weight = fmaf(factor, splits.partials[at + s].total, weight);
@@ -215,7 +218,8 @@ __global__ void __launch_bounds__(kWarps * 32) group_kernel(Inputs<Bfloat> in, S
   __shared__ Partial parts[G];
   const int chunks = (in.group + G - 1) / G;
   const int row = blockIdx.x, kv_head = blockIdx.y / chunks, offset = blockIdx.y % chunks * G;
-  const int first = blockIdx.z * splits.keys, end = min(in.visible[row], first + splits.keys);
+  const int part_first = blockIdx.z * splits.keys, first = max(part_first, first_of(in, row));
+  const int end = min(in.visible[row], part_first + splits.keys);
   if (first >= end) return;  // merge_kernel() skips such a part
   const int heads = min(G, in.group - offset), head = kv_head * in.group + offset;
   const int all_heads = static_cast<int>(gridDim.y) / chunks * in.group;
@@ -299,7 +303,7 @@ size_t attention_scratch(int64_t rows, int64_t heads, int64_t head_size, int64_t
          (sizeof(Partial) + sizeof(float) * static_cast<size_t>(head_size));
 }
 
-void attention_rows(const View& q, const View& k, const View& v, int64_t length, const int32_t* visible,
+void attention_rows(const View& q, const View& k, const View& v, int64_t length, Visible visible,
                     const View& out, void* scratch, cudaStream_t stream) {
   with_type(q, [&](auto* queries) {
     using T = std::remove_pointer_t<decltype(queries)>;
@@ -308,7 +312,8 @@ void attention_rows(const View& q, const View& k, const View& v, int64_t length,
                  data_of<T>(k),
                  data_of<T>(v),
                  data_of<T>(out),
-                 visible,
+                 visible.first,
+                 visible.end,
                  q.row_stride,
                  out.row_stride,
                  k.plane_stride,

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "backend/cuda/check.h"
-#include "backend/device_rows.h"
+#include "backend/cuda_traits.h"
 
 namespace claa::cuda {
 

@@ -146,6 +146,28 @@ __device__ void tile_logits(const WarpRows<D, kTiles>& rows, const Bfloat* queri
   }
 }
 
+// Keys of the tile that a row no longer sees, with a sliding window, get -inf.
+template <int D, int kTiles>
+__device__ void hide_before(const Inputs<Bfloat>& in, const WarpRows<D, kTiles>& rows, int first_key,
+                            Logits<kTiles>& s) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int t = 0; t < kTiles; ++t) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = rows.first_row + t * 16 + lane / 4 + half * 8;
+      const int first = in.first[min(row, in.rows - 1)] - first_key;
+#pragma unroll
+      for (int n = 0; n < kTileKeys / 8; ++n) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          if (n * 8 + lane % 4 * 2 + i < first) s[t][n][2 * half + i] = -INFINITY;
+        }
+      }
+    }
+  }
+}
+
 // Turns logits into probabilities against the running maximum, and rescales the earlier sums. `scale` turns
 // logits into powers of two.
 template <int D, int kTiles>
@@ -242,7 +264,8 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
   const Bfloat* k = in.k + (head / in.group) * in.k_plane;
   const Bfloat* v = in.v + (head / in.group) * in.v_plane;
   copy_tile<D, kRows>(q, in.q_stride, tile * kRows, in.rows, queries);
-  copy_tile<D, kTileKeys>(k, in.k_stride, 0, in.length, keys);
+  const int begin = first_of(in, tile * kRows) / kTileKeys * kTileKeys;
+  copy_tile<D, kTileKeys>(k, in.k_stride, begin, in.length, keys);
   WarpRows<D, kTiles> rows;
   start_rows(in, tile * kRows + warp * 16 * kTiles, rows);
   if constexpr (kTiles == 1) {
@@ -254,12 +277,13 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
   }
   const int end = in.visible[min(tile * kRows + kRows, in.rows) - 1];
   const float scale = in.scale * kLog2E;
-  for (int first = 0; first < end; first += kTileKeys) {
+  for (int first = begin; first < end; first += kTileKeys) {
     const bool seen = first < rows.most;  // by any row of this warp
     copy_tile<D, kTileKeys>(v, in.v_stride, first, in.length, values);
     wait_copies<1>();
     Logits<kTiles> s;
     if (seen) tile_logits(rows, queries, keys, first, s);
+    if (seen && in.first != nullptr) hide_before(in, rows, first, s);
     __syncthreads();  // all keys are read: the next ones may arrive while values are added
     if (first + kTileKeys < end) copy_tile<D, kTileKeys>(k, in.k_stride, first + kTileKeys, in.length, keys);
     if (seen) tile_softmax(rows, scale, s);

@@ -10,11 +10,17 @@ template <typename T>
 struct Inputs {
   const T *q, *k, *v;
   T* out;
-  const int32_t* visible;
+  const int32_t *first, *visible;  // first: null without a sliding window
   int64_t q_stride, out_stride, k_plane, v_plane, k_stride, v_stride;
   int rows, group, head_size, length;
   float scale;
 };
+
+// The first key that a row sees.
+template <typename T>
+__device__ int first_of(const Inputs<T>& in, int row) {
+  return in.first == nullptr ? 0 : in.first[row];
+}
 
 // Returns false where no tile fits the shape: few rows, odd head sizes, unaligned rows.
 bool launch_tiles(const Inputs<Bfloat>& in, int heads, cudaStream_t stream);

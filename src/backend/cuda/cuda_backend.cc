@@ -18,7 +18,7 @@ struct CudaPackedKv : PackedKv {};
 constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads as fit are in memory at once
 
 // Identifies an operation within a repeated series.
-enum Operation { kEmbed, kLinear, kNorm, kBias, kRope, kRopeStore, kSwiglu, kAttention };
+enum Operation { kEmbed, kLinear, kNorm, kBias, kRope, kRopeStore, kGate, kAttention, kAddNorm, kHeadNorms };
 
 // Device memory reserved by this process and free.
 size_t unused_bytes() {
@@ -64,14 +64,13 @@ Stream::~Stream() {
 }
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : dtype_(options.dtype),
+    : traits_(cuda::device_traits(options)),
       fp8_(options.fp8),
       ring_(stream_.get()),
       linear_(stream_.get(), options.cache_folder),
       fused_(stream_.get()),
       scratch_(stream_.get()),
-      step_(stream_.get()),
-      profile_(stream_.get()) {}
+      step_(stream_.get()) {}
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_.get());
@@ -80,7 +79,7 @@ CudaBackend::~CudaBackend() {
 std::string CudaBackend::description() const {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, 0), "device cuda");
-  return fmt::format("cuda, {}, {}{}", properties.name, dtype_name(dtype_),
+  return fmt::format("cuda, {}, {}{}", properties.name, dtype_name(traits_.dtype),
                      fp8_ ? ", fp8 linear layers" : "");
 }
 
@@ -130,11 +129,7 @@ double CudaBackend::ms_between(const Moment& from, const Moment& to) {
 }
 
 void CudaBackend::repeat(const std::function<void()>& work) {
-  if (profile_.running()) {  // its events stand around single operations
-    work();
-  } else {
-    step_.run(work);
-  }
+  step_.run(work);
 }
 
 size_t CudaBackend::peak_bytes() {
@@ -164,7 +159,7 @@ std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
   weight->inputs = source.inputs;
   // The vocabulary's rows are read unchanged by embed(), and decide the answer.
   weight->fp8 = fp8_ && !source.table;
-  const size_t value_bytes = weight->fp8 ? 1 : dtype_bytes(dtype_);
+  const size_t value_bytes = weight->fp8 ? 1 : dtype_bytes(traits_.dtype);
   weight->bytes = static_cast<size_t>(source.outputs * source.inputs) * value_bytes;
   weight->memory = allocate(weight->bytes);
   if (weight->fp8) weight->scales = floats(source.outputs);
@@ -177,7 +172,7 @@ std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
     source.fill(row, count, rows.data());
     char* to =
         static_cast<char*>(weight->memory.data()) + static_cast<size_t>(row * source.inputs) * value_bytes;
-    const bool as_is = !weight->fp8 && dtype_ == DType::kF32;
+    const bool as_is = !weight->fp8 && traits_.dtype == DType::kF32;
     upload(rows.data(), static_cast<size_t>(values) * sizeof(float), as_is ? to : staged.data());
     if (as_is) continue;
     if (weight->fp8) {
@@ -195,9 +190,8 @@ void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids,
   const auto& weight = static_cast<const CudaWeight&>(table);
   const int32_t* indices = on_device(ids);
   if (step_.skips(kEmbed, weight.memory.data(), out)) return;
-  const Profile::Scope scope(profile_, Stage::kRest);
   if (std::ssize(ids) >= FusedAttention::kLeastRows) fused_.prompt_begins();
-  const View rows{weight.memory.data(), dtype_ == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
+  const View rows{weight.memory.data(), traits_.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
                   weight.inputs};
   embed_rows(rows, indices, view_of(out), stream_.get());
   check_launch("embed");
@@ -208,14 +202,12 @@ void CudaBackend::linear(const Tensor& x, const PackedWeight& weight, const Tens
   if (step_.active() && step_.skips(kLinear, x, matrix.memory.data(), matrix.scales.data(), out, accumulate,
                                     linear_.reserve(x, matrix)))
     return;
-  const Profile::Scope scope(profile_, Stage::kLinear);
   linear_.run(x, matrix, out, accumulate);
   check_launch("linear");
 }
 
 void CudaBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
   if (step_.skips(kNorm, x, weight, eps, out)) return;
-  const Profile::Scope scope(profile_, Stage::kRest);
   if (out.dtype == DType::kF8) {
     rms_norm_fp8(view_of(x), weight.ptr<float>(), eps, out.data, out.scales, stream_.get());
   } else {
@@ -224,9 +216,20 @@ void CudaBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, con
   check_launch("rms_norm");
 }
 
+void CudaBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  if (step_.skips(kAddNorm, x, weight, eps, out)) return;
+  add_rms_norm_rows(view_of(x), weight.ptr<float>(), eps, view_of(out), stream_.get());
+  check_launch("add_rms_norm");
+}
+
+void CudaBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
+  if (step_.skips(kHeadNorms, x, heads, weight, eps)) return;
+  norm_head_rows(view_of(x), heads, weight.columns(), weight.ptr<float>(), eps, stream_.get());
+  check_launch("norm_heads");
+}
+
 void CudaBackend::add_bias(const Tensor& x, const Tensor& bias) {
   if (step_.skips(kBias, x, bias)) return;
-  const Profile::Scope scope(profile_, Stage::kRest);
   add_bias_rows(view_of(x), bias.ptr<float>(), stream_.get());
   check_launch("add_bias");
 }
@@ -235,7 +238,6 @@ void CudaBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& tabl
                        std::span<const int32_t> positions, const Tensor& out) {
   const int32_t* at = on_device(positions);
   if (step_.skips(kRope, q, head_size, table.cos, table.sin, table.interleaved, out)) return;
-  const Profile::Scope scope(profile_, Stage::kRest);
   rope_rows(view_of(q), head_size, view_of(table), at, view_of(out), stream_.get());
   check_launch("rope");
 }
@@ -249,20 +251,19 @@ void CudaBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span
     first.address = step_.numbers({&number, 1});
   }
   if (step_.skips(kRopeStore, kv, table.cos, table.sin, table.interleaved, cache.k, cache.v)) return;
-  const Profile::Scope scope(profile_, Stage::kRest);
   rope_store_rows(view_of(kv), view_of(table), at, view_of(cache.k), view_of(cache.v), first, stream_.get());
   check_launch("rope_store");
 }
 
-void CudaBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
-  if (step_.skips(kSwiglu, gate_up, out)) return;
-  const Profile::Scope scope(profile_, Stage::kRest);
+void CudaBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
+  const bool gelu = activation == Activation::kGelu;
+  if (step_.skips(kGate, gate_up, gelu, out)) return;
   if (out.dtype == DType::kF8) {
-    swiglu_fp8(view_of(gate_up), out.data, out.scales, stream_.get());
+    gate_fp8(view_of(gate_up), gelu, out.data, out.scales, stream_.get());
   } else {
-    swiglu_rows(view_of(gate_up), view_of(out), stream_.get());
+    gate_rows(view_of(gate_up), gelu, view_of(out), stream_.get());
   }
-  check_launch("swiglu");
+  check_launch("gate");
 }
 
 void CudaBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
@@ -274,28 +275,27 @@ void CudaBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
 }
 
 void CudaBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                            std::span<const int32_t> visible, const Tensor& out) {
-  if (step_.active()) {
-    require(packed == nullptr, "attention: packed K and V in a repeated series");
-    attend_rows(q, kv, on_device(visible), out);
+                            const VisibleSlots& visible, const Tensor& out) {
+  require(!step_.active() || packed == nullptr, "attention: packed K and V in a repeated series");
+  const bool fits = packed != nullptr && visible.first.empty() && traits_.dtype == DType::kBF16 &&
+                    kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
+  if (fits && q.rows() >= FusedAttention::kLeastRows && consecutive(visible.end) &&
+      fused_.run(q, kv, visible.end[0] - 1, ring_, out))
     return;
-  }
-  const Profile::Scope scope(profile_, Stage::kAttention);
-  const bool fits =
-      packed != nullptr && dtype_ == DType::kBF16 && kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
-  if (fits && q.rows() >= FusedAttention::kLeastRows && consecutive(visible) &&
-      fused_.run(q, kv, visible[0] - 1, ring_, out))
-    return;
-  attend_rows(q, kv, on_device(visible), out);
+  attend_rows(q, kv, visible, out);
 }
 
-void CudaBackend::attend_rows(const Tensor& q, const KvView& kv, const int32_t* seen, const Tensor& out) {
+void CudaBackend::attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible,
+                              const Tensor& out) {
+  const int32_t* end = on_device(visible.end);
+  const int32_t* first = visible.first.empty() ? nullptr : on_device(visible.first);
   // A recording must hold for every length that the cache has memory for.
   const int64_t length = step_.active() ? kv.k.rows() : kv.length;
   const int64_t head_size = kv.k.columns();
   void* scratch = scratch_.get(attention_scratch(q.rows(), q.columns() / head_size, head_size, length));
-  if (step_.skips(kAttention, q, kv.k, kv.v, out, scratch)) return;
-  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), length, seen, view_of(out), scratch,
+  const bool window = first != nullptr;
+  if (step_.skips(kAttention, q, kv.k, kv.v, out, scratch, window)) return;
+  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), length, {first, end}, view_of(out), scratch,
                  stream_.get());
   check_launch("attention");
 }
@@ -322,7 +322,6 @@ void CudaBackend::head_scores(const Tensor& q, const KvView& kv, const ScoreSpec
 void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
                                 const ScoreSpec& spec, const Tensor& out) {
   only_once();
-  const Profile::Scope scope(profile_, Stage::kScores);
   const int64_t heads = q.columns() / kv.k.columns();
   check_score_spec(spec, heads, kv.k.planes(), kv.length);
   std::vector<int32_t> listed;
@@ -361,7 +360,6 @@ void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedK
 void CudaBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                             const Tensor& out) {
   only_once();
-  const Profile::Scope scope(profile_, Stage::kScores);
   require(!layers.empty(), "aggregate: no layers");
   const int64_t tokens = out.columns();
   const bool maximum = aggregator == Aggregator::kRawMax || aggregator == Aggregator::kZscoreMax;
@@ -392,7 +390,6 @@ void CudaBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregato
 
 void CudaBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) {
   only_once();
-  const Profile::Scope scope(profile_, Stage::kSelect);
   require(count >= 0 && count <= scores.columns(), "top_k: count outside the scores");
   select_best(view_of(scores), count, forced_tail, out.ptr<int32_t>(), stream_.get());
   check_launch("top_k");
@@ -400,14 +397,12 @@ void CudaBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail
 
 void CudaBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
   only_once();
-  const Profile::Scope scope(profile_, Stage::kSelect);
   gather_hidden(view_of(x), indices.ptr<int32_t>(), view_of(out), stream_.get());
   check_launch("gather_rows");
 }
 
 void CudaBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
   only_once();
-  const Profile::Scope scope(profile_, Stage::kSelect);
   for (const auto& [source, target] : {std::pair{from.k, to.k}, {from.v, to.v}}) {
     if (indices.data == nullptr) {
       const size_t value = dtype_bytes(source.dtype),

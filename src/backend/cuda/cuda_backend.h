@@ -8,9 +8,8 @@
 #include "backend/cuda/fused_attention.h"
 #include "backend/cuda/linear.h"
 #include "backend/cuda/memory.h"
-#include "backend/cuda/profile.h"
 #include "backend/cuda/step_graph.h"
-#include "backend/device_rows.h"
+#include "backend/cuda_traits.h"
 
 namespace claa::cuda {
 
@@ -34,11 +33,7 @@ class CudaBackend : public Backend {
 
   const char* name() const override { return "cuda"; }
   std::string description() const override;
-  DType dtype() const override { return dtype_; }
-  DType wide_dtype() const override { return dtype_; }
-  DType linear_dtype() const override { return fp8_ ? DType::kF8 : dtype_; }
-  int64_t chunk_rows() const override { return kChunkRows; }
-  int64_t padded(int64_t rows) const override { return padded_rows(rows); }
+  const DeviceTraits& traits() const override { return traits_; }
 
   Buffer allocate(size_t bytes) override;
   void upload(const void* host, size_t bytes, void* device) override;
@@ -51,21 +46,21 @@ class CudaBackend : public Backend {
   void repeat(const std::function<void()>& work) override;
   Moment mark() override;
   double ms_between(const Moment& from, const Moment& to) override;
-  void start_profile() override { profile_.start(); }
-  std::vector<StageTime> stop_profile() override { return profile_.stop(); }
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
   void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
-  void swiglu(const Tensor& gate_up, const Tensor& out) override;
+  void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
-  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, std::span<const int32_t> visible,
+  void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const Tensor& out) override;
   void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
                      const Tensor& out) override;
@@ -86,14 +81,14 @@ class CudaBackend : public Backend {
   void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
                    int64_t count, float* out);
 
-  // Attention of few or odd rows; `seen` are the visible counts on the device.
-  void attend_rows(const Tensor& q, const KvView& kv, const int32_t* seen, const Tensor& out);
+  // Attention of few or odd rows, or with a sliding window.
+  void attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible, const Tensor& out);
   // Call it in operations that a repeated series may not contain.
   void only_once(const char* file = __builtin_FILE(), int line = __builtin_LINE()) const {
     require(!step_.active(), "an operation that a repeated series may not call", file, line);
   }
 
-  DType dtype_;
+  DeviceTraits traits_;
   bool fp8_;
   Stream stream_;
   UploadRing ring_;
@@ -101,7 +96,6 @@ class CudaBackend : public Backend {
   FusedAttention fused_;
   Scratch scratch_;  // for attention
   StepGraph step_;
-  Profile profile_;
 };
 
 }  // namespace claa::cuda

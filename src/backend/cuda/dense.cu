@@ -52,6 +52,27 @@ __global__ void rms_norm_kernel(const float* x, int64_t stride, const float* wei
   }
 }
 
+// One block per row: out += the norm of x.
+__global__ void add_rms_norm_kernel(const float* x, int64_t stride, const float* weight, float eps,
+                                    float* out, int64_t out_stride, int columns) {
+  x += blockIdx.x * stride;
+  out += blockIdx.x * out_stride;
+  float squares = 0;
+  for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += x[c] * x[c];
+  const float scale = 1.0f / sqrtf(block_reduce(squares, Add{}) / static_cast<float>(columns) + eps);
+  for (int c = threadIdx.x; c < columns; c += blockDim.x) out[c] += x[c] * scale * weight[c];
+}
+
+// One block per row and head, in place.
+template <typename T>
+__global__ void norm_heads_kernel(T* x, int64_t stride, int head_size, const float* weight, float eps) {
+  x += blockIdx.x * stride + static_cast<int64_t>(blockIdx.y) * head_size;
+  float squares = 0;
+  for (int c = threadIdx.x; c < head_size; c += blockDim.x) squares += load(x + c) * load(x + c);
+  const float scale = 1.0f / sqrtf(block_reduce(squares, Add{}) / static_cast<float>(head_size) + eps);
+  for (int c = threadIdx.x; c < head_size; c += blockDim.x) store(x + c, load(x + c) * scale * weight[c]);
+}
+
 template <typename T>
 __global__ void add_bias_kernel(T* x, int64_t stride, const float* bias, int64_t columns) {
   x += blockIdx.x * stride;
@@ -170,17 +191,17 @@ __global__ void rope_store_kernel(const In* kv, int64_t stride, int heads, int h
 }
 
 template <typename In, typename Out>
-__global__ void swiglu_kernel(const In* gate_up, int64_t stride, Out* out, int64_t out_stride,
-                              int64_t columns) {
+__global__ void gate_kernel(bool gelu, const In* gate_up, int64_t stride, Out* out, int64_t out_stride,
+                            int64_t columns) {
   const int64_t c = blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x;
   if (c >= columns) return;
   const In* row = gate_up + blockIdx.x * stride;
-  store(out + blockIdx.x * out_stride + c, silu_times(load(row + c), load(row + columns + c)));
+  store(out + blockIdx.x * out_stride + c, gate_times(gelu, load(row + c), load(row + columns + c)));
 }
 
 // Eight values per thread, 16 bytes per load.
-__global__ void swiglu_bf16_kernel(const Bfloat* gate_up, int64_t stride, Bfloat* out, int64_t out_stride,
-                                   int64_t columns) {
+__global__ void gate_bf16_kernel(bool gelu, const Bfloat* gate_up, int64_t stride, Bfloat* out,
+                                 int64_t out_stride, int64_t columns) {
   const int64_t c = (blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x) * 8;
   if (c >= columns) return;
   const Bfloat* row = gate_up + blockIdx.x * stride;
@@ -191,7 +212,7 @@ __global__ void swiglu_bf16_kernel(const Bfloat* gate_up, int64_t stride, Bfloat
   const Bfloat* ups = reinterpret_cast<const Bfloat*>(&u);
   Bfloat* to = reinterpret_cast<Bfloat*>(&result);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) to[i] = __float2bfloat16(silu_times(load(gates + i), load(ups + i)));
+  for (int i = 0; i < 8; ++i) to[i] = __float2bfloat16(gate_times(gelu, load(gates + i), load(ups + i)));
   *reinterpret_cast<uint4*>(out + blockIdx.x * out_stride + c) = result;
 }
 
@@ -302,6 +323,22 @@ void rms_norm_rows(const View& x, const float* weight, float eps, const View& ou
   });
 }
 
+void add_rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream) {
+  add_rms_norm_kernel<<<rows_of(x), kThreads, 0, stream>>>(data_of<float>(x), x.row_stride, weight, eps,
+                                                           data_of<float>(out), out.row_stride,
+                                                           static_cast<int>(x.columns));
+}
+
+void norm_head_rows(const View& x, int64_t heads, int64_t head_size, const float* weight, float eps,
+                    cudaStream_t stream) {
+  constexpr int kHeadThreads = 64;
+  const dim3 grid(rows_of(x), static_cast<unsigned>(heads));
+  with_type(x, [&](auto* rows) {
+    norm_heads_kernel<<<grid, kHeadThreads, 0, stream>>>(rows, x.row_stride, static_cast<int>(head_size),
+                                                         weight, eps);
+  });
+}
+
 void add_bias_rows(const View& x, const float* bias, cudaStream_t stream) {
   with_type(x, [&](auto* rows) {
     add_bias_kernel<<<rows_of(x), kThreads, 0, stream>>>(rows, x.row_stride, bias, x.columns);
@@ -350,17 +387,18 @@ void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positi
   });
 }
 
-void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream) {
+void gate_rows(const View& gate_up, bool gelu, const View& out, cudaStream_t stream) {
   if (gate_up.bf16 && out.bf16 && out.columns % 8 == 0) {
     const dim3 grid(rows_of(out), blocks_for(out.columns, kThreads * 8));
-    swiglu_bf16_kernel<<<grid, kThreads, 0, stream>>>(data_of<Bfloat>(gate_up), gate_up.row_stride,
-                                                      data_of<Bfloat>(out), out.row_stride, out.columns);
+    gate_bf16_kernel<<<grid, kThreads, 0, stream>>>(gelu, data_of<Bfloat>(gate_up), gate_up.row_stride,
+                                                    data_of<Bfloat>(out), out.row_stride, out.columns);
     return;
   }
   const dim3 grid(rows_of(out), blocks_for(out.columns, kThreads));
   with_type(gate_up, [&](auto* from) {
     with_type(out, [&](auto* to) {
-      swiglu_kernel<<<grid, kThreads, 0, stream>>>(from, gate_up.row_stride, to, out.row_stride, out.columns);
+      gate_kernel<<<grid, kThreads, 0, stream>>>(gelu, from, gate_up.row_stride, to, out.row_stride,
+                                                 out.columns);
     });
   });
 }

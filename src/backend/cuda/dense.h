@@ -1,4 +1,4 @@
-// Kernels between the matrix products. All are asynchronous on `stream`; shapes are those of backend.h.
+// Kernels between the matrix products. All are asynchronous on `stream`; shapes are those of ops.h.
 #pragma once
 
 #include "backend/cuda/view.h"
@@ -7,6 +7,9 @@ namespace claa::cuda {
 
 void embed_rows(const View& table, const int32_t* ids, const View& out, cudaStream_t stream);
 void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
+void add_rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
+void norm_head_rows(const View& x, int64_t heads, int64_t head_size, const float* weight, float eps,
+                    cudaStream_t stream);
 void add_bias_rows(const View& x, const float* bias, cudaStream_t stream);
 void rope_rows(const View& q, int64_t head_size, const RopeView& rope, const int32_t* positions,
                const View& out, cudaStream_t stream);
@@ -18,7 +21,7 @@ struct Slot {
 // kv [rows, 2 * planes * head_size]; rows go to slots [slot, slot + rows) of every plane of k and v.
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
                      const View& v, Slot slot, cudaStream_t stream);
-void swiglu_rows(const View& gate_up, const View& out, cudaStream_t stream);
+void gate_rows(const View& gate_up, bool gelu, const View& out, cudaStream_t stream);
 // out = bf16(in), `count` values.
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
 // out = x W^T (+ out) for one row, where gemv_fits(): at the speed of the memory that holds W.

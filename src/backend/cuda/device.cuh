@@ -30,8 +30,11 @@ __device__ inline uint4 load_once(const uint4* p) {
                : "l"(p));
   return v;
 }
-__device__ inline float silu_times(float gate, float up) {
-  return gate / (1.0f + expf(-gate)) * up;
+// silu(gate) * up, or with the GELU by tanh, which is x times the logistic function of another argument.
+__device__ inline float gate_times(bool gelu, float gate, float up) {
+  constexpr float kCubic = 0.044715f, kScale = 1.5957691216057308f;  // 2 sqrt(2 / pi)
+  const float inner = gelu ? kScale * gate * (1.0f + kCubic * gate * gate) : gate;
+  return gate / (1.0f + expf(-inner)) * up;
 }
 
 // c += a b of 16 x 16 and 16 x 8 values, distributed over a warp as the instruction expects.

@@ -93,18 +93,18 @@ __global__ void rms_norm_kernel(const float* x, int64_t stride, const float* wei
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest * norm / kLargest : 1.0f;
 }
 
-constexpr int kSwigluThreads = 512;
+constexpr int kGateThreads = 512;
 
 // One block per row, whose threads hold its values between the two passes: up to kHeld vectors of eight each.
 template <int kHeld>
-__global__ void __launch_bounds__(kSwigluThreads)
-    swiglu_held_kernel(const Bfloat* gate_up, int64_t stride, int columns, Fp8* out, float* scales) {
+__global__ void __launch_bounds__(kGateThreads)
+    gate_held_kernel(bool gelu, const Bfloat* gate_up, int64_t stride, int columns, Fp8* out, float* scales) {
   gate_up += blockIdx.x * stride;
   out += blockIdx.x * static_cast<int64_t>(columns);
   float held[kHeld][8], largest = 0;
 #pragma unroll
   for (int n = 0; n < kHeld; ++n) {
-    const int c = (threadIdx.x + n * kSwigluThreads) * 8;
+    const int c = (threadIdx.x + n * kGateThreads) * 8;
     if (c >= columns) break;
     const uint4 g = *reinterpret_cast<const uint4*>(gate_up + c),
                 u = *reinterpret_cast<const uint4*>(gate_up + columns + c);
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kSwigluThreads)
     const Bfloat* ups = reinterpret_cast<const Bfloat*>(&u);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      held[n][i] = silu_times(load(gates + i), load(ups + i));
+      held[n][i] = gate_times(gelu, load(gates + i), load(ups + i));
       largest = fmaxf(largest, fabsf(held[n][i]));
     }
   }
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kSwigluThreads)
   const float factor = largest > 0 ? kLargest / largest : 1.0f;
 #pragma unroll
   for (int n = 0; n < kHeld; ++n) {
-    const int c = (threadIdx.x + n * kSwigluThreads) * 8;
+    const int c = (threadIdx.x + n * kGateThreads) * 8;
     if (c >= columns) break;
     const float* v = held[n];
     *reinterpret_cast<uint2*>(out + c) = {pack4(v[0] * factor, v[1] * factor, v[2] * factor, v[3] * factor),
@@ -130,16 +130,17 @@ __global__ void __launch_bounds__(kSwigluThreads)
 }
 
 // For any shape: the values are computed twice.
-__global__ void swiglu_kernel(const Bfloat* gate_up, int64_t stride, int columns, Fp8* out, float* scales) {
+__global__ void gate_kernel(bool gelu, const Bfloat* gate_up, int64_t stride, int columns, Fp8* out,
+                            float* scales) {
   gate_up += blockIdx.x * stride;
   out += blockIdx.x * static_cast<int64_t>(columns);
   float largest = 0;
   for (int c = threadIdx.x; c < columns; c += blockDim.x)
-    largest = fmaxf(largest, fabsf(silu_times(load(gate_up + c), load(gate_up + columns + c))));
+    largest = fmaxf(largest, fabsf(gate_times(gelu, load(gate_up + c), load(gate_up + columns + c))));
   largest = block_reduce(largest, Larger{});
   const float factor = largest > 0 ? kLargest / largest : 1.0f;
   for (int c = threadIdx.x; c < columns; c += blockDim.x)
-    out[c] = Fp8(silu_times(load(gate_up + c), load(gate_up + columns + c)) * factor);
+    out[c] = Fp8(gate_times(gelu, load(gate_up + c), load(gate_up + columns + c)) * factor);
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest / kLargest : 1.0f;
 }
 
@@ -254,21 +255,21 @@ void rms_norm_fp8(const View& x, const float* weight, float eps, void* out, floa
       scales);
 }
 
-void swiglu_fp8(const View& gate_up, void* out, float* scales, cudaStream_t stream) {
+void gate_fp8(const View& gate_up, bool gelu, void* out, float* scales, cudaStream_t stream) {
   const unsigned rows = static_cast<unsigned>(gate_up.rows);
   const int columns = static_cast<int>(gate_up.columns / 2);
   const Bfloat* from = data_of<Bfloat>(gate_up);
   Fp8* to = static_cast<Fp8*>(out);
-  constexpr int kFew = 4, kMany = 8, kAtOnce = kSwigluThreads * 8;
+  constexpr int kFew = 4, kMany = 8, kAtOnce = kGateThreads * 8;
   const bool vectors = columns % 8 == 0 && gate_up.row_stride % 8 == 0;
   if (vectors && columns <= kFew * kAtOnce) {
-    swiglu_held_kernel<kFew>
-        <<<rows, kSwigluThreads, 0, stream>>>(from, gate_up.row_stride, columns, to, scales);
+    gate_held_kernel<kFew>
+        <<<rows, kGateThreads, 0, stream>>>(gelu, from, gate_up.row_stride, columns, to, scales);
   } else if (vectors && columns <= kMany * kAtOnce) {
-    swiglu_held_kernel<kMany>
-        <<<rows, kSwigluThreads, 0, stream>>>(from, gate_up.row_stride, columns, to, scales);
+    gate_held_kernel<kMany>
+        <<<rows, kGateThreads, 0, stream>>>(gelu, from, gate_up.row_stride, columns, to, scales);
   } else {
-    swiglu_kernel<<<rows, kThreads, 0, stream>>>(from, gate_up.row_stride, columns, to, scales);
+    gate_kernel<<<rows, kThreads, 0, stream>>>(gelu, from, gate_up.row_stride, columns, to, scales);
   }
 }
 

@@ -9,11 +9,11 @@ namespace claa::cuda {
 // number. A row of zeros has scale 1.
 void quantize_rows(const View& x, void* out, float* scales, cudaStream_t stream);
 
-// The same for the results of rms_norm() and swiglu() (backend.h), which never leave the registers in a wider
+// The same for the results of rms_norm() and gate() (ops.h), which never leave the registers in a wider
 // type.
 void rms_norm_fp8(const View& x, const float* weight, float eps, void* out, float* scales,
                   cudaStream_t stream);
-void swiglu_fp8(const View& gate_up, void* out, float* scales, cudaStream_t stream);
+void gate_fp8(const View& gate_up, bool gelu, void* out, float* scales, cudaStream_t stream);
 
 // out = x W^T (+ out) for one row at the speed of the memory that holds W, where gemv_fp8_fits(). x is bf16,
 // or FP8 with a scale; w is FP8 [out.columns, inputs] with one scale per row; x and w are contiguous.

@@ -3,7 +3,7 @@
 #include <unordered_map>
 
 #include "backend/cuda/attention_plans.h"
-#include "backend/device_rows.h"
+#include "backend/cuda_traits.h"
 
 namespace claa::cuda {
 

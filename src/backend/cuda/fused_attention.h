@@ -21,7 +21,7 @@ class FusedAttention {
   // A process that answers more than one or two prompts makes plans ahead.
   void prompt_begins();
   // Row r of q sees slots [0, first + r + 1). Returns false, and does nothing, when the library has no plan
-  // for the shape. q and out have memory for padded_rows(q.rows()) rows (backend/device_rows.h); slots behind
+  // for the shape. q and out have memory for padded_rows(q.rows()) rows (backend/cuda_traits.h); slots behind
   // the valid ones hold finite values.
   bool run(const Tensor& q, const KvView& kv, int64_t first, UploadRing& ring, const Tensor& out);
 

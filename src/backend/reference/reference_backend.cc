@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "backend/host_ops.h"
 
@@ -54,7 +55,38 @@ void softmax(std::vector<double>& s, int64_t seen) {
   for (int64_t j = 0; j < seen; ++j) s[static_cast<size_t>(j)] /= sum;
 }
 
+// The GELU is x/2 (1 + tanh u), which is x / (1 + e^(-2u)) and loses no digits so.
+double activated(double x, Activation activation) {
+  const double u = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+  return x / (1.0 + std::exp(activation == Activation::kSilu ? -x : -2.0 * u));
+}
+
+// 1 / sqrt(mean(x^2) + eps) of `count` values of a row.
+double norm_scale(const Tensor& x, int64_t row, int64_t first, int64_t count, float eps) {
+  double squares = 0;
+  for (int64_t c = first; c < first + count; ++c)
+    squares += static_cast<double>(get(x, 0, row, c)) * get(x, 0, row, c);
+  return 1.0 / std::sqrt(squares / static_cast<double>(count) + eps);
+}
+
 }  // namespace
+
+DeviceTraits device_traits(const BackendOptions& options) {
+  DeviceTraits traits;
+  traits.dtype = traits.linear = options.dtype;
+  traits.chunk_rows = 64;
+  return traits;
+}
+
+size_t weight_bytes(const WeightSource& shape) {
+  return static_cast<size_t>(shape.outputs * shape.inputs) * sizeof(float);
+}
+
+ReferenceBackend::ReferenceBackend(DType dtype) {
+  BackendOptions options;
+  options.dtype = dtype;
+  traits_ = reference::device_traits(options);
+}
 
 std::unique_ptr<PackedWeight> ReferenceBackend::prepare(const WeightSource& source) {
   auto weight = std::make_unique<ReferenceWeight>();
@@ -62,7 +94,7 @@ std::unique_ptr<PackedWeight> ReferenceBackend::prepare(const WeightSource& sour
   weight->inputs = source.inputs;
   weight->rows.resize(static_cast<size_t>(source.outputs * source.inputs));
   source.fill(0, source.outputs, weight->rows.data());
-  if (dtype_ == DType::kBF16) {
+  if (traits_.dtype == DType::kBF16) {
     for (float& value : weight->rows) value = to_float(to_bf16(value));
   }
   weight->bytes = weight->rows.size() * sizeof(float);
@@ -92,12 +124,30 @@ void ReferenceBackend::linear(const Tensor& x, const PackedWeight& packed, const
 
 void ReferenceBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
   for (int64_t r = 0; r < x.rows(); ++r) {
-    double squares = 0;
-    for (int64_t c = 0; c < x.columns(); ++c)
-      squares += static_cast<double>(get(x, 0, r, c)) * get(x, 0, r, c);
-    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.columns()) + eps);
+    const double scale = norm_scale(x, r, 0, x.columns(), eps);
     for (int64_t c = 0; c < x.columns(); ++c) {
       put(out, 0, r, c, static_cast<float>(get(x, 0, r, c) * scale * get(weight, 0, 0, c)));
+    }
+  }
+}
+
+void ReferenceBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    const double scale = norm_scale(x, r, 0, x.columns(), eps);
+    for (int64_t c = 0; c < x.columns(); ++c) {
+      out.ptr<float>(0, r)[c] += static_cast<float>(get(x, 0, r, c) * scale * get(weight, 0, 0, c));
+    }
+  }
+}
+
+void ReferenceBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
+  const int64_t head_size = weight.columns();
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    for (int64_t first = 0; first < heads * head_size; first += head_size) {
+      const double scale = norm_scale(x, r, first, head_size, eps);
+      for (int64_t i = 0; i < head_size; ++i) {
+        put(x, 0, r, first + i, static_cast<float>(get(x, 0, r, first + i) * scale * get(weight, 0, 0, i)));
+      }
     }
   }
 }
@@ -126,12 +176,11 @@ void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table,
   }
 }
 
-void ReferenceBackend::swiglu(const Tensor& gate_up, const Tensor& out) {
+void ReferenceBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
   for (int64_t r = 0; r < out.rows(); ++r) {
     for (int64_t c = 0; c < out.columns(); ++c) {
-      const double gate = get(gate_up, 0, r, c);
-      put(out, 0, r, c,
-          static_cast<float>(gate / (1.0 + std::exp(-gate)) * get(gate_up, 0, r, out.columns() + c)));
+      const double gate = activated(get(gate_up, 0, r, c), activation);
+      put(out, 0, r, c, static_cast<float>(gate * get(gate_up, 0, r, out.columns() + c)));
     }
   }
 }
@@ -141,20 +190,21 @@ void ReferenceBackend::pack_kv(const KvView& /*kv*/, std::unique_ptr<PackedKv>& 
 }
 
 void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
-                                 std::span<const int32_t> visible, const Tensor& out) {
+                                 const VisibleSlots& visible, const Tensor& out) {
   const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
   std::vector<double> s(static_cast<size_t>(kv.length));
   for (int64_t r = 0; r < q.rows(); ++r) {
-    const int64_t seen = visible[static_cast<size_t>(r)];
+    const int64_t first = visible.first_of(r), seen = visible.end_of(r) - first;
     for (int64_t h = 0; h < heads; ++h) {
       for (int64_t j = 0; j < seen; ++j) {
         s[static_cast<size_t>(j)] =
-            dot(q, r, h * head_size, kv.k, h / group, j) / std::sqrt(static_cast<double>(head_size));
+            dot(q, r, h * head_size, kv.k, h / group, first + j) / std::sqrt(static_cast<double>(head_size));
       }
       softmax(s, seen);
       for (int64_t i = 0; i < head_size; ++i) {
         double sum = 0;
-        for (int64_t j = 0; j < seen; ++j) sum += s[static_cast<size_t>(j)] * get(kv.v, h / group, j, i);
+        for (int64_t j = 0; j < seen; ++j)
+          sum += s[static_cast<size_t>(j)] * get(kv.v, h / group, first + j, i);
         put(out, 0, r, h * head_size + i, static_cast<float>(sum));
       }
     }

@@ -1,41 +1,21 @@
-// A Llama-like model as two halves of a layer. It names no device and holds no state of a prompt: the loop
-// over layers is the runner's (prefill/runner.h), and decode calls the same halves with one row.
+// A model as two halves of a layer, as its layer specs say (spec.h). It names no device and holds no state of
+// a prompt: the loop over layers is the runner's (prefill/runner.h), and decode calls the same halves with
+// one row.
 #pragma once
 
 #include <span>
 
 #include "backend/backend.h"
-#include "backend/device_rows.h"
 #include "model/config.h"
 #include "model/rope.h"
 #include "model/weights.h"
+#include "model/workspace.h"
 
 namespace claa {
 
-// Scratch for one chunk of rows; allocated once per prompt.
-class Workspace {
+class Model {
  public:
-  // Memory for backend.padded(rows) rows.
-  Workspace(const ModelConfig& config, Backend& backend, int64_t rows);
-  // Bytes of the memory of a workspace for `rows` rows.
-  static size_t bytes_for(const ModelConfig& config, const DeviceRows& device, int64_t rows);
-  int64_t rows() const { return rows_; }
-
-  Tensor normed;     // [rows, hidden] type of linear layers' inputs; memory for the activation type
-  Tensor wide;       // [rows, max(q, 2 kv)] wide type
-  Tensor q;          // [rows, heads * head_size] activation type
-  Tensor attention;  // [rows, heads * head_size] activation type
-  Tensor gate_up;    // [rows, 2 * ffn] wide type
-  Tensor gated;      // [rows, ffn] type of linear layers' inputs
-
- private:
-  int64_t rows_;
-  Buffer memory_;
-};
-
-class LlamaModel {
- public:
-  LlamaModel(ModelConfig config, ModelWeights weights, Backend& backend)
+  Model(ModelConfig config, ModelWeights weights, Backend& backend)
       : config_(std::move(config)),
         weights_(std::move(weights)),
         backend_(backend),
@@ -57,21 +37,25 @@ class LlamaModel {
   Tensor attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // First half: keys and values of normed rows into slots [slot, slot + rows) of `kv`.
   void project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
-                  const RopeTable& rope, const KvView& kv, int64_t slot, Workspace& work) const;
+                  const RopeTables& rope, const KvView& kv, int64_t slot, Workspace& work) const;
   // First half: queries of normed rows, out [rows, heads * head_size], activation type.
   void project_q(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
-                 const RopeTable& rope, const Tensor& out, Workspace& work) const;
+                 const RopeTables& rope, const Tensor& out, Workspace& work) const;
   // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
   void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
-              std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;
+              const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const;
   // The parts of the second half: attention with the output projection, and the feed-forward.
   void attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
-              std::span<const int32_t> visible, const Tensor& hidden, Workspace& work) const;
+              const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const;
   void feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // logits [1, vocabulary] f32 of one row.
   void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
 
  private:
+  // hidden += x W^T of a branch's last matrix, through the norm after it where the layer has one.
+  void add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_norm, const Tensor& hidden,
+                  Workspace& work) const;
+
   ModelConfig config_;
   ModelWeights weights_;
   Backend& backend_;

@@ -1,0 +1,137 @@
+// The operations of a device: about twenty coarse ones on tensor views.
+//
+// Numerics: the residual stream, scores and logits are f32; the inputs of linear layers, Q, K and V have the
+// activation type (f32 or bf16); projections on their way to RoPE and the gated activation have the wide
+// type. All sums accumulate in f32.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/weight.h"
+#include "claa/scores.h"
+#include "core/tensor.h"
+
+namespace claa {
+
+// cos and sin of every (position, pair): f32 [tokens, head_size / 2] each. `rotated` dimensions may be fewer
+// than the head's; the rest passes unchanged.
+struct RopeTable {
+  Tensor cos;
+  Tensor sin;
+  bool interleaved = true;  // pairs (2i, 2i+1); false: (i, i + rotated/2)
+};
+
+// K and V of one layer: [kv_heads, slots, head_size]; the first `length` slots are valid.
+struct KvView {
+  Tensor k;
+  Tensor v;
+  int64_t length = 0;
+};
+
+// K and V rearranged for many queries; memory is reused from layer to layer.
+class PackedKv {
+ public:
+  virtual ~PackedKv() = default;
+};
+
+// The slots that each query row sees: [first[r], end[r]), never none. Both ascend. Without `first` every row
+// sees the slots from 0 on; with it the layer has a sliding window.
+struct VisibleSlots {
+  VisibleSlots(std::span<const int32_t> ends, std::span<const int32_t> firsts = {})
+      : end(ends), first(firsts) {}
+  VisibleSlots(const std::vector<int32_t>& ends) : end(ends) {}
+  int32_t first_of(int64_t row) const { return first.empty() ? 0 : first[static_cast<size_t>(row)]; }
+  int32_t end_of(int64_t row) const { return end[static_cast<size_t>(row)]; }
+  std::span<const int32_t> end, first;
+};
+
+// The function of a gate. kGelu is the approximation by tanh.
+enum class Activation : uint8_t { kSilu, kGelu };
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  virtual std::unique_ptr<PackedWeight> prepare(const WeightSource& source) = 0;
+
+  // out[r] = rows ids[r] of the table [vocabulary, hidden]; out f32.
+  virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) = 0;
+  // out = x W^T (+ out when accumulate); x [rows, inputs] activation type or DeviceTraits::linear, out [rows,
+  // outputs] f32 or the wide type. The vocabulary's product reads the activation type.
+  virtual void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) = 0;
+  // out = x / sqrt(mean(x^2) + eps) * weight; x f32, out activation type or DeviceTraits::linear, weight f32
+  // [1, columns].
+  virtual void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
+  // out += x / sqrt(mean(x^2) + eps) * weight; x and out f32.
+  virtual void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
+  // The first `heads` heads of every row of x, wide type, in place: each divided by the root of its mean
+  // square (+ eps), times weight, f32 [1, head_size].
+  virtual void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) = 0;
+  // x[r] += bias; x wide type, bias f32.
+  virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
+  // q [rows, heads * head_size] wide type, rotated at table rows `positions` -> out, activation type, same
+  // shape.
+  virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table,
+                    std::span<const int32_t> positions, const Tensor& out) = 0;
+  // kv [rows, 2 * kv_heads * head_size] wide type (all K, then all V): rotated K and V go to slots [slot,
+  // slot + rows).
+  virtual void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
+                          const KvView& cache, int64_t slot) = 0;
+  // rope() and rope_store() of x W^T; `wide` is memory for what comes between, which a device may leave as it
+  // is.
+  virtual void linear_rope(const Tensor& x, const PackedWeight& weight, const Tensor& wide, int64_t head_size,
+                           const RopeTable& table, std::span<const int32_t> positions, const Tensor& out) {
+    linear(x, weight, wide, false);
+    rope(wide, head_size, table, positions, out);
+  }
+  virtual void linear_rope_store(const Tensor& x, const PackedWeight& weight, const Tensor& wide,
+                                 const RopeTable& table, std::span<const int32_t> positions,
+                                 const KvView& cache, int64_t slot) {
+    linear(x, weight, wide, false);
+    rope_store(wide, table, positions, cache, slot);
+  }
+  // out = activation(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type or
+  // DeviceTraits::linear.
+  virtual void gate(const Tensor& gate_up, Activation activation, const Tensor& out) = 0;
+  // gate() of x W^T, with memory as above.
+  virtual void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation,
+                           const Tensor& gate_up, const Tensor& out) {
+    linear(x, weight, gate_up, false);
+    gate(gate_up, activation, out);
+  }
+
+  // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
+  virtual void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) = 0;
+  // Attention of rows that see ranges of slots, which is causal attention by position. q, out [rows, heads *
+  // head_size], activation type. `packed` may be null (few rows).
+  virtual void attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
+                         const VisibleSlots& visible, const Tensor& out) = 0;
+  // Scores of the window queries q [window, heads * head_size] (the last `window` of kv.length tokens).
+  // out f32 [score_rows(spec), tokens]; see ScoreSpec for the order of the reductions. `packed` may be null
+  // (few query rows). With a window of one row and all columns the query may come from after the keys: it
+  // sees them all.
+  virtual void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
+                             const Tensor& out) = 0;
+  // [heads, tokens] of several layers -> [1, tokens].
+  virtual void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
+                         const Tensor& out) = 0;
+  // Per row of scores [rows, tokens] the `count` best by (score desc, index asc), ascending by index, then
+  // the indices tokens .. tokens + forced_tail - 1. out i32 [rows, count + forced_tail].
+  virtual void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) = 0;
+
+  // out[r] = x[indices[r]]; indices i32 [1, rows] on the device; x f32. Not in place.
+  virtual void gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) = 0;
+  // Per KV head the rows `indices` (one row for all heads, or one per head); "all" when indices has no data.
+  virtual void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) = 0;
+};
+
+// Rows of the result of window_scores().
+int64_t score_rows(const ScoreSpec& spec, int64_t heads, int64_t kv_heads);
+// Columns of the result of window_scores().
+int64_t score_tokens(const ScoreSpec& spec, int64_t length);
+// Throws Error{kInvalidArgument} for a spec that makes no sense for this shape.
+void check_score_spec(const ScoreSpec& spec, int64_t heads, int64_t kv_heads, int64_t length);
+
+}  // namespace claa

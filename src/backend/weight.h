@@ -1,0 +1,44 @@
+// A weight on its way from a file to the form that a backend multiplies with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "gguf/file.h"
+
+namespace claa {
+
+// A weight in the form its backend multiplies with. Shape [outputs, inputs].
+class PackedWeight {
+ public:
+  virtual ~PackedWeight() = default;
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  size_t bytes = 0;
+};
+
+// Neighbouring rows of a weight as its file has them: blocks of one type.
+struct TypedBlocks {
+  gguf::TensorType type = gguf::TensorType::kF32;
+  int64_t rows = 0;
+  std::span<const std::byte> data;  // [rows, bytes of a row]
+};
+
+// Where a weight [outputs, inputs] comes from.
+struct WeightSource {
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  bool table = false;  // also read by embed(): rows must stay addressable
+  // Fills f32 rows [first, first + count), row-major. Called by several threads at once; it may throw only on
+  // the first call.
+  std::function<void(int64_t first, int64_t count, float* rows)> fill = {};
+  bool gated = false;  // multiplies what gate() writes
+  // The same rows in the form of the file, for a backend that multiplies with it; empty where fill() makes
+  // other values than the file's.
+  std::vector<TypedBlocks> blocks = {};
+};
+
+}  // namespace claa

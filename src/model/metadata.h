@@ -1,0 +1,30 @@
+// Reads "<architecture>.<key>" of a file, with limits.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "gguf/file.h"
+
+namespace claa {
+
+class Metadata {
+ public:
+  Metadata(const gguf::File& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+
+  // Throw Error{kCorruptFile} for numbers outside 1..maximum; required() also for a key that is missing.
+  int64_t required(std::string_view key, int64_t maximum) const;
+  int64_t optional(std::string_view key, int64_t fallback, int64_t maximum) const;
+  double number(std::string_view key, double fallback) const;
+  std::string text(std::string_view key) const;
+
+ private:
+  std::string full(std::string_view key) const;
+  int64_t limited(std::string_view key, uint64_t value, int64_t maximum) const;
+
+  const gguf::File& file_;
+  std::string prefix_;
+};
+
+}  // namespace claa

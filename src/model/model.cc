@@ -1,0 +1,115 @@
+#include "model/model.h"
+
+#include <algorithm>
+
+namespace claa {
+namespace {
+
+// The first `rows` rows of a scratch tensor, `columns` wide.
+Tensor head(const Tensor& tensor, int64_t rows, int64_t columns) {
+  Tensor view = Tensor::matrix(tensor.data, tensor.dtype, rows, columns);
+  view.scales = tensor.scales;
+  view.row_scales = tensor.row_scales;
+  return view;
+}
+
+const WeightSet& layer_of(const ModelWeights& weights, int64_t layer) {
+  return weights.layers[static_cast<size_t>(layer)];
+}
+
+}  // namespace
+
+void Model::embed(std::span<const int32_t> ids, const Tensor& hidden) const {
+  backend_.embed(weights_.model.matrix(Role::kEmbedding), ids, hidden);
+}
+
+std::shared_ptr<const RopeTables> Model::rope(int64_t positions) const {
+  require(positions <= config_.context, "rope: positions outside the context");
+  return rope_->tables(config_.ropes, positions, backend_);
+}
+
+Tensor Model::attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const {
+  const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
+  backend_.rms_norm(hidden, layer_of(weights_, layer).vector(Role::kAttentionNorm), config_.norm_eps, normed);
+  return normed;
+}
+
+void Model::project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
+                       const RopeTables& rope, const KvView& kv, int64_t slot, Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  const LayerSpec& spec = config_.spec(layer);
+  const PackedWeight& matrix = w.matrix(Role::kKeyValue);
+  const Tensor projected = head(work.projected, normed.rows(), matrix.outputs);
+  const RopeTable& table = rope[spec.rope];
+  if (!spec.qkv_bias && !spec.head_norms) {
+    backend_.linear_rope_store(normed, matrix, projected, table, positions, kv, slot);
+    return;
+  }
+  backend_.linear(normed, matrix, projected, false);
+  if (spec.qkv_bias) backend_.add_bias(projected, w.vector(Role::kKeyValueBias));
+  if (spec.head_norms)
+    backend_.norm_heads(projected, config_.kv_heads, w.vector(Role::kKeyNorm), config_.norm_eps);
+  backend_.rope_store(projected, table, positions, kv, slot);
+}
+
+void Model::project_q(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
+                      const RopeTables& rope, const Tensor& out, Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  const LayerSpec& spec = config_.spec(layer);
+  const PackedWeight& matrix = w.matrix(Role::kQuery);
+  const Tensor projected = head(work.projected, out.rows(), matrix.outputs);
+  const RopeTable& table = rope[spec.rope];
+  if (!spec.qkv_bias && !spec.head_norms) {
+    backend_.linear_rope(normed, matrix, projected, config_.head_size, table, positions, out);
+    return;
+  }
+  backend_.linear(normed, matrix, projected, false);
+  if (spec.qkv_bias) backend_.add_bias(projected, w.vector(Role::kQueryBias));
+  if (spec.head_norms)
+    backend_.norm_heads(projected, config_.heads, w.vector(Role::kQueryNorm), config_.norm_eps);
+  backend_.rope(projected, config_.head_size, table, positions, out);
+}
+
+void Model::finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
+                   const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const {
+  attend(layer, q, kv, packed, visible, hidden, work);
+  feed_forward(layer, hidden, work);
+}
+
+void Model::attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
+                   const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const {
+  const Tensor attention = head(work.attention, hidden.rows(), q.columns());
+  backend_.attention(q, kv, packed, visible, attention);
+  add_branch(layer, attention, Role::kAttentionOutput, Role::kAttentionPostNorm, hidden, work);
+}
+
+void Model::feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  const int64_t rows = hidden.rows();
+  const Tensor normed = head(work.normed, rows, config_.hidden);
+  const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
+  const Tensor gated = head(work.gated, rows, config_.ffn);
+  backend_.rms_norm(hidden, w.vector(Role::kFfnNorm), config_.norm_eps, normed);
+  backend_.linear_gate(normed, w.matrix(Role::kGateUp), config_.spec(layer).activation, gate_up, gated);
+  add_branch(layer, gated, Role::kDown, Role::kFfnPostNorm, hidden, work);
+}
+
+void Model::add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_norm, const Tensor& hidden,
+                       Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  if (!config_.spec(layer).post_norms) {
+    backend_.linear(x, w.matrix(matrix), hidden, true);
+    return;
+  }
+  const Tensor branch = head(work.branch, hidden.rows(), config_.hidden);
+  backend_.linear(x, w.matrix(matrix), branch, false);
+  backend_.add_rms_norm(branch, w.vector(post_norm), config_.norm_eps, hidden);
+}
+
+void Model::logits(const Tensor& hidden, const Tensor& out, Workspace& work) const {
+  const Tensor normed = Tensor::matrix(work.normed.data, backend_.dtype(), 1, config_.hidden);
+  backend_.rms_norm(hidden, weights_.model.vector(Role::kFinalNorm), config_.norm_eps, normed);
+  backend_.linear(normed, weights_.output(), out, false);
+}
+
+}  // namespace claa

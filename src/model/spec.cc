@@ -1,0 +1,43 @@
+#include "model/spec.h"
+
+namespace claa {
+
+WeightKind kind_of(Role role) {
+  switch (role) {
+    case Role::kEmbedding:
+    case Role::kOutput:
+    case Role::kQuery:
+    case Role::kKeyValue:
+    case Role::kAttentionOutput:
+    case Role::kGateUp:
+    case Role::kDown:
+      return WeightKind::kMatrix;
+    case Role::kQueryBias:
+    case Role::kKeyValueBias:
+      return WeightKind::kBias;
+    case Role::kFinalNorm:
+    case Role::kAttentionNorm:
+    case Role::kQueryNorm:
+    case Role::kKeyNorm:
+    case Role::kAttentionPostNorm:
+    case Role::kFfnNorm:
+    case Role::kFfnPostNorm:
+      return WeightKind::kNorm;
+  }
+  return WeightKind::kNorm;
+}
+
+bool in_attention_half(Role role) {
+  return role >= Role::kAttentionNorm && role < Role::kFfnNorm;
+}
+
+bool is_read_by_matrices(Role norm) {
+  return norm == Role::kAttentionNorm || norm == Role::kFfnNorm;
+}
+
+bool reads(Role matrix, Role norm) {
+  if (norm == Role::kFfnNorm) return matrix == Role::kGateUp;
+  return norm == Role::kAttentionNorm && (matrix == Role::kQuery || matrix == Role::kKeyValue);
+}
+
+}  // namespace claa

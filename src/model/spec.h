@@ -1,0 +1,77 @@
+// A model as its architecture describes it: what each layer does, and which tensors it has. Loading, random
+// weights, the memory plan, the equaliser and the tests' models all read the same table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/ops.h"
+#include "gguf/file.h"
+
+namespace claa {
+
+struct ModelConfig;
+
+struct LayerSpec {
+  int64_t window = 0;       // positions that a query sees, its own included; 0: all up to its own
+  int rope = 0;             // which of ModelConfig::ropes turns queries and keys
+  bool qkv_bias = false;    // biases on Q, K and V
+  bool head_norms = false;  // a norm of every head of Q and K before RoPE
+  bool post_norms = false;  // a norm of what attention and feed-forward give, before it is added
+  Activation activation = Activation::kSilu;
+};
+
+// The weights of a model by what they do: first those outside the layers, then those of a layer in the order
+// in which it uses them, and in which they are loaded.
+enum class Role : uint8_t {
+  kEmbedding,
+  kOutput,
+  kFinalNorm,
+  kAttentionNorm,
+  kQuery,
+  kKeyValue,
+  kAttentionOutput,
+  kQueryBias,
+  kKeyValueBias,
+  kQueryNorm,
+  kKeyNorm,
+  kAttentionPostNorm,
+  kFfnNorm,
+  kGateUp,
+  kDown,
+  kFfnPostNorm,
+};
+constexpr size_t kRoles = static_cast<size_t>(Role::kFfnPostNorm) + 1;
+
+enum class WeightKind : uint8_t { kMatrix, kNorm, kBias };
+WeightKind kind_of(Role role);
+// True for weights that the first half of a layer uses, up to the residual stream after attention.
+bool in_attention_half(Role role);
+// True for norms whose channels may be divided by factors, which the columns of the matrices that read them
+// are multiplied by; `reads` says which matrices those are.
+bool is_read_by_matrices(Role norm);
+bool reads(Role matrix, Role norm);
+
+// One weight: a tensor of the file, or several of one shape whose rows lie one after another.
+struct WeightSpec {
+  Role role;
+  std::vector<std::string> tensors;
+  int64_t outputs = 1;  // rows of each tensor; 1 for norms and biases
+  int64_t inputs = 0;   // columns of a row
+  int64_t rows() const { return outputs * static_cast<int64_t>(tensors.size()); }
+};
+
+// An architecture: its name in files, what it makes of a file's metadata, and its table of tensors.
+struct Architecture {
+  std::string_view name;
+  // Fills ropes and layers of a config whose common numbers are read already. Throws kUnsupported or
+  // kCorruptFile.
+  void (*describe)(const gguf::File& file, ModelConfig& config);
+  // The weights outside the layers, and those of a layer, in the order of Role.
+  std::vector<WeightSpec> (*model_weights)(const ModelConfig& config);
+  std::vector<WeightSpec> (*layer_weights)(const ModelConfig& config, int64_t layer);
+};
+
+}  // namespace claa

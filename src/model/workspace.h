@@ -1,0 +1,31 @@
+// Scratch for one chunk of rows; allocated once per prompt.
+#pragma once
+
+#include "backend/activation.h"
+#include "backend/backend.h"
+#include "model/config.h"
+
+namespace claa {
+
+class Workspace {
+ public:
+  // Memory for DeviceTraits::padded(rows) rows.
+  Workspace(const ModelConfig& config, Backend& backend, int64_t rows);
+  // Bytes of the memory of a workspace for `rows` rows.
+  static size_t bytes_for(const ModelConfig& config, const DeviceTraits& device, int64_t rows);
+  int64_t rows() const { return rows_; }
+
+  Tensor normed;     // [rows, hidden]
+  Tensor projected;  // [rows, max(q, 2 kv)] on the way to RoPE
+  Tensor q;          // [rows, heads * head_size]
+  Tensor attention;  // [rows, heads * head_size]
+  Tensor branch;     // [rows, hidden], for models with post-norms
+  Tensor gate_up;    // [rows, 2 * ffn]
+  Tensor gated;      // [rows, ffn]
+
+ private:
+  int64_t rows_;
+  Buffer memory_;
+};
+
+}  // namespace claa
