@@ -24,10 +24,5 @@ void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positi
 void gate_rows(const View& gate_up, bool gelu, const View& out, cudaStream_t stream);
 // out = bf16(in), `count` values.
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
-// out = x W^T (+ out) for one row, where gemv_fits(): at the speed of the memory that holds W.
-void gemv(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
-bool gemv_fits(const View& x, const View& weight);
-// out = x W^T (+ out); one thread per value, for shapes that the library refuses.
-void linear_naive(const View& x, const View& weight, const View& out, bool accumulate, cudaStream_t stream);
 
 }  // namespace claa::cuda

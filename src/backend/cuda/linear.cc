@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "backend/cuda/convert.h"
-#include "backend/cuda/dense.h"
 #include "backend/cuda/fp8.h"
+#include "backend/cuda/products.h"
 
 namespace claa::cuda {
 namespace {
