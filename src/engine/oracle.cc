@@ -11,11 +11,8 @@ LookAheadSpec oracle_spec(const OracleRequest& request) {
   return spec;
 }
 
-}  // namespace
-
-OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
-  Stopwatch clock;
-  Request request = wanted.request;
+// The same request with a full prefill and a greedy answer.
+Request greedy_request(Request request) {
   request.method = "full";
   request.params.clear();
   request.sampling = {};
@@ -23,6 +20,14 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
     fail(ErrorCode::kInvalidArgument, "an oracle needs an answer: max_tokens must be at least 1, it is {}",
          request.max_tokens);
   }
+  return request;
+}
+
+}  // namespace
+
+OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
+  Stopwatch clock;
+  Request request = greedy_request(wanted.request);
   const Prompt prompt = prepare(request);
   const int64_t tokens = static_cast<int64_t>(prompt.ids.size());
   std::vector<int32_t> gold;
