@@ -1,5 +1,8 @@
-// The data that a calibration collects, against what the methods themselves compute on the real model.
+// The data that a calibration collects, against what the methods themselves compute on the real model, its
+// JSON and its options.
 #include "eval/calibration/calibrate.h"
+
+#include <set>
 
 #include "eval/calibration/pooled_scores.h"
 #include "eval/eval_support.h"
@@ -220,6 +223,63 @@ TEST_F(Calibration, RefusesScoresOfOtherSettings) {
   expect_error(ErrorCode::kCorruptFile, "does not belong to prompt 'Grace'", [&] {
     selection_prompts(shorter, *options_, {8, 7}, 0.2, folder_->path());
   });
+}
+
+TEST(CollectedPrompt, SurvivesItsJson) {
+  CollectedPrompt prompt;
+  prompt.id = "a", prompt.group = "g", prompt.answer = "cut \xC3", prompt.file = "scores_0.bin";
+  prompt.tokens = 2000, prompt.answer_tokens = 7;
+  prompt.wanted = {1, 5, 9};
+  prompt.head_recall = {{{0, .5}, {1, .25}}, {{.5, 0}, {0, 1}}};
+  const CollectedPrompt actual =
+      collected_from_json(boost::json::parse(boost::json::serialize(to_json(prompt))).as_object());
+  EXPECT_EQ(actual.id, "a");
+  EXPECT_EQ(actual.tokens, 2000);
+  EXPECT_EQ(actual.wanted, prompt.wanted);
+  EXPECT_EQ(actual.head_recall, prompt.head_recall);
+  EXPECT_EQ(actual.file, prompt.file);
+  expect_error(ErrorCode::kCorruptFile, "'wanted' is missing", [&] {
+    boost::json::object lacking = to_json(prompt);
+    lacking.erase("wanted");
+    collected_from_json(lacking);
+  });
+  expect_error(ErrorCode::kCorruptFile, "wrong type", [&] {
+    boost::json::object wrong = to_json(prompt);
+    wrong["tokens"] = "many";
+    collected_from_json(wrong);
+  });
+}
+
+TEST(CollectedPrompt, HasAFileOfItsContent) {
+  StudyPrompt prompt;
+  prompt.id = "a", prompt.prompt = "text";
+  std::set<std::string> names = {scores_file(prompt)};
+  EXPECT_EQ(scores_file(prompt), *names.begin());
+  prompt.id = "b", names.insert(scores_file(prompt));
+  prompt.prompt = "other", names.insert(scores_file(prompt));
+  prompt.gold = "answer", names.insert(scores_file(prompt));
+  EXPECT_EQ(names.size(), 4u);
+}
+
+TEST(CalibrateOptions, FillsInAndChecksTheCandidates) {
+  ModelSummary model;
+  model.layers = 30;
+  CalibrateOptions options;
+  set_candidates(options, model);
+  EXPECT_EQ(options.layers, (std::vector<int>{14, 18}));
+  options.layers = {18, 3, 18};
+  options.windows = {64, 8, 64};
+  options.kernels = {21, 7};
+  set_candidates(options, model);
+  EXPECT_EQ(options.kinds(), (std::vector<ScoreKind>{{8, 7}, {8, 21}, {64, 7}, {64, 21}}));
+  EXPECT_EQ(options.layers, (std::vector<int>{3, 18}));
+  options.layers = {29};
+  expect_error(ErrorCode::kInvalidArgument, "layer 29 cannot be a selection layer",
+               [&] { set_candidates(options, model); });
+  options.layers.clear();
+  model.layers = 2;
+  set_candidates(options, model);
+  EXPECT_EQ(options.layers, (std::vector<int>{0}));
 }
 
 }  // namespace
