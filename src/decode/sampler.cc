@@ -20,9 +20,9 @@ void check_sampling(const SamplingParams& params) {
   inside("top_k", static_cast<double>(params.top_k), 0, 1e9);
 }
 
-std::vector<Sampler::Candidate> Sampler::candidates(std::span<const float> logits,
-                                                    std::span<const int32_t> seen) const {
-  std::vector<Candidate> all(logits.size());
+void Sampler::fill_candidates(std::span<const float> logits, std::span<const int32_t> seen) {
+  std::vector<Candidate>& all = candidates_;
+  all.resize(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) all[i] = {static_cast<int32_t>(i), logits[i], 0};
   if (params_.repetition_penalty != 1) {
     const float penalty = static_cast<float>(params_.repetition_penalty);
@@ -34,16 +34,19 @@ std::vector<Sampler::Candidate> Sampler::candidates(std::span<const float> logit
       all[i].logit = all[i].logit > 0 ? all[i].logit / penalty : all[i].logit * penalty;
     }
   }
-  return all;
 }
 
 int32_t Sampler::next(std::span<const float> logits, std::span<const int32_t> seen) {
   require(!logits.empty(), "sampler: no logits");
+  const bool greedy = params_.temperature <= 0;
+  if (greedy && params_.repetition_penalty == 1)
+    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   const auto better = [](const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
   };
-  std::vector<Candidate> all = candidates(logits, seen);
-  if (params_.temperature <= 0) return std::min_element(all.begin(), all.end(), better)->id;
+  fill_candidates(logits, seen);
+  std::vector<Candidate>& all = candidates_;
+  if (greedy) return std::min_element(all.begin(), all.end(), better)->id;
 
   const size_t limit =
       params_.top_k > 0 ? std::min(static_cast<size_t>(params_.top_k), all.size()) : all.size();

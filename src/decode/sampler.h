@@ -27,9 +27,11 @@ class Sampler {
     float logit;
     double probability;
   };
-  std::vector<Candidate> candidates(std::span<const float> logits, std::span<const int32_t> seen) const;
+  void fill_candidates(std::span<const float> logits, std::span<const int32_t> seen);
+
   SamplingParams params_;
-  std::mt19937_64 random_;  // its sequence is fixed by the C++ standard, unlike the distributions
+  std::vector<Candidate> candidates_;  // one per token of the vocabulary; its memory serves every token
+  std::mt19937_64 random_;             // its sequence is fixed by the C++ standard, unlike the distributions
 };
 
 }  // namespace claa

@@ -158,8 +158,8 @@ TEST_P(Draft, WithoutTokensItIsAPlainRun) {
 
   // No position is left after the prompt.
   const test::TinyModel full(GetParam(), test::TinyShape{.context = kTokens});
-  result = run_prefill(full.model, prompt_of(kTokens), TestMethod(script), {});
-  expect_same("the context is full", expected, result);
+  PrefillResult last = run_prefill(full.model, prompt_of(kTokens), TestMethod(script), {});
+  expect_same("the context is full", expected, last);
 }
 
 // Drafting from all tokens is what decoding after a full prefill does.

@@ -145,6 +145,8 @@ size_t CudaBackend::free_bytes() {
 
 void CudaBackend::reserve(size_t bytes) {
   if (bytes <= unused_bytes()) return;
+  synchronize();  // memory that the prompt before gave back counts once the stream has come so far
+  if (bytes <= unused_bytes()) return;
   if (bytes > free_bytes()) out_of_memory(bytes);
   allocate(bytes);  // freed at once: it stays with the process
 }
