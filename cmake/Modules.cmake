@@ -76,6 +76,8 @@ function(claa_module name)
     set(ARG_OPTIMIZE -O2)
   endif()
   claa_optimize(claa_${name}_objects ${ARG_OPTIMIZE})
+  # The shared library exports what include/claa marks with CLAA_API.
+  set_target_properties(claa_${name}_objects PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   add_library(claa_${name} STATIC)
   target_sources(claa_${name} PRIVATE $<TARGET_OBJECTS:claa_${name}_objects>)
   target_include_directories(claa_${name} PUBLIC

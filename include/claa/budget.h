@@ -7,12 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "claa/export.h"
 #include "claa/prefill.h"
 
 namespace claa {
 
 // A rate of the prompt or a count, and the window that is always kept.
-struct Budget {
+struct CLAA_API Budget {
   double keep = 0.2;        // rate of the prompt
   int64_t keep_tokens = 0;  // when positive: a count instead of the rate
 
@@ -21,7 +22,7 @@ struct Budget {
 };
 
 // The `count` best of `scores` by (score desc, index asc), ascending: top-k on the host, for entries.
-std::vector<int32_t> best_indices(std::span<const float> scores, int64_t count);
+CLAA_API std::vector<int32_t> best_indices(std::span<const float> scores, int64_t count);
 
 // A ranking that is about to choose, as a policy sees it.
 struct RankedPrompt {
@@ -42,7 +43,7 @@ struct PolicyReport {
 
 // Changes budgets by what a ranking says. Policies of one run are asked in order, each with what the one
 // before it answered.
-class BudgetPolicy {
+class CLAA_API BudgetPolicy {
  public:
   virtual ~BudgetPolicy() = default;
   virtual Budgets choose(const RankedPrompt& ranked, Budgets planned, PolicyReport& report) const = 0;
@@ -52,9 +53,9 @@ class BudgetPolicy {
 
 // The fewest tokens with the share `mass` of the ranking's sum, at least the rate `floor` of the prompt and
 // at most what was planned.
-std::unique_ptr<BudgetPolicy> budget_by_mass(double mass, double floor);
+CLAA_API std::unique_ptr<BudgetPolicy> budget_by_mass(double mass, double floor);
 // Where the ranking's confidence is below `least`, the rate `unsure_keep` of the prompt, if that is more than
 // planned. Tokens dropped earlier cannot return. Measures signals, for which the scores come to the host.
-std::unique_ptr<BudgetPolicy> budget_by_confidence(double least, double unsure_keep);
+CLAA_API std::unique_ptr<BudgetPolicy> budget_by_confidence(double least, double unsure_keep);
 
 }  // namespace claa

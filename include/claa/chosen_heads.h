@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "claa/export.h"
 #include "claa/ranker.h"
 
 namespace claa {
@@ -43,12 +44,12 @@ struct ChosenHeads {
 
 // Throws Error{kInvalidArgument} naming `owner` for heads and drops that are malformed, before there is a
 // model.
-void check_text(std::string_view owner, const ChosenHeads& chosen);
+CLAA_API void check_text(std::string_view owner, const ChosenHeads& chosen);
 // Throws Error{kInvalidArgument} for parameters that do not go together.
-void check_together(std::string_view owner, const ChosenHeads& chosen);
+CLAA_API void check_together(std::string_view owner, const ChosenHeads& chosen);
 // A run that chooses at `layer` by the heads, which must not be empty. Throws Error{kInvalidArgument} for
 // heads that the model lacks and drops that nothing can choose for.
-std::unique_ptr<Run> make_run(std::string_view owner, const PromptInfo& prompt, int layer,
-                              const SelectionParams& params, const ChosenHeads& chosen);
+CLAA_API std::unique_ptr<Run> make_run(std::string_view owner, const PromptInfo& prompt, int layer,
+                                       const SelectionParams& params, const ChosenHeads& chosen);
 
 }  // namespace claa

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "claa/error.h"
+#include "claa/export.h"
 #include "claa/params.h"
 #include "claa/prefill.h"
 #include "claa/ranking.h"
@@ -134,7 +135,7 @@ struct Timings {           // milliseconds
 };
 
 enum class FinishReason { kEnd, kLength, kStop };
-const char* finish_reason_name(FinishReason reason);  // "end", "length", "stop"
+CLAA_API const char* finish_reason_name(FinishReason reason);  // "end", "length", "stop"
 
 struct Answer {
   std::string text;
@@ -199,7 +200,7 @@ struct ModelSummary {
 
 // A request in progress. Jobs of one engine may be stepped in any order and from any threads, which take
 // turns; each gives the answer that it gives alone, bit for bit. A job keeps the model alive.
-class Job {
+class CLAA_API Job {
  public:
   Job(Job&&) noexcept;
   Job& operator=(Job&&) noexcept;
@@ -220,7 +221,7 @@ class Job {
   std::unique_ptr<Impl> impl_;
 };
 
-class Engine {
+class CLAA_API Engine {
  public:
   static Engine load(const ModelSource& source, const EngineOptions& options = {});
   Engine(Engine&&) noexcept;

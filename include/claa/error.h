@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "claa/export.h"
+
 namespace claa {
 
 enum class ErrorCode {
@@ -21,9 +23,9 @@ enum class ErrorCode {
 };
 
 // Stable lower-case name of a code, e.g. "context_exceeded"; used in JSON output.
-const char* error_code_name(ErrorCode code);
+CLAA_API const char* error_code_name(ErrorCode code);
 
-class Error : public std::runtime_error {
+class CLAA_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ErrorCode code() const { return code_; }

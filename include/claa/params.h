@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "claa/export.h"
+
 namespace claa {
 
 enum class ParamType { kInteger, kNumber, kChoice, kText };
@@ -34,7 +36,7 @@ struct ParamSpec {
 using ParamValues = std::map<std::string, std::string, std::less<>>;
 
 // Collects the specification of a struct.
-class ParamLister {
+class CLAA_API ParamLister {
  public:
   void integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum,
                std::string_view help);
@@ -47,7 +49,7 @@ class ParamLister {
 
 // Reads a struct from text values. Throws Error{kInvalidArgument}: name, value seen, what is allowed.
 // finish() refuses names that no field took.
-class ParamReader {
+class CLAA_API ParamReader {
  public:
   ParamReader(std::string owner, const ParamValues& values) : owner_(std::move(owner)), values_(values) {}
   void integer(std::string_view name, int64_t& value, int64_t minimum, int64_t maximum,

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "claa/error.h"
+#include "claa/export.h"
 #include "claa/params.h"
 #include "claa/scores.h"
 
@@ -40,7 +41,7 @@ struct PromptInfo {
 
 // The view that a run has of one layer, valid for one call. The hook sits after Q, K, V and RoPE, before
 // attention.
-class LayerView {
+class CLAA_API LayerView {
  public:
   virtual ~LayerView() = default;
   virtual int layer() const = 0;
@@ -74,7 +75,7 @@ class LayerView {
 constexpr int64_t kMostLookAhead = 64;
 
 // How many prompt tokens the protected spans hold.
-int64_t protected_tokens(const PromptInfo& prompt);
+CLAA_API int64_t protected_tokens(const PromptInfo& prompt);
 
 struct Decision {
   KeepSet live = {};  // tokens that go on after this layer; one row
@@ -130,7 +131,7 @@ struct Entry {
 
 // All state of one prompt. Two prompts never share a Run. Only decide() and report() are needed by methods
 // that work inside the one pass.
-class Run {
+class CLAA_API Run {
  public:
   virtual ~Run() = default;
   virtual std::optional<PreviewSpec> preview_spec() const { return std::nullopt; }
@@ -152,7 +153,7 @@ class Run {
 };
 
 // Immutable: a name and parameters.
-class Method {
+class CLAA_API Method {
  public:
   virtual ~Method() = default;
   virtual const std::string& name() const = 0;

@@ -10,13 +10,14 @@
 #include <vector>
 
 #include "claa/budget.h"
+#include "claa/export.h"
 #include "claa/prefill.h"
 #include "claa/registry.h"
 #include "claa/selection_params.h"
 
 namespace claa {
 
-class Ranker {
+class CLAA_API Ranker {
  public:
   virtual ~Ranker() = default;
   // Scores of this layer, [rows, live - window]: one row per KV head, or one for all. Empty: the layer has no
@@ -63,17 +64,17 @@ struct OneRanking {
 };
 
 // Throws Error{kInternal} for a schedule without a ranker, or drops that do not rise.
-std::unique_ptr<Run> make_run(const PromptInfo& prompt, PerLayer schedule);
-std::unique_ptr<Run> make_run(const PromptInfo& prompt, OneRanking schedule);
+CLAA_API std::unique_ptr<Run> make_run(const PromptInfo& prompt, PerLayer schedule);
+CLAA_API std::unique_ptr<Run> make_run(const PromptInfo& prompt, OneRanking schedule);
 
 // A ranker whose ranking tokens of a drafted answer take part in: before the last drop, `steps` greedy tokens
 // are drafted by the best `first` tokens of `ranker`'s own ranking (at most `most`), and what they attend to
 // counts as much as what the window does (docs/calibration.md).
-std::shared_ptr<Ranker> look_ahead_ranker(std::shared_ptr<Ranker> ranker, int64_t steps, Budget first,
-                                          Budget most, int64_t window);
+CLAA_API std::shared_ptr<Ranker> look_ahead_ranker(std::shared_ptr<Ranker> ranker, int64_t steps,
+                                                   Budget first, Budget most, int64_t window);
 
 // Why a budget that covers the prompt drops nothing: RunReport::reason.
-std::string keeps_all_reason(int64_t budget);
+CLAA_API std::string keeps_all_reason(int64_t budget);
 
 // A method that chooses which tokens enter layer 0.
 struct EntryChoice {
@@ -87,7 +88,7 @@ struct EntryRun {
   // `scores`: those of rank() or of the preview's look-ahead.
   std::function<EntryChoice(std::vector<float> scores)> choose;
 };
-std::unique_ptr<Run> make_run(const PromptInfo& prompt, EntryRun run);
+CLAA_API std::unique_ptr<Run> make_run(const PromptInfo& prompt, EntryRun run);
 
 // A Method from a parameter struct and a function that starts its runs.
 template <class Params>

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "claa/export.h"
 #include "claa/prefill.h"
 
 namespace claa {
@@ -19,10 +20,10 @@ struct Ranking {
 // File format, little endian: "CLAARANK", u32 version (1), u32 zero, u64 model fingerprint, u64 n, i32
 // ids[n], f32 scores[n], u64 XXH3 of everything before. Throws Error{kIo}. The file appears whole or not at
 // all.
-void write_ranking(const std::string& path, const Ranking& ranking);
+CLAA_API void write_ranking(const std::string& path, const Ranking& ranking);
 // Throws Error: kNotFound, kIo, kCorruptFile (truncated, checksum, a score that is no finite number).
-Ranking read_ranking(const std::string& path);
+CLAA_API Ranking read_ranking(const std::string& path);
 // Throws Error{kInvalidArgument} when the ranking was made for another model or another prompt.
-void check_ranking(const Ranking& ranking, const PromptInfo& prompt, const std::string& path);
+CLAA_API void check_ranking(const Ranking& ranking, const PromptInfo& prompt, const std::string& path);
 
 }  // namespace claa

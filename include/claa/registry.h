@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "claa/export.h"
 #include "claa/prefill.h"
 
 namespace claa {
@@ -19,7 +20,7 @@ struct MethodInfo {
   std::function<std::unique_ptr<Method>(const ParamValues&)> create;
 };
 
-class MethodRegistry {
+class CLAA_API MethodRegistry {
  public:
   // Throws Error{kInvalidArgument} when the name is taken.
   void add(MethodInfo info);
@@ -33,6 +34,6 @@ class MethodRegistry {
 };
 
 // Every method of src/prefill/methods, in alphabetical order.
-MethodRegistry builtin_methods();
+CLAA_API MethodRegistry builtin_methods();
 
 }  // namespace claa

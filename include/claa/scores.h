@@ -7,10 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "claa/export.h"
+
 namespace claa {
 
 // Scores: f32 [rows, tokens], one row per score head. Cheap to copy (shared).
-class Scores {
+class CLAA_API Scores {
  public:
   struct Impl;
   Scores() = default;
@@ -27,7 +29,7 @@ class Scores {
 
 // A set of tokens: "all", or ascending indices into the live tokens of a layer, whose count the host knows.
 // rows() is 1 for a set shared by all KV heads, else the number of KV heads (with equal counts).
-class KeepSet {
+class CLAA_API KeepSet {
  public:
   struct Impl;
   KeepSet() = default;  // all

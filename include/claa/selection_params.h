@@ -5,13 +5,14 @@
 #include <string_view>
 
 #include "claa/budget.h"
+#include "claa/export.h"
 #include "claa/params.h"
 #include "claa/prefill.h"
 
 namespace claa {
 
 // A method's struct derives from it, adds its own parameters, and lists in visit() those that apply.
-struct SelectionParams {
+struct CLAA_API SelectionParams {
   // Budgets below it are raised to it, also by methods without a window (spec.md 1.2).
   static constexpr int64_t kFewest = 8;
 
