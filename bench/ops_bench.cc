@@ -13,6 +13,7 @@
 
 #include "backend/backend.h"
 #include "core/clock.h"
+#include "core/usize.h"
 #include "model/model.h"
 
 namespace claa {
@@ -38,9 +39,9 @@ Backend& backend(const std::string& dtype) {
 // Values with the memory that holds them.
 struct Array {
   Array(Backend& device, DType dtype, int64_t planes, int64_t rows, int64_t columns)
-      : memory(device.allocate(static_cast<size_t>(planes * rows * columns) * dtype_bytes(dtype))),
+      : memory(device.allocate(usize(planes * rows * columns) * dtype_bytes(dtype))),
         tensor(Tensor::cube(memory.data(), dtype, planes, rows, columns)) {
-    const std::vector<float> values = random_values(static_cast<size_t>(planes * rows * columns));
+    const std::vector<float> values = random_values(usize(planes * rows * columns));
     for (size_t i = 0; i < values.size(); ++i) {
       if (dtype == DType::kBF16) {
         tensor.ptr<Bf16>()[i] = to_bf16(values[i]);
@@ -108,7 +109,7 @@ void bare_matmul(benchmark::State& state) {
 }
 
 std::unique_ptr<PackedWeight> random_weight(Backend& device, int64_t outputs, int64_t inputs) {
-  const std::vector<float> values = random_values(static_cast<size_t>(inputs * outputs));
+  const std::vector<float> values = random_values(usize(inputs * outputs));
   return device.prepare({outputs, inputs, false, [&](int64_t first, int64_t count, float* to) {
                            std::copy_n(values.begin() + first * inputs, count * inputs, to);
                          }});
@@ -152,7 +153,7 @@ void attention(benchmark::State& state, Backend& device, int64_t rows) {
   const Context context(device, length, head_size);
   const Array q(device, device.dtype(), 1, rows, kHeads * head_size);
   const Array out(device, device.dtype(), 1, rows, kHeads * head_size);
-  std::vector<int32_t> visible(static_cast<size_t>(rows));
+  std::vector<int32_t> visible(usize(rows));
   std::iota(visible.begin(), visible.end(), static_cast<int32_t>(length - rows + 1));
   std::unique_ptr<PackedKv> packed;
   device.pack_kv(context.view, packed);

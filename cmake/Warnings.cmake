@@ -1,6 +1,6 @@
 # One interface target carries the warnings and the instrumentation of every target of the project.
 add_library(claa_flags INTERFACE)
-target_compile_options(claa_flags INTERFACE -Wall -Wextra -Wpedantic)
+target_compile_options(claa_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion)
 if(CLAA_DEVELOPER)
   target_compile_options(claa_flags INTERFACE -Werror)
 endif()

@@ -52,7 +52,7 @@ CONFINED = {
 # Parallel regions are jobs of core/threads.h, which carry an exception to the caller; OpenMP's are behind one helper.
 PRAGMA_OMP = re.compile(r"#\s*pragma\s+omp")
 # Methods may include only the extension point: no device, no cache, no hidden states.
-METHOD_HEADERS = ("claa/", "core/check.h")
+METHOD_HEADERS = ("claa/", "core/check.h", "core/usize.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 
 

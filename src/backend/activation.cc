@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/usize.h"
+
 namespace claa {
 namespace {
 
@@ -37,10 +39,10 @@ DType type_of(const DeviceTraits& device, ActivationRole role) {
 
 size_t activation_bytes(const DeviceTraits& device, ActivationRole role, int64_t rows, int64_t columns) {
   const int64_t padded = device.padded(rows);
-  const auto values = static_cast<size_t>(padded * columns);
+  const auto values = usize(padded * columns);
   const size_t bytes = on_a_line(values * dtype_bytes(type_of(device, role)));
   if (!read_by_linear_layers(role)) return bytes;
-  const size_t scales = static_cast<size_t>(padded * groups_of(columns, kI8GatedGroup)) * sizeof(float);
+  const size_t scales = usize(padded * groups_of(columns, kI8GatedGroup)) * sizeof(float);
   return std::max(bytes, on_a_line(values) + on_a_line(scales));
 }
 
@@ -55,8 +57,8 @@ Tensor activation(const DeviceTraits& device, ActivationRole role, int64_t rows,
   const int64_t group = role == ActivationRole::kNormed ? kI8Group : kI8GatedGroup;
   matrix.dtype = device.linear;
   matrix.row_scales = device.linear == DType::kI8 ? groups_of(columns, group) : 1;
-  matrix.scales = reinterpret_cast<float*>(static_cast<char*>(memory) +
-                                           on_a_line(static_cast<size_t>(device.padded(rows) * columns)));
+  matrix.scales =
+      reinterpret_cast<float*>(static_cast<char*>(memory) + on_a_line(usize(device.padded(rows) * columns)));
   return matrix;
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "backend/backend.h"
+#include "core/usize.h"
 
 namespace claa::cuda {
 
@@ -28,9 +29,9 @@ inline DeviceTraits device_traits(const BackendOptions& options) {
 }
 
 inline size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
-  const auto values = static_cast<size_t>(shape.outputs * shape.inputs);
+  const auto values = usize(shape.outputs * shape.inputs);
   if (!options.fp8 || shape.table) return values * dtype_bytes(options.dtype);
-  return values + static_cast<size_t>(shape.outputs) * sizeof(float);  // one scale per row
+  return values + usize(shape.outputs) * sizeof(float);  // one scale per row
 }
 
 }  // namespace claa::cuda

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/host_ops.h"
+#include "core/usize.h"
 
 namespace claa {
 
@@ -46,19 +47,18 @@ void HostBackend::top_k(const Tensor& scores, int64_t count, int64_t forced_tail
 void HostBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) {
   const int32_t* index = indices.ptr<int32_t>();
   for (int64_t r = 0; r < out.rows(); ++r) {
-    std::memcpy(out.ptr<float>(0, r), x.ptr<float>(0, index[r]),
-                static_cast<size_t>(x.columns()) * sizeof(float));
+    std::memcpy(out.ptr<float>(0, r), x.ptr<float>(0, index[r]), usize(x.columns()) * sizeof(float));
   }
 }
 
 void HostBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
-  const size_t row_bytes = static_cast<size_t>(from.k.columns()) * dtype_bytes(from.k.dtype);
+  const size_t row_bytes = usize(from.k.columns()) * dtype_bytes(from.k.dtype);
   for (int64_t head = 0; head < from.k.planes(); ++head) {
     const int32_t* index =
         indices.data == nullptr ? nullptr : indices.ptr<int32_t>(0, indices.rows() == 1 ? 0 : head);
     if (index == nullptr) {
-      std::memcpy(to.k.address(head, 0), from.k.address(head, 0), row_bytes * static_cast<size_t>(to.length));
-      std::memcpy(to.v.address(head, 0), from.v.address(head, 0), row_bytes * static_cast<size_t>(to.length));
+      std::memcpy(to.k.address(head, 0), from.k.address(head, 0), row_bytes * usize(to.length));
+      std::memcpy(to.v.address(head, 0), from.v.address(head, 0), row_bytes * usize(to.length));
       continue;
     }
     for (int64_t slot = 0; slot < to.length; ++slot) {

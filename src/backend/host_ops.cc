@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "core/usize.h"
+
 namespace claa {
 
 int64_t score_rows(const ScoreSpec& spec, int64_t heads, int64_t kv_heads) {
@@ -68,9 +70,9 @@ struct HeadRows {
 };
 
 void finish_rows(const HeadRows& scores, const ScoreSpec& spec) {
-  std::vector<float> scratch(static_cast<size_t>(scores.tokens));
+  std::vector<float> scratch(usize(scores.tokens));
   for (int64_t h = 0; h < scores.heads; ++h) {
-    const float weight = spec.only.empty() ? 1.0f : spec.only[static_cast<size_t>(h)].weight;
+    const float weight = spec.only.empty() ? 1.0f : spec.only[usize(h)].weight;
     for (int64_t r = 0; r < scores.rows; ++r)
       finish_row(scores.at(h, r), scores.tokens, spec, weight, scratch);
   }
@@ -101,7 +103,7 @@ void fold_heads(const HeadRows& scores, int64_t step, Reduce reduce, const Tenso
 
 // Sum over the heads of one layer; [tokens].
 std::vector<float> head_sum(const Tensor& layer) {
-  std::vector<float> sum(static_cast<size_t>(layer.columns()), 0.0f);
+  std::vector<float> sum(usize(layer.columns()), 0.0f);
   for (int64_t h = 0; h < layer.rows(); ++h)
     fold(Reduce::kSum, layer.ptr<float>(0, h), layer.columns(), sum.data());
   return sum;
@@ -178,7 +180,7 @@ void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double bas
   const bool maximum = aggregator == Aggregator::kRawMax || aggregator == Aggregator::kZscoreMax;
   std::fill(result, result + tokens, maximum ? -std::numeric_limits<float>::infinity() : 0.0f);
   if (aggregator == Aggregator::kSumSingle) layers = layers.last(1);
-  std::vector<float> row(static_cast<size_t>(tokens));
+  std::vector<float> row(usize(tokens));
   double weight = 1;
   for (const Tensor& layer : layers) {
     require(layer.columns() == tokens, "aggregate: layers of different lengths");
@@ -201,7 +203,7 @@ void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double bas
 void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) {
   const int64_t tokens = scores.columns();
   require(count >= 0 && count <= tokens, "top_k: count outside the scores");
-  std::vector<int32_t> order(static_cast<size_t>(tokens));
+  std::vector<int32_t> order(usize(tokens));
   for (int64_t r = 0; r < scores.rows(); ++r) {
     std::iota(order.begin(), order.end(), 0);
     if (count < tokens) {

@@ -12,6 +12,7 @@
 #include "backend/weight.h"
 #include "claa/scores.h"
 #include "core/tensor.h"
+#include "core/usize.h"
 
 namespace claa {
 
@@ -42,8 +43,8 @@ struct VisibleSlots {
   VisibleSlots(std::span<const int32_t> ends, std::span<const int32_t> firsts = {})
       : end(ends), first(firsts) {}
   VisibleSlots(const std::vector<int32_t>& ends) : end(ends) {}
-  int32_t first_of(int64_t row) const { return first.empty() ? 0 : first[static_cast<size_t>(row)]; }
-  int32_t end_of(int64_t row) const { return end[static_cast<size_t>(row)]; }
+  int32_t first_of(int64_t row) const { return first.empty() ? 0 : first[usize(row)]; }
+  int32_t end_of(int64_t row) const { return end[usize(row)]; }
   std::span<const int32_t> end, first;
 };
 

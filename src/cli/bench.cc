@@ -13,6 +13,7 @@
 #include "cli/bench_target.h"
 #include "cli/common.h"
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa::cli {
 namespace {
@@ -44,11 +45,11 @@ std::vector<int32_t> prompt_ids(const BenchOptions& options, BenchTarget& target
       fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, fewer than the {} asked for", options.file,
            ids.size(), tokens);
     }
-    ids.resize(static_cast<size_t>(tokens));
+    ids.resize(usize(tokens));
     return ids;
   }
   std::mt19937 random(static_cast<uint32_t>(tokens));
-  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  std::vector<int32_t> ids(usize(tokens));
   for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(target.vocabulary()));
   return ids;
 }

@@ -5,6 +5,7 @@
 
 #include "backend/backend.h"
 #include "core/clock.h"
+#include "core/usize.h"
 
 namespace claa::cli {
 namespace {
@@ -79,9 +80,9 @@ double linear_peak(const ModelOptions& options) {
                                           for (int64_t i = 0; i < count * kSize; ++i)
                                             to[i] = static_cast<float>(i % 7) - 3;
                                         }});
-  const size_t in_bytes = static_cast<size_t>(kRows * kSize) * dtype_bytes(backend->dtype());
+  const size_t in_bytes = usize(kRows * kSize) * dtype_bytes(backend->dtype());
   const Buffer in = backend->allocate(in_bytes);
-  const Buffer out = backend->allocate(static_cast<size_t>(kRows * kSize) * sizeof(float));
+  const Buffer out = backend->allocate(usize(kRows * kSize) * sizeof(float));
   backend->clear(in.data(), in_bytes);
   const Tensor x = Tensor::matrix(in.data(), backend->dtype(), kRows, kSize);
   const Tensor y = Tensor::matrix(out.data(), DType::kF32, kRows, kSize);

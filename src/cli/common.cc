@@ -14,6 +14,7 @@
 #include "claa/registry.h"
 #include "core/check.h"
 #include "core/file_map.h"
+#include "core/usize.h"
 #include "gguf/file.h"
 
 namespace claa::cli {
@@ -215,7 +216,7 @@ double rounded(double milliseconds) {
 std::string group_digits(int64_t value) {
   std::string digits = std::to_string(value);
   for (int64_t i = static_cast<int64_t>(digits.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3) {
-    digits.insert(static_cast<size_t>(i), ",");
+    digits.insert(usize(i), ",");
   }
   return digits;
 }

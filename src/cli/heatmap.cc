@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "cli/common.h"
+#include "core/usize.h"
 #include "text/utf8.h"
 
 namespace claa::cli {
@@ -34,14 +35,14 @@ void fill_texts(const Trace& trace, const std::vector<std::string>& token_bytes,
 void count_caches(const Trace& trace, int64_t kv_heads, Heatmap& map) {
   const auto add = [&](const std::vector<int32_t>& positions, int64_t caches) {
     for (const int32_t position : positions) {
-      const auto at = static_cast<size_t>(position);
+      const auto at = usize(position);
       if (position >= 0 && at < map.tokens.size()) map.tokens[at].caches += caches;
     }
   };
   for (const LayerTrace& layer : trace.layers) {
     map.all_caches += kv_heads;
     if (layer.kept_all) {
-      const auto live = static_cast<size_t>(layer.live);
+      const auto live = usize(layer.live);
       // Only the last set of live tokens is recorded; which tokens were live between two drops is not.
       if (live >= map.tokens.size() || !trace.selected || trace.selected->size() != live) continue;
       add(*trace.selected, kv_heads);
@@ -57,7 +58,7 @@ void mark_kept(const Trace& trace, Heatmap& map) {
   map.selected = trace.selected.has_value();
   if (map.selected) {
     for (HeatToken& token : map.tokens) token.kept = false;
-    for (const int32_t position : *trace.selected) map.tokens.at(static_cast<size_t>(position)).kept = true;
+    for (const int32_t position : *trace.selected) map.tokens.at(usize(position)).kept = true;
   } else {
     for (HeatToken& token : map.tokens) token.kept = 2 * token.caches >= map.caches;
   }
@@ -97,7 +98,7 @@ int64_t window_size(const Trace& trace) {
 
 void mark_window(int64_t window, Heatmap& map) {
   if (!map.prefill.active) return;
-  for (size_t i = map.tokens.size() - static_cast<size_t>(window); i < map.tokens.size(); ++i) {
+  for (size_t i = map.tokens.size() - usize(window); i < map.tokens.size(); ++i) {
     HeatToken& token = map.tokens[i];
     // The mark says that the window is always kept; a method that does otherwise does not get it.
     token.window = token.kept && token.caches == map.caches;
@@ -219,7 +220,7 @@ std::vector<HeatBin> heatmap_bins(const Heatmap& map, int64_t bins) {
   for (int64_t b = 0; b < count; ++b) {
     HeatBin bin{b * tokens / count, (b + 1) * tokens / count, 0};
     for (int64_t i = bin.begin; i < bin.end; ++i) {
-      const HeatToken& token = map.tokens[static_cast<size_t>(i)];
+      const HeatToken& token = map.tokens[usize(i)];
       if (map.selected || map.caches == 0) {
         bin.share += token.kept ? 1 : 0;
       } else {

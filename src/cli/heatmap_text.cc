@@ -6,6 +6,7 @@
 
 #include "cli/common.h"
 #include "cli/heatmap.h"
+#include "core/usize.h"
 
 namespace claa::cli {
 namespace {
@@ -19,7 +20,7 @@ std::string style_of(const HeatToken& token) {
   if (token.window) return "\x1b[1;4;38;5;16;48;5;153m";
   if (token.level <= 0) return token.kept ? "\x1b[1;4m" : "\x1b[38;5;245m";
   return fmt::format("\x1b[{}38;5;{};48;5;{}m", token.kept ? "1;4;" : "", token.kept ? 16 : 241,
-                     kBackgrounds[static_cast<size_t>(token.level)]);
+                     kBackgrounds[usize(token.level)]);
 }
 
 // A line ends unstyled, because some terminals colour the rest of it otherwise.
@@ -72,7 +73,7 @@ std::string depth_strip(const Heatmap& map) {
   std::string out;
   for (const HeatBin& bin : heatmap_bins(map, kBins)) {
     const int height = bin.share <= 0 ? 0 : std::clamp(static_cast<int>(bin.share * 8 + 0.5), 1, 8);
-    out += kBlocks[static_cast<size_t>(height)];
+    out += kBlocks[usize(height)];
   }
   return out;
 }

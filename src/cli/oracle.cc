@@ -8,6 +8,7 @@
 #include "cli/common.h"
 #include "cli/progress.h"
 #include "core/output_file.h"
+#include "core/usize.h"
 
 namespace claa::cli {
 namespace {
@@ -28,12 +29,11 @@ json::array best_tokens(const OracleResult& result, const Engine& engine, int64_
   const std::vector<float>& scores = result.ranking.scores;
   std::vector<int32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)];
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return scores[usize(a)] > scores[usize(b)]; });
   json::array best;
   for (int64_t i = 0; i < std::min<int64_t>(count, static_cast<int64_t>(order.size())); ++i) {
-    const auto at = static_cast<size_t>(order[static_cast<size_t>(i)]);
+    const auto at = usize(order[usize(i)]);
     const int32_t id = result.ranking.ids[at];
     best.push_back(
         json::object{{"position", at}, {"id", id}, {"text", engine.detokenize({id})}, {"score", scores[at]}});

@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "cli/common.h"
+#include "core/usize.h"
 
 namespace claa::cli {
 
@@ -30,8 +31,8 @@ void ProgressBar::draw(double fraction, const std::string& text) {
   constexpr int kWidth = 28;
   if (!active_ || (drawn_ && since_draw_.ms() < kIntervalMs)) return;
   const int full = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * kWidth);
-  std::cerr << fmt::format("\r\x1b[K[{}{}] {}", std::string(static_cast<size_t>(full), '#'),
-                           std::string(static_cast<size_t>(kWidth - full), '.'), text)
+  std::cerr << fmt::format("\r\x1b[K[{}{}] {}", std::string(usize(full), '#'),
+                           std::string(usize(kWidth - full), '.'), text)
             << std::flush;
   drawn_ = true;
   since_draw_.restart();

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -34,7 +35,7 @@ FileMap::FileMap(const std::string& path) {
   if (fstat(file.fd, &info) != 0) fail(ErrorCode::kIo, "cannot stat '{}': {}", path, std::strerror(errno));
   if (S_ISDIR(info.st_mode)) fail(ErrorCode::kInvalidArgument, "'{}' is a directory, not a file", path);
   if (!S_ISREG(info.st_mode)) fail(ErrorCode::kInvalidArgument, "'{}' is not a regular file", path);
-  size_ = static_cast<size_t>(info.st_size);
+  size_ = usize(info.st_size);
   if (size_ == 0) return;
   data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (data_ == MAP_FAILED) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -56,7 +57,7 @@ void OutputFile::commit(std::string_view content) {
     const ssize_t written = write(fd_, content.data(), content.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) refuse(errno);
-    content.remove_prefix(static_cast<size_t>(written));
+    content.remove_prefix(usize(written));
   }
   if (close(std::exchange(fd_, -1)) != 0) refuse(errno);
   if (temporary_.empty()) return;

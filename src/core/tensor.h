@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 
@@ -81,7 +82,7 @@ struct Tensor {
   int64_t planes() const { return shape[0]; }
   int64_t rows() const { return shape[1]; }
   int64_t columns() const { return shape[2]; }
-  size_t bytes() const { return static_cast<size_t>(shape[0] * shape[1] * shape[2]) * dtype_bytes(dtype); }
+  size_t bytes() const { return usize(shape[0] * shape[1] * shape[2]) * dtype_bytes(dtype); }
   template <typename T>
   T* ptr(int64_t plane = 0, int64_t row = 0) const {
     return static_cast<T*>(data) + plane * stride[0] + row * stride[1];
@@ -89,13 +90,13 @@ struct Tensor {
   // Address of an element, whatever its type.
   void* address(int64_t plane, int64_t row, int64_t column = 0) const {
     return static_cast<char*>(data) +
-           static_cast<size_t>(plane * stride[0] + row * stride[1] + column) * dtype_bytes(dtype);
+           usize(plane * stride[0] + row * stride[1] + column) * dtype_bytes(dtype);
   }
   // Rows [first, first + count) of every plane.
   Tensor slice_rows(int64_t first, int64_t count) const {
     require(first >= 0 && count >= 0 && first + count <= shape[1], "slice_rows: range outside the tensor");
     Tensor view = *this;
-    view.data = static_cast<char*>(data) + static_cast<size_t>(first * stride[1]) * dtype_bytes(dtype);
+    view.data = static_cast<char*>(data) + usize(first * stride[1]) * dtype_bytes(dtype);
     view.shape[1] = count;
     if (scales != nullptr) view.scales += first * row_scales;
     return view;

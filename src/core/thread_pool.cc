@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -51,8 +52,8 @@ class Inside {
 }  // namespace
 
 ThreadPool::ThreadPool(int count)
-    : count_(std::max(1, count)), shares_(std::make_unique<Share[]>(static_cast<size_t>(count_))) {
-  threads_.reserve(static_cast<size_t>(count_ - 1));  // no thread may run when memory is short
+    : count_(std::max(1, count)), shares_(std::make_unique<Share[]>(usize(count_))) {
+  threads_.reserve(usize(count_ - 1));  // no thread may run when memory is short
   try {
     for (int thread = 1; thread < count_; ++thread) {
       threads_.emplace_back([this, thread] { wait_for_jobs(thread); });
@@ -86,7 +87,7 @@ void ThreadPool::wait_for_jobs(int thread) {
 }
 
 bool ThreadPool::take(int share, uint32_t number, int64_t& index) {
-  std::atomic<uint64_t>& state = shares_[static_cast<size_t>(share)].state;
+  std::atomic<uint64_t>& state = shares_[usize(share)].state;
   uint64_t now = state.load(std::memory_order_acquire);
   while (now >> 32 == number && static_cast<uint32_t>(now) > 0) {
     if (state.compare_exchange_weak(now, now - 1, std::memory_order_acq_rel)) {
@@ -136,8 +137,7 @@ void ThreadPool::do_run(int64_t pieces, Call call, const void* context) {
   const uint32_t number = number_.load(std::memory_order_relaxed) + 1;
   for (int thread = 0; thread < count_; ++thread) {
     const auto share = static_cast<uint64_t>(share_end(thread) - share_end(thread - 1));
-    shares_[static_cast<size_t>(thread)].state.store(uint64_t{number} << 32 | share,
-                                                     std::memory_order_release);
+    shares_[usize(thread)].state.store(uint64_t{number} << 32 | share, std::memory_order_release);
   }
   number_.store(number);  // in order with the look for sleepers that notify_all() begins with
   number_.notify_all();

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 
@@ -28,7 +29,7 @@ void Sampler::fill_candidates(std::span<const float> logits, std::span<const int
     const float penalty = static_cast<float>(params_.repetition_penalty);
     std::vector<bool> done(logits.size());
     for (const int32_t id : seen) {
-      const size_t i = static_cast<size_t>(id);
+      const size_t i = usize(id);
       if (i >= done.size() || done[i]) continue;
       done[i] = true;
       all[i].logit = all[i].logit > 0 ? all[i].logit / penalty : all[i].logit * penalty;
@@ -48,8 +49,7 @@ int32_t Sampler::next(std::span<const float> logits, std::span<const int32_t> se
   std::vector<Candidate>& all = candidates_;
   if (greedy) return std::min_element(all.begin(), all.end(), better)->id;
 
-  const size_t limit =
-      params_.top_k > 0 ? std::min(static_cast<size_t>(params_.top_k), all.size()) : all.size();
+  const size_t limit = params_.top_k > 0 ? std::min(usize(params_.top_k), all.size()) : all.size();
   std::partial_sort(all.begin(), all.begin() + static_cast<int64_t>(limit), all.end(), better);
   all.resize(limit);
   double total = 0;

@@ -1,3 +1,4 @@
+#include "core/usize.h"
 #include "engine/impl.h"
 
 namespace claa {
@@ -37,7 +38,7 @@ Answer Engine::score_continuation(const Request& wanted, const std::vector<int32
     {
       const std::scoped_lock turn(impl_->turn);
       if (!decoder) decoder.emplace(*impl_->model, *job.impl_->prefilled.cache);
-      logits = &decoder->step(tokens[static_cast<size_t>(step - 1)]);
+      logits = &decoder->step(tokens[usize(step - 1)]);
     }
     observe(step, *logits);
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/usize.h"
 #include "engine/impl.h"
 
 namespace claa {
@@ -32,9 +33,7 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   messages.push_back({"user", request.prompt});
   TemplateVariables variables;
   variables.add_generation_prompt = true;
-  const auto text_of = [&](int32_t id) {
-    return id >= 0 ? data.tokens[static_cast<size_t>(id)] : std::string();
-  };
+  const auto text_of = [&](int32_t id) { return id >= 0 ? data.tokens[usize(id)] : std::string(); };
   variables.bos_token = text_of(data.bos);
   variables.eos_token = text_of(data.eos);
   const std::vector<TemplateSpan> rendered = chat->render(messages, variables);
@@ -89,8 +88,7 @@ Prompt Engine::Impl::prepare(const Request& request) const {
   if (request.ids.empty() && request.prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "the prompt is empty: give a text, a file or standard input");
   }
-  if (request.ids.empty() &&
-      request.prompt.size() > static_cast<size_t>(model->config().context) * kBytesPerToken) {
+  if (request.ids.empty() && request.prompt.size() > usize(model->config().context) * kBytesPerToken) {
     fail(ErrorCode::kContextExceeded,
          "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
          request.prompt.size(), model->config().context);
@@ -133,7 +131,7 @@ void fill_trace(const PrefillResult& prefill, const Prompt& prompt, int64_t top,
   if (!prefill.selected.empty()) trace.selected = prefill.selected;
   for (int64_t i = 0; i < prefill.cache->layers(); ++i) {
     LayerTrace layer;
-    layer.live = prefill.layers[static_cast<size_t>(i)].live;
+    layer.live = prefill.layers[usize(i)].live;
     layer.kept_all = prefill.cache->kept_all(i);
     if (!layer.kept_all) layer.kept = prefill.cache->prompt_positions(i);
     layer.cache = prefill.cache->length(i);
@@ -143,12 +141,12 @@ void fill_trace(const PrefillResult& prefill, const Prompt& prompt, int64_t top,
   std::iota(order.begin(), order.end(), 0);
   const auto count = std::min<int64_t>(top, static_cast<int64_t>(order.size()));
   std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int32_t a, int32_t b) {
-    const float x = prefill.logits[static_cast<size_t>(a)], y = prefill.logits[static_cast<size_t>(b)];
+    const float x = prefill.logits[usize(a)], y = prefill.logits[usize(b)];
     return x > y || (x == y && a < b);
   });
   for (int64_t i = 0; i < count; ++i) {
-    const int32_t id = order[static_cast<size_t>(i)];
-    trace.top.emplace_back(id, prefill.logits[static_cast<size_t>(id)]);
+    const int32_t id = order[usize(i)];
+    trace.top.emplace_back(id, prefill.logits[usize(id)]);
   }
   trace.scores = prefill.report.scores;
   trace.next_position = prefill.cache->next_position;

@@ -1,3 +1,4 @@
+#include "core/usize.h"
 #include "engine/impl.h"
 #include "prefill/look_ahead.h"
 
@@ -66,7 +67,7 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
     if (!gold.empty() && step == gold.size()) return -1;
     const int32_t token = gold.empty() ? sampler.next(logits, {}) : gold[step];
     const bool more = answer_text.push(token);
-    if (gold.empty() && (!more || step + 1 == static_cast<size_t>(request.max_tokens))) return -1;
+    if (gold.empty() && (!more || step + 1 == usize(request.max_tokens))) return -1;
     return token;
   };
   const std::scoped_lock lock(turn);

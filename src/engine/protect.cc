@@ -1,6 +1,7 @@
 // Which tokens of a prompt a request protects.
 #include <algorithm>
 
+#include "core/usize.h"
 #include "engine/impl.h"
 
 namespace claa {
@@ -87,7 +88,7 @@ void add_messages(const Request& request, const TokenText& prompt, std::vector<T
       fail(ErrorCode::kInvalidArgument, "protect: there is no message {}; the request has {}", index,
            messages.size());
     }
-    if (!add_message(prompt, messages[static_cast<size_t>(index)], spans)) {
+    if (!add_message(prompt, messages[usize(index)], spans)) {
       fail(ErrorCode::kInvalidArgument,
            "protect: the chat template changed message {}, so that it cannot be found; protect a text of it",
            index);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/usize.h"
 #include "kv/keep_set.h"
 
 namespace claa {
@@ -10,7 +11,7 @@ KvCache::KvCache(const ModelConfig& config, Backend& backend)
     : kv_heads_(config.kv_heads),
       head_size_(config.head_size),
       backend_(backend),
-      layers_(static_cast<size_t>(config.layers)) {}
+      layers_(usize(config.layers)) {}
 
 KvView KvCache::view_of(const Layer& layer) const {
   return {Tensor::cube(layer.k.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_),
@@ -19,7 +20,7 @@ KvView KvCache::view_of(const Layer& layer) const {
 }
 
 void KvCache::allocate(Layer& layer, int64_t capacity) {
-  const size_t bytes = static_cast<size_t>(kv_heads_ * capacity * head_size_) * dtype_bytes(backend_.dtype());
+  const size_t bytes = usize(kv_heads_ * capacity * head_size_) * dtype_bytes(backend_.dtype());
   layer.k = backend_.allocate(bytes);
   layer.v = backend_.allocate(bytes);
   layer.capacity = capacity;
@@ -27,7 +28,7 @@ void KvCache::allocate(Layer& layer, int64_t capacity) {
 
 void KvCache::store(int64_t index, const KvView& live, const KeepSet& kept,
                     std::shared_ptr<const std::vector<int32_t>> positions, int64_t reserve) {
-  Layer& layer = layers_[static_cast<size_t>(index)];
+  Layer& layer = layers_[usize(index)];
   const int64_t count = kept.all() ? live.length : kept.count();
   allocate(layer, count + reserve);
   layer.length = count;
@@ -38,7 +39,7 @@ void KvCache::store(int64_t index, const KvView& live, const KeepSet& kept,
 
 void KvCache::cut(int64_t index, const KeepSet& kept,
                   const std::shared_ptr<const std::vector<int32_t>>& positions, int64_t reserve) {
-  Layer& layer = layers_[static_cast<size_t>(index)];
+  Layer& layer = layers_[usize(index)];
   require(layer.kept.all() && layer.positions == positions,
           "cut: the layer must store all of the tokens that are still live");
   Layer whole = std::move(layer);
@@ -46,7 +47,7 @@ void KvCache::cut(int64_t index, const KeepSet& kept,
 }
 
 KvView KvCache::view(int64_t index) {
-  Layer& layer = layers_[static_cast<size_t>(index)];
+  Layer& layer = layers_[usize(index)];
   if (layer.length == layer.capacity) {
     constexpr int64_t kGrowth = 64;  // at least; doubling would waste most for long prompts
     Layer larger;
@@ -61,11 +62,11 @@ KvView KvCache::view(int64_t index) {
 }
 
 void KvCache::appended(int64_t index) {
-  ++layers_[static_cast<size_t>(index)].length;
+  ++layers_[usize(index)].length;
 }
 
 int64_t KvCache::first_in_window(int64_t index, int64_t window) const {
-  const Layer& layer = layers_[static_cast<size_t>(index)];
+  const Layer& layer = layers_[usize(index)];
   require(layer.kept.all(), "a layer with a sliding window stores all of its live tokens");
   const std::vector<int32_t>& prompt = *layer.positions;
   const int64_t stored = static_cast<int64_t>(prompt.size()), appended = layer.length - stored;
@@ -84,14 +85,13 @@ void KvCache::forget(int64_t rows) {
 }
 
 std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const {
-  const Layer& layer = layers_[static_cast<size_t>(index)];
+  const Layer& layer = layers_[usize(index)];
   require(layer.positions != nullptr, "prompt_positions: the layer stores nothing");
   if (layer.kept.all()) return {*layer.positions};
   const std::vector<int32_t> kept = layer.kept.to_host();
-  std::vector<std::vector<int32_t>> heads(static_cast<size_t>(layer.kept.rows()));
+  std::vector<std::vector<int32_t>> heads(usize(layer.kept.rows()));
   for (size_t i = 0; i < kept.size(); ++i) {
-    heads[i / static_cast<size_t>(layer.kept.count())].push_back(
-        (*layer.positions)[static_cast<size_t>(kept[i])]);
+    heads[i / usize(layer.kept.count())].push_back((*layer.positions)[usize(kept[i])]);
   }
   return heads;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/usize.h"
 #include "model/config.h"
 
 namespace claa {
@@ -35,11 +36,11 @@ class KvCache {
   // Takes back the last rows that were appended to every layer, and their positions.
   void forget(int64_t rows);
 
-  int64_t length(int64_t layer) const { return layers_[static_cast<size_t>(layer)].length; }
+  int64_t length(int64_t layer) const { return layers_[usize(layer)].length; }
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
   // Prompt positions of the rows stored by store(), ascending; one list when all heads share it.
   std::vector<std::vector<int32_t>> prompt_positions(int64_t layer) const;
-  bool kept_all(int64_t layer) const { return layers_[static_cast<size_t>(layer)].kept.all(); }
+  bool kept_all(int64_t layer) const { return layers_[usize(layer)].kept.all(); }
 
   int64_t next_position = 0;
   size_t bytes() const;

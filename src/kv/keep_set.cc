@@ -1,5 +1,7 @@
 #include "kv/keep_set.h"
 
+#include "core/usize.h"
+
 namespace claa {
 
 int64_t Scores::rows() const {
@@ -10,7 +12,7 @@ int64_t Scores::tokens() const {
 }
 
 std::vector<float> Scores::to_host() const {
-  std::vector<float> values(static_cast<size_t>(rows() * tokens()));
+  std::vector<float> values(usize(rows() * tokens()));
   if (impl_) impl_->backend->download(impl_->tensor.data, impl_->tensor.bytes(), values.data());
   return values;
 }
@@ -25,14 +27,14 @@ int64_t KeepSet::count() const {
 
 std::vector<int32_t> KeepSet::to_host() const {
   require(impl_ != nullptr, "KeepSet: 'all' has no indices");
-  std::vector<int32_t> indices(static_cast<size_t>(rows() * count()));
+  std::vector<int32_t> indices(usize(rows() * count()));
   impl_->backend->download(impl_->tensor.data, impl_->tensor.bytes(), indices.data());
   return indices;
 }
 
 std::shared_ptr<Scores::Impl> make_scores(Backend& backend, int64_t rows, int64_t tokens) {
   auto impl = std::make_shared<Scores::Impl>();
-  impl->memory = backend.allocate(static_cast<size_t>(rows * tokens) * sizeof(float));
+  impl->memory = backend.allocate(usize(rows * tokens) * sizeof(float));
   impl->tensor = Tensor::matrix(impl->memory.data(), DType::kF32, rows, tokens);
   impl->backend = &backend;
   return impl;
@@ -40,7 +42,7 @@ std::shared_ptr<Scores::Impl> make_scores(Backend& backend, int64_t rows, int64_
 
 std::shared_ptr<KeepSet::Impl> make_keep_set(Backend& backend, int64_t rows, int64_t count) {
   auto impl = std::make_shared<KeepSet::Impl>();
-  impl->memory = backend.allocate(static_cast<size_t>(rows * count) * sizeof(int32_t));
+  impl->memory = backend.allocate(usize(rows * count) * sizeof(int32_t));
   impl->tensor = Tensor::matrix(impl->memory.data(), DType::kI32, rows, count);
   impl->backend = &backend;
   return impl;

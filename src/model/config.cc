@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "model/llama_family.h"
 #include "model/metadata.h"
 
@@ -66,7 +67,7 @@ ModelConfig read_config(const gguf::File& file, std::span<const Architecture* co
   config.name = std::string(file.get_string("general.name").value_or(""));
   config.family = &find_architecture(file, config.architecture, known);
   read_sizes(file, Metadata(file, config.architecture), config);
-  config.specs.resize(static_cast<size_t>(config.layers));
+  config.specs.resize(usize(config.layers));
   config.family->describe(file, config);
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr)

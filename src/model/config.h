@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/usize.h"
 #include "gguf/file.h"
 #include "model/spec.h"
 
@@ -38,7 +39,7 @@ struct ModelConfig {
 
   int64_t q_size() const { return heads * head_size; }
   int64_t kv_size() const { return kv_heads * head_size; }
-  const LayerSpec& spec(int64_t layer) const { return specs[static_cast<size_t>(layer)]; }
+  const LayerSpec& spec(int64_t layer) const { return specs[usize(layer)]; }
 };
 
 // The architectures that this build runs.

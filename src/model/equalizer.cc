@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/usize.h"
+
 namespace claa {
 namespace {
 
@@ -36,11 +38,11 @@ Equalizer::Equalizer(const Model& model)
   Backend& backend = model.backend();
   std::iota(positions_.begin(), positions_.end(), 0);
   std::iota(visible_.begin(), visible_.end(), 1);
-  hidden_memory_ = backend.allocate(static_cast<size_t>(kSample * config.hidden) * sizeof(float));
+  hidden_memory_ = backend.allocate(usize(kSample * config.hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, kSample, config.hidden);
   const int64_t slots = backend.traits().padded(kSample);
   const auto cube = [&](Buffer& memory) {
-    const size_t bytes = static_cast<size_t>(config.kv_heads * slots * config.head_size);
+    const size_t bytes = usize(config.kv_heads * slots * config.head_size);
     memory = backend.allocate(bytes * dtype_bytes(backend.dtype()));
     backend.clear(memory.data(), memory.bytes());
     return Tensor::cube(memory.data(), backend.dtype(), config.kv_heads, slots, config.head_size);
@@ -51,7 +53,7 @@ Equalizer::Equalizer(const Model& model)
 
 std::vector<float> Equalizer::factors(std::span<const float> norm) const {
   const size_t columns = norm.size();
-  std::vector<float> hidden(static_cast<size_t>(kSample) * columns);
+  std::vector<float> hidden(usize(kSample) * columns);
   model_.backend().download(hidden_.data, hidden.size() * sizeof(float), hidden.data());
   std::vector<double> squares(columns);  // of the sample's channels, normed
   for (auto row = hidden.begin(); row != hidden.end(); row += static_cast<int64_t>(columns)) {

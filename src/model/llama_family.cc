@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "gguf/quants.h"
 #include "model/config.h"
 #include "model/metadata.h"
@@ -46,7 +47,7 @@ void read_frequency_factors(const gguf::File& file, RopeConfig& rope) {
     fail(ErrorCode::kCorruptFile, "{}: rope_freqs.weight must be {} f32 values", file.name(),
          rope.rotated / 2);
   }
-  rope.frequency_factors.resize(static_cast<size_t>(tensor->elements()));
+  rope.frequency_factors.resize(usize(tensor->elements()));
   gguf::dequantize(tensor->type, tensor->data, rope.frequency_factors);
   for (const float factor : rope.frequency_factors) {
     if (!(factor > 0)) fail(ErrorCode::kCorruptFile, "{}: rope_freqs.weight holds {}", file.name(), factor);

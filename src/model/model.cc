@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/usize.h"
+
 namespace claa {
 namespace {
 
@@ -14,7 +16,7 @@ Tensor head(const Tensor& tensor, int64_t rows, int64_t columns) {
 }
 
 const WeightSet& layer_of(const ModelWeights& weights, int64_t layer) {
-  return weights.layers[static_cast<size_t>(layer)];
+  return weights.layers[usize(layer)];
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/usize.h"
+
 namespace claa {
 namespace {
 
@@ -16,7 +18,7 @@ double yarn_dimension(const RopeConfig& rope, double rotations) {
 }  // namespace
 
 std::vector<double> rope_frequencies(const RopeConfig& rope) {
-  std::vector<double> frequencies(static_cast<size_t>(rope.rotated / 2));
+  std::vector<double> frequencies(usize(rope.rotated / 2));
   for (size_t i = 0; i < frequencies.size(); ++i) {
     frequencies[i] = std::pow(rope.base, -2.0 * static_cast<double>(i) / static_cast<double>(rope.rotated));
     if (!rope.frequency_factors.empty()) frequencies[i] /= static_cast<double>(rope.frequency_factors[i]);
@@ -47,13 +49,13 @@ void add_table(const RopeConfig& rope, Backend& backend, RopeTables& to) {
   const std::vector<double> frequencies = rope_frequencies(rope);
   const double magnitude = rope_magnitude(rope);
   const int64_t half = rope.rotated / 2;
-  std::vector<float> values(static_cast<size_t>(2 * positions * half));  // all cos, then all sin
-  const size_t sines = static_cast<size_t>(positions * half);
+  std::vector<float> values(usize(2 * positions * half));  // all cos, then all sin
+  const size_t sines = usize(positions * half);
   for (int64_t p = 0; p < positions; ++p) {
     for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
-      values[static_cast<size_t>(p * half + i)] = static_cast<float>(std::cos(angle) * magnitude);
-      values[sines + static_cast<size_t>(p * half + i)] = static_cast<float>(std::sin(angle) * magnitude);
+      const double angle = static_cast<double>(p) * frequencies[usize(i)];
+      values[usize(p * half + i)] = static_cast<float>(std::cos(angle) * magnitude);
+      values[sines + usize(p * half + i)] = static_cast<float>(std::sin(angle) * magnitude);
     }
   }
   const Buffer& memory = to.memory.emplace_back(backend.allocate(values.size() * sizeof(float)));

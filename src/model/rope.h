@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/usize.h"
 #include "model/config.h"
 
 namespace claa {
@@ -21,7 +22,7 @@ struct RopeTables {
   std::vector<Buffer> memory;
   std::vector<RopeTable> tables;  // as ModelConfig::ropes
   int64_t positions = 0;
-  const RopeTable& operator[](int rope) const { return tables[static_cast<size_t>(rope)]; }
+  const RopeTable& operator[](int rope) const { return tables[usize(rope)]; }
 };
 RopeTables make_rope_tables(std::span<const RopeConfig> ropes, int64_t positions, Backend& backend);
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "core/usize.h"
 #include "model/llama_family.h"
 
 namespace claa {
@@ -23,7 +24,7 @@ ModelConfig shape(int64_t layers, int64_t hidden, int64_t ffn, int64_t heads, in
   RopeConfig& rope = config.ropes.emplace_back();
   rope.base = rope_base;
   rope.rotated = head_size;
-  config.specs.resize(static_cast<size_t>(layers));
+  config.specs.resize(usize(layers));
   config.family = &kLlama;
   return config;
 }
@@ -67,7 +68,7 @@ class Filler {
     if (kind == WeightKind::kMatrix) {
       to.set(spec.role, matrix(source_of(spec)));
     } else {
-      const std::vector<float> values(static_cast<size_t>(spec.rows() * spec.inputs),
+      const std::vector<float> values(usize(spec.rows() * spec.inputs),
                                       kind == WeightKind::kNorm ? 1.0f : 0.0f);
       to.set(spec.role, upload_vector(backend_, values));
     }
@@ -80,7 +81,7 @@ class Filler {
     const size_t offset = offset_ += 7919;  // another stretch for every matrix
     const int64_t inputs = source.inputs;
     source.fill = [values = scaled(inputs), offset, inputs](int64_t first, int64_t count, float* rows) {
-      size_t at = (offset + static_cast<size_t>(first) * 104729) % kPeriod;
+      size_t at = (offset + usize(first) * 104729) % kPeriod;
       for (int64_t left = count * inputs; left > 0;) {
         const int64_t run = std::min<int64_t>(left, static_cast<int64_t>(kPeriod - at));
         rows = std::copy_n(values->begin() + static_cast<int64_t>(at), run, rows);

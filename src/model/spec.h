@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/ops.h"
+#include "core/usize.h"
 #include "gguf/file.h"
 
 namespace claa {
@@ -43,7 +44,7 @@ enum class Role : uint8_t {
   kDown,
   kFfnPostNorm,
 };
-constexpr size_t kRoles = static_cast<size_t>(Role::kFfnPostNorm) + 1;
+constexpr size_t kRoles = usize(Role::kFfnPostNorm) + 1;
 
 enum class WeightKind : uint8_t { kMatrix, kNorm, kBias };
 WeightKind kind_of(Role role);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/usize.h"
 #include "gguf/quants.h"
 #include "model/equalizer.h"
 #include "model/model.h"
@@ -13,7 +14,7 @@ namespace claa {
 namespace {
 
 size_t row_bytes(gguf::TensorType type, int64_t columns) {
-  return static_cast<size_t>(columns) / gguf::block_elements(type) * gguf::block_bytes(type);
+  return usize(columns) / gguf::block_elements(type) * gguf::block_bytes(type);
 }
 
 class Loader {
@@ -52,8 +53,8 @@ class Loader {
     std::vector<float> values;
     for (const std::string& name : spec.tensors) {
       const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(spec.inputs)});
-      values.resize(values.size() + static_cast<size_t>(spec.inputs));
-      gguf::dequantize(info.type, info.data, std::span(values).last(static_cast<size_t>(spec.inputs)));
+      values.resize(values.size() + usize(spec.inputs));
+      gguf::dequantize(info.type, info.data, std::span(values).last(usize(spec.inputs)));
     }
     return values;
   }
@@ -70,10 +71,10 @@ class Loader {
     source.fill = [&parts, outputs = spec.outputs, inputs = spec.inputs, factors](
                       int64_t first, int64_t count, float* rows) {
       for (int64_t r = first; r < first + count; ++r, rows += inputs) {
-        const TypedBlocks& part = parts[static_cast<size_t>(r / outputs)];
+        const TypedBlocks& part = parts[usize(r / outputs)];
         const size_t bytes = row_bytes(part.type, inputs);
-        gguf::dequantize(part.type, part.data.subspan(static_cast<size_t>(r % outputs) * bytes, bytes),
-                         std::span(rows, static_cast<size_t>(inputs)));
+        gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes),
+                         std::span(rows, usize(inputs)));
         for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
       }
     };
@@ -123,7 +124,7 @@ ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Bac
   ModelWeights& weights = model.weights();
   for (const WeightSpec& spec : config.family->model_weights(config))
     loader.load(spec, nullptr, weights.model);
-  weights.layers.reserve(static_cast<size_t>(config.layers));
+  weights.layers.reserve(usize(config.layers));
   std::optional<Equalizer> equalizer;
   if (backend.traits().even_channels) equalizer.emplace(model);
   for (int64_t i = 0; i < config.layers; ++i) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/usize.h"
 #include "gguf/file.h"
 #include "model/config.h"
 
@@ -40,8 +41,8 @@ class WeightSet {
     std::unique_ptr<PackedWeight> matrix;
     Vector vector;
   };
-  const Weight& at(Role role) const { return weights_[static_cast<size_t>(role)]; }
-  Weight& at(Role role) { return weights_[static_cast<size_t>(role)]; }
+  const Weight& at(Role role) const { return weights_[usize(role)]; }
+  Weight& at(Role role) { return weights_[usize(role)]; }
   std::array<Weight, kRoles> weights_;
 };
 

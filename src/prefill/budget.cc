@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/usize.h"
 #include "prefill/confidence.h"
 
 namespace claa {
@@ -21,10 +22,10 @@ std::vector<int32_t> best_indices(std::span<const float> scores, int64_t count) 
   std::iota(order.begin(), order.end(), 0);
   count = std::clamp<int64_t>(count, 0, static_cast<int64_t>(order.size()));
   std::nth_element(order.begin(), order.begin() + count, order.end(), [&](int32_t a, int32_t b) {
-    const float x = scores[static_cast<size_t>(a)], y = scores[static_cast<size_t>(b)];
+    const float x = scores[usize(a)], y = scores[usize(b)];
     return x > y || (x == y && a < b);
   });
-  order.resize(static_cast<size_t>(count));
+  order.resize(usize(count));
   std::sort(order.begin(), order.end());
   return order;
 }

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <numeric>
 
+#include "core/usize.h"
+
 namespace claa {
 namespace {
 
@@ -44,7 +46,7 @@ RankingSignals ranking_signals(std::span<const std::vector<float>> rows, int64_t
   const double total = std::accumulate(sum.begin(), sum.end(), 0.0);
   if (!(total > 0)) return {1, 1, 0, 0};
   double inside = 0;
-  for (const int32_t t : best_indices(ranking, chosen)) inside += sum[static_cast<size_t>(t)];
+  for (const int32_t t : best_indices(ranking, chosen)) inside += sum[usize(t)];
   RankingSignals signals;
   signals.outside = std::clamp(1 - inside / total, 0.0, 1.0);
   signals.entropy = entropy_of(sum, total);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/usize.h"
+
 namespace claa {
 
 int32_t greedy_token(std::span<const float> logits) {
@@ -13,10 +15,9 @@ Decoder::Decoder(const Model& model, KvCache& cache)
       cache_(cache),
       rope_(model.rope(std::min(cache.next_position + 1, model.config().context))),
       work_(model.config(), model.backend(), 1),
-      hidden_memory_(model.backend().allocate(static_cast<size_t>(model.config().hidden) * sizeof(float))),
-      logits_memory_(
-          model.backend().allocate(static_cast<size_t>(model.config().vocabulary) * sizeof(float))),
-      logits_(static_cast<size_t>(model.config().vocabulary)) {}
+      hidden_memory_(model.backend().allocate(usize(model.config().hidden) * sizeof(float))),
+      logits_memory_(model.backend().allocate(usize(model.config().vocabulary) * sizeof(float))),
+      logits_(usize(model.config().vocabulary)) {}
 
 const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& observe) {
   require(token >= 0 && token < model_.config().vocabulary, "decode: token outside the vocabulary");
@@ -43,7 +44,7 @@ void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObs
   const int32_t position = static_cast<int32_t>(cache_.next_position);
   model_.embed({&token, 1}, hidden);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    KvView kv = caches[static_cast<size_t>(layer)];
+    KvView kv = caches[usize(layer)];
     const Tensor normed = model_.attention_norm(layer, hidden, work_);
     model_.project_kv(layer, normed, {&position, 1}, *rope_, kv, kv.length, work_);
     const int32_t visible = static_cast<int32_t>(++kv.length);

@@ -1,5 +1,6 @@
 #include "prefill/draft.h"
 
+#include "core/usize.h"
 #include "prefill/decoder.h"
 
 namespace claa {
@@ -11,18 +12,18 @@ class DraftQueries {
   DraftQueries(const Model& model, int64_t layers)
       : backend_(model.backend()),
         columns_(model.config().heads * model.config().head_size),
-        rows_(static_cast<size_t>(layers)) {}
+        rows_(usize(layers)) {}
   int64_t layers() const { return static_cast<int64_t>(rows_.size()); }
 
   void add(int64_t layer, const Tensor& q) {
-    std::vector<std::byte>& rows = rows_[static_cast<size_t>(layer)];
-    const size_t bytes = static_cast<size_t>(columns_) * dtype_bytes(q.dtype);
+    std::vector<std::byte>& rows = rows_[usize(layer)];
+    const size_t bytes = usize(columns_) * dtype_bytes(q.dtype);
     rows.resize(rows.size() + bytes);
     backend_.download(q.data, bytes, rows.data() + rows.size() - bytes);
   }
   // [tokens, heads * head_size] on the device, in memory that the next call gives back.
   Tensor of(int64_t layer, int64_t tokens) {
-    const std::vector<std::byte>& rows = rows_[static_cast<size_t>(layer)];
+    const std::vector<std::byte>& rows = rows_[usize(layer)];
     memory_ = backend_.allocate(rows.size());
     backend_.upload(rows.data(), rows.size(), memory_.data());
     return Tensor::matrix(memory_.data(), backend_.dtype(), tokens, columns_);

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -14,7 +15,7 @@ template <class T>
 bool take(std::string_view& text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc()) return false;
-  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  text.remove_prefix(usize(end - text.data()));
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "core/usize.h"
 #include "kv/keep_set.h"
 
 namespace claa {
@@ -16,7 +17,7 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
   const Model& model = state_.model;
   Backend& backend = model.backend();
   const int64_t columns = model.config().heads * model.config().head_size;
-  queries_memory_ = backend.allocate(static_cast<size_t>(window * columns) * dtype_bytes(backend.dtype()));
+  queries_memory_ = backend.allocate(usize(window * columns) * dtype_bytes(backend.dtype()));
   queries_ = Tensor::matrix(queries_memory_.data(), backend.dtype(), window, columns);
   const int64_t first = live() - window, chunk = state_.work.rows();
   for (int64_t row = 0; row < window; row += chunk) {
@@ -25,8 +26,7 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
         state_.normed.data != nullptr
             ? state_.normed.slice_rows(first + row, rows)
             : model.attention_norm(state_.layer, state_.hidden.slice_rows(first + row, rows), state_.work);
-    model.project_q(state_.layer, normed,
-                    state_.positions.subspan(static_cast<size_t>(first + row), static_cast<size_t>(rows)),
+    model.project_q(state_.layer, normed, state_.positions.subspan(usize(first + row), usize(rows)),
                     state_.rope, queries_.slice_rows(row, rows), state_.work);
   }
   return queries_;
@@ -77,7 +77,7 @@ Scores raise_columns(Backend& backend, const Scores& scores, std::span<const int
   const int64_t tokens = scores.tokens();
   for (int64_t row = 0; row < scores.rows(); ++row) {
     for (const int32_t column : columns)
-      values[static_cast<size_t>(row * tokens + column)] = std::numeric_limits<float>::max();
+      values[usize(row * tokens + column)] = std::numeric_limits<float>::max();
   }
   auto raised = make_scores(backend, scores.rows(), tokens);
   backend.upload(values.data(), values.size() * sizeof(float), raised->tensor.data);

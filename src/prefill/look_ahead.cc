@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/host_ops.h"
+#include "core/usize.h"
 #include "kv/keep_set.h"
 
 namespace claa {
@@ -65,7 +66,7 @@ void AnswerScores::end_query() {
 
 std::vector<float> AnswerScores::result() const {
   require(taken_ > 0, "answer scores without a query");
-  std::vector<float> mean(static_cast<size_t>(tokens_));
+  std::vector<float> mean(usize(tokens_));
   backend_.download(sum_->tensor.data, sum_->tensor.bytes(), mean.data());
   for (float& value : mean) value /= static_cast<float>(taken_);
   if (spec_.pool_first || tokens_ < spec_.kernel) return mean;

@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "claa/ranker.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -22,10 +23,10 @@ class LookAheadRanker : public Ranker {
     const int64_t tokens = view.prompt().tokens;
     const int64_t budget = std::min(most_.of(tokens, window_), first_.of(tokens, window_));
     const KeepSet kept = view.top_k(ranker_->combine(view, layers), budget, window_);
-    std::vector<float> heard(static_cast<size_t>(view.live() - window_), 0.0f);
+    std::vector<float> heard(usize(view.live() - window_), 0.0f);
     view.draft(kept, steps_, [&](LayerView& past, int64_t fed) {
       const Scores scores = ranker_->rank_drafted(past, fed);
-      if (!scores.empty()) add(scores.to_host(), static_cast<size_t>(scores.tokens()), heard);
+      if (!scores.empty()) add(scores.to_host(), usize(scores.tokens()), heard);
     });
     layers.push_back(view.put(heard));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/usize.h"
 #include "model/model.h"
 
 namespace claa {
@@ -19,18 +20,18 @@ size_t weight_bytes(const ModelConfig& config, const BackendOptions& options) {
 
 MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, int64_t tokens,
                        int64_t reserve) {
-  const size_t row = static_cast<size_t>(2 * config.kv_heads * config.head_size) * dtype_bytes(device.dtype);
+  const size_t row = usize(2 * config.kv_heads * config.head_size) * dtype_bytes(device.dtype);
   MemoryPlan plan;
   plan.program = device.program_bytes;
-  plan.hidden = static_cast<size_t>(tokens * config.hidden) * sizeof(float);
-  plan.layer_kv = static_cast<size_t>(device.padded(tokens)) * row;
+  plan.hidden = usize(tokens * config.hidden) * sizeof(float);
+  plan.layer_kv = usize(device.padded(tokens)) * row;
   plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows));
   plan.cache = cache_bytes(config, device.dtype, (tokens + reserve) * config.layers);
   return plan;
 }
 
 size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows) {
-  return static_cast<size_t>(rows * 2 * config.kv_heads * config.head_size) * dtype_bytes(dtype);
+  return usize(rows * 2 * config.kv_heads * config.head_size) * dtype_bytes(dtype);
 }
 
 void check_memory(const MemoryPlan& plan, int64_t tokens, size_t free) {

@@ -3,6 +3,7 @@
 
 #include "claa/ranker.h"
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -178,8 +179,8 @@ Scores OneRankingRun::scores_at(LayerView& view, const Scores& scores,
                                 const std::vector<int32_t>& live) const {
   const std::vector<float> all = scores.to_host();
   std::vector<float> values;
-  for (const int32_t index : std::span(live).first(live.size() - static_cast<size_t>(schedule_.window)))
-    values.push_back(all[static_cast<size_t>(index)]);
+  for (const int32_t index : std::span(live).first(live.size() - usize(schedule_.window)))
+    values.push_back(all[usize(index)]);
   return values.empty() ? Scores() : view.put(values);
 }
 
@@ -189,8 +190,8 @@ Decision OneRankingRun::look_up(LayerView& view, bool compress) {
   if (later_.empty()) {  // the live tokens stay the same from here on
     const std::vector<float> all = prompt_scores();
     std::vector<float> values;
-    for (const int32_t position : view.positions().first(static_cast<size_t>(view.live() - schedule_.window)))
-      values.push_back(all[static_cast<size_t>(position)]);
+    for (const int32_t position : view.positions().first(usize(view.live() - schedule_.window)))
+      values.push_back(all[usize(position)]);
     later_ = view.put(values);
   }
   decision.kept = view.top_k(later_, budgets_.kept, schedule_.window);
@@ -202,8 +203,8 @@ Decision OneRankingRun::look_up(LayerView& view, bool compress) {
 std::vector<float> OneRankingRun::prompt_scores() const {
   std::vector<float> scores = chosen_by_.to_host();
   if (ranked_.empty()) return scores;
-  std::vector<float> all(static_cast<size_t>(tokens_ - schedule_.window), 0.0f);
-  for (size_t i = 0; i < scores.size(); ++i) all[static_cast<size_t>(ranked_[i])] = scores[i];
+  std::vector<float> all(usize(tokens_ - schedule_.window), 0.0f);
+  for (size_t i = 0; i < scores.size(); ++i) all[usize(ranked_[i])] = scores[i];
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/usize.h"
 #include "kv/keep_set.h"
 #include "prefill/memory_plan.h"
 
@@ -18,7 +19,7 @@ int64_t positions_wanted(const PassContext& context) {
 
 std::vector<int32_t> rows_of(const KeepSet& kept, int64_t live) {
   if (!kept.all()) return kept.to_host();
-  std::vector<int32_t> rows(static_cast<size_t>(live));
+  std::vector<int32_t> rows(usize(live));
   std::iota(rows.begin(), rows.end(), 0);
   return rows;
 }
@@ -33,13 +34,12 @@ Pass::Pass(const PassContext& context, std::span<const int32_t> ids, std::vector
       positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
       rope_(context.model.rope(positions_wanted(context))),
       work_(config(), backend(), std::min(live_, backend().traits().chunk_rows)) {
-  hidden_memory_ = backend().allocate(static_cast<size_t>(live_ * config().hidden) * sizeof(float));
+  hidden_memory_ = backend().allocate(usize(live_ * config().hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config().hidden);
-  visible_.resize(static_cast<size_t>(live_));
+  visible_.resize(usize(live_));
   for (int64_t row = 0; row < live_; row += work_.rows()) {
     const int64_t rows = std::min(work_.rows(), live_ - row);
-    context_.model.embed(ids.subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
-                         hidden_.slice_rows(row, rows));
+    context_.model.embed(ids.subspan(usize(row), usize(rows)), hidden_.slice_rows(row, rows));
   }
 }
 
@@ -82,18 +82,17 @@ bool Pass::step() {
 }
 
 std::vector<float> Pass::logits() {
-  Buffer memory = backend().allocate(static_cast<size_t>(config().vocabulary) * sizeof(float));
+  Buffer memory = backend().allocate(usize(config().vocabulary) * sizeof(float));
   context_.model.logits(hidden_.slice_rows(0, 1),
                         Tensor::matrix(memory.data(), DType::kF32, 1, config().vocabulary), work_);
-  std::vector<float> values(static_cast<size_t>(config().vocabulary));
+  std::vector<float> values(usize(config().vocabulary));
   backend().download(memory.data(), values.size() * sizeof(float), values.data());
   return values;
 }
 
 void Pass::allocate_kv() {
   const int64_t slots = backend().traits().padded(live_);
-  const size_t bytes =
-      static_cast<size_t>(config().kv_heads * slots * config().head_size) * dtype_bytes(backend().dtype());
+  const size_t bytes = usize(config().kv_heads * slots * config().head_size) * dtype_bytes(backend().dtype());
   for (Buffer* memory : {&k_memory_, &v_memory_}) {
     *memory = backend().allocate(bytes);
     if (slots != live_) backend().clear(memory->data(), bytes);
@@ -157,7 +156,7 @@ void Pass::find_window_starts(const std::vector<int32_t>& entered) {
 
 VisibleSlots Pass::visible(int64_t row, int64_t rows) const {
   const auto part = [&](const std::vector<int32_t>& slots) {
-    return std::span(slots).subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+    return std::span(slots).subspan(usize(row), usize(rows));
   };
   return {part(visible_), first_.empty() ? std::span<const int32_t>() : part(first_)};
 }
@@ -188,7 +187,7 @@ void Pass::keep_rows(const std::vector<int32_t>& rows, Tensor indices) {
 // sees.
 void Pass::take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tensor indices) {
   const int64_t count = static_cast<int64_t>(rows.size());
-  Buffer memory = backend().allocate(static_cast<size_t>(count * config().hidden) * sizeof(float));
+  Buffer memory = backend().allocate(usize(count * config().hidden) * sizeof(float));
   const Tensor compact = Tensor::matrix(memory.data(), DType::kF32, count, config().hidden);
   Buffer uploaded;
   if (indices.data == nullptr) {
@@ -199,7 +198,7 @@ void Pass::take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tenso
   backend().gather_rows(from, indices, compact);
   std::vector<int32_t> positions(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
-    positions[i] = (*positions_)[static_cast<size_t>(rows[i])];
+    positions[i] = (*positions_)[usize(rows[i])];
     visible_[i] = rows[i] + 1;
   }
   positions_ = std::make_shared<const std::vector<int32_t>>(std::move(positions));
@@ -209,7 +208,7 @@ void Pass::take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tenso
 }
 
 std::span<const int32_t> Pass::positions_of(int64_t row, int64_t rows) const {
-  return std::span(*positions_).subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+  return std::span(*positions_).subspan(usize(row), usize(rows));
 }
 
 namespace {

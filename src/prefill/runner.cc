@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/clock.h"
+#include "core/usize.h"
 #include "kv/keep_set.h"
 #include "prefill/draft.h"
 #include "prefill/select_clock.h"
@@ -200,7 +201,7 @@ void Prefill::begin_pass() {
   if (!entry.tokens.empty()) {
     positions = result_.selected = entering_tokens(entry, info_);
     entering.clear();
-    for (const int32_t position : positions) entering.push_back(ids_[static_cast<size_t>(position)]);
+    for (const int32_t position : positions) entering.push_back(ids_[usize(position)]);
     if (entry.renumber) {
       std::iota(positions.begin(), positions.end(), 0);
       pass_info_.protected_spans.clear();  // they name other positions; all of them have entered

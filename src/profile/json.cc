@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/usize.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -184,7 +185,7 @@ std::optional<Number> converted(const Json& json) {
 
 const Json* Json::find(std::string_view name) const {
   const auto last = std::find(names.rbegin(), names.rend(), name);
-  return last == names.rend() ? nullptr : &items[static_cast<size_t>(names.rend() - last) - 1];
+  return last == names.rend() ? nullptr : &items[usize(names.rend() - last) - 1];
 }
 
 std::optional<int64_t> Json::integer() const {

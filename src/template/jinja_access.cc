@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/usize.h"
 #include "template/jinja_methods.h"
 #include "template/jinja_operators.h"
 #include "template/jinja_print.h"
@@ -69,13 +70,13 @@ std::optional<Value> sequence_item(Context& context, const Value& object, int64_
     const auto size = static_cast<int64_t>(list->items.size());
     if (index < 0) index += size;
     if (index < 0 || index >= size) return std::nullopt;
-    return list->items[static_cast<size_t>(index)];
+    return list->items[usize(index)];
   }
   const Text& text = *object.text();
   context.step_bytes(text.size());
   if (index < 0) index += static_cast<int64_t>(count_characters(text.view()));
   if (index < 0) return std::nullopt;
-  const size_t begin = character_offset(text.view(), static_cast<size_t>(index));
+  const size_t begin = character_offset(text.view(), usize(index));
   if (begin >= text.size()) return std::nullopt;
   return context.text(text.slice(begin, begin + decode_character(text.view(), begin).size));
 }
@@ -112,9 +113,9 @@ Value slice_text(Context& context, const Text& text, const SliceBounds& bounds) 
   const Range range = clip(context, bounds, size);
   if (range.count == 0) return context.text("");
   if (range.step == 1) {
-    const size_t begin = character_offset(text.view(), static_cast<size_t>(range.start));
+    const size_t begin = character_offset(text.view(), usize(range.start));
     const std::string_view rest = text.view().substr(begin);
-    return context.text(text.slice(begin, begin + character_offset(rest, static_cast<size_t>(range.count))));
+    return context.text(text.slice(begin, begin + character_offset(rest, usize(range.count))));
   }
   context.step(static_cast<uint64_t>(size));
   std::vector<size_t> offsets;
@@ -124,7 +125,7 @@ Value slice_text(Context& context, const Text& text, const SliceBounds& bounds) 
   TextBuilder out(context);
   int64_t index = range.start;
   for (int64_t i = 0; i < range.count; ++i) {
-    const auto at = static_cast<size_t>(index);
+    const auto at = usize(index);
     out.append(text, offsets[at], offsets[at + 1]);
     if (i + 1 < range.count) index += range.step;
   }
@@ -181,10 +182,10 @@ Value get_slice(Context& context, const Value& object, const SliceBounds& bounds
   const Range range = clip(context, bounds, static_cast<int64_t>(list->items.size()));
   context.reserve_list(static_cast<uint64_t>(range.count));
   std::vector<Value> items;
-  items.reserve(static_cast<size_t>(range.count));
+  items.reserve(usize(range.count));
   int64_t index = range.start;
   for (int64_t i = 0; i < range.count; ++i) {
-    items.push_back(list->items[static_cast<size_t>(index)]);
+    items.push_back(list->items[usize(index)]);
     if (i + 1 < range.count) index += range.step;
   }
   return context.list(std::move(items), list->tuple);
@@ -245,10 +246,9 @@ const Value* find_key(Context& context, const Dict& dict, std::string_view key) 
 void set_entry(Context& context, std::vector<std::pair<Value, Value>>& entries, Value key, Value value) {
   context.reserve_list(2);
   if (const Value* found = find_entry(context, entries, key)) {
-    const auto index =
-        static_cast<size_t>(std::find_if(entries.begin(), entries.end(),
-                                         [&](const auto& entry) { return &entry.second == found; }) -
-                            entries.begin());
+    const auto index = usize(std::find_if(entries.begin(), entries.end(),
+                                          [&](const auto& entry) { return &entry.second == found; }) -
+                             entries.begin());
     entries[index].second = std::move(value);
   } else {
     entries.emplace_back(std::move(key), std::move(value));
@@ -263,7 +263,7 @@ size_t find_bytes(Context& context, std::string_view text, std::string_view need
     context.step_bytes(text.size() - from);
     return std::string_view::npos;
   }
-  const auto offset = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+  const auto offset = usize(static_cast<const char*>(found) - text.data());
   context.step((offset - from) / Context::kBytesPerStep);
   return offset;
 }

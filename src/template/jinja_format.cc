@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "core/usize.h"
 #include "template/jinja_access.h"
 #include "template/jinja_operators.h"
 #include "template/jinja_print.h"
@@ -72,16 +73,16 @@ void pad(TextBuilder& out, const Text& text, const Spec& spec, bool number) {
   const char align = spec.align != '\0' ? spec.align : number ? '>' : '<';
   const int64_t left = align == '<' ? 0 : align == '>' ? missing : missing / 2;
   out.context().check_text_size(out.size() + text.size() + static_cast<uint64_t>(missing));
-  out.append(std::string(static_cast<size_t>(left), spec.fill), spec.user);
+  out.append(std::string(usize(left), spec.fill), spec.user);
   out.append(text);
-  out.append(std::string(static_cast<size_t>(missing - left), spec.fill), spec.user);
+  out.append(std::string(usize(missing - left), spec.fill), spec.user);
 }
 
 std::string float_digits(double value, const Spec& spec) {
   const int precision = static_cast<int>(spec.precision < 0 ? 6 : spec.precision);
   const char pattern[] = {'%', '.', '*', spec.type, '\0'};
   const int size = std::snprintf(nullptr, 0, pattern, precision, value);
-  std::string digits(static_cast<size_t>(size), '\0');
+  std::string digits(usize(size), '\0');
   std::snprintf(digits.data(), digits.size() + 1, pattern, precision, value);
   return digits;
 }
@@ -123,7 +124,7 @@ void write_number(TextBuilder& out, const Value& value, Spec spec) {
   if (spec.sign != '-' && digits[0] != '-') digits.insert(digits.begin(), spec.sign);
   if (spec.fill == '0' && spec.align == '\0') {
     const size_t sign = digits[0] == '-' || digits[0] == '+' || digits[0] == ' ' ? 1 : 0;
-    const auto width = static_cast<size_t>(spec.width);
+    const auto width = usize(spec.width);
     context.check_text_size(out.size() + width);
     if (digits.size() < width) digits.insert(sign, width - digits.size(), '0');
   }
@@ -138,8 +139,7 @@ void write_text(TextBuilder& out, const Value& value, const Spec& spec, bool rep
     write_str(part, value);
   }
   Text text = part.take();
-  if (spec.precision >= 0)
-    text = text.slice(0, character_offset(text.view(), static_cast<size_t>(spec.precision)));
+  if (spec.precision >= 0) text = text.slice(0, character_offset(text.view(), usize(spec.precision)));
   pad(out, text, spec, false);
 }
 
@@ -247,8 +247,7 @@ void write_brace_field(TextBuilder& out, std::string_view field, bool user, cons
   const bool numbered = field.find_first_not_of("0123456789") == std::string_view::npos;
   const Value* value = nullptr;
   if (numbered) {
-    const size_t index =
-        field.empty() ? next++ : static_cast<size_t>(Scanner(context, field).number(kMaxWidth));
+    const size_t index = field.empty() ? next++ : usize(Scanner(context, field).number(kMaxWidth));
     if (index < arguments.positional.size()) value = &arguments.positional[index];
   }
   for (const auto& [name, named] : arguments.keyword) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "core/usize.h"
 #include "template/jinja_literal.h"
 #include "text/unicode.h"
 
@@ -248,7 +249,7 @@ class Lexer {
     if (op.empty() && kShort.find(c) != std::string_view::npos) op = c;
     if (op.empty()) context_.fail("unexpected character {}", describe_character(rest()));
     if (c == '(' || c == '[' || c == '{') {
-      if (open_.size() >= static_cast<size_t>(context_.max_depth())) {
+      if (open_.size() >= usize(context_.max_depth())) {
         context_.fail("nested deeper than {} levels", context_.max_depth());
       }
       open_ += c;

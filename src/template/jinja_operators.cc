@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/usize.h"
 #include "template/jinja_access.h"
 
 namespace claa::jinja {
@@ -11,7 +12,7 @@ namespace {
 const char* symbol(Operator op) {
   static constexpr const char* kSymbols[] = {
       "+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "in", "not in"};
-  return kSymbols[static_cast<size_t>(op)];
+  return kSymbols[usize(op)];
 }
 
 [[noreturn]] void fail_types(Context& context, Operator op, const Value& a, const Value& b) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -28,7 +29,7 @@ void append_decomposed(std::string_view text, Codepoints& out) {
     const auto size =
         utf8proc_iterate(bytes + pos, static_cast<utf8proc_ssize_t>(text.size() - pos), &codepoint);
     require(size > 0, "normalize_nfc needs valid UTF-8");
-    pos += static_cast<size_t>(size);
+    pos += usize(size);
     utf8proc_int32_t parts[8];  // a canonical decomposition has at most 4 code points
     int last_boundclass = 0;
     const auto count = utf8proc_decompose_char(codepoint, parts, 8, kOptions, &last_boundclass);
@@ -53,7 +54,7 @@ void append_utf8(const Codepoints& text, std::string& out) {
   for (const utf8proc_int32_t c : text) {
     utf8proc_uint8_t bytes[4];
     const auto size = utf8proc_encode_char(c, bytes);
-    out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+    out.append(reinterpret_cast<const char*>(bytes), usize(size));
   }
 }
 
@@ -71,10 +72,8 @@ std::string normalize_nfc(std::string_view text) {
   // Only stretches outside ASCII are rewritten, together with the one ASCII character before them, which may
   // take a mark. No ASCII character combines with what stands before it.
   for (size_t pos = 0; pos < text.size();) {
-    const size_t begin =
-        static_cast<size_t>(std::find_if_not(text.begin() + pos, text.end(), is_ascii) - text.begin());
-    const size_t end =
-        static_cast<size_t>(std::find_if(text.begin() + begin, text.end(), is_ascii) - text.begin());
+    const size_t begin = usize(std::find_if_not(text.begin() + pos, text.end(), is_ascii) - text.begin());
+    const size_t end = usize(std::find_if(text.begin() + begin, text.end(), is_ascii) - text.begin());
     const size_t from = begin > pos && begin < text.size() ? begin - 1 : begin;
     const std::string_view stretch = text.substr(from, end - from);
     out.append(text, pos, from - pos);
@@ -88,7 +87,7 @@ std::string normalize_nfc(std::string_view text) {
           utf8proc_normalize_utf32(codepoints.data(), static_cast<utf8proc_ssize_t>(codepoints.size()),
                                    static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
       require(count >= 0, "canonical composition");
-      codepoints.resize(static_cast<size_t>(count));
+      codepoints.resize(usize(count));
       append_utf8(codepoints, out);
     }
     pos = end;

@@ -2,6 +2,8 @@
 
 #include <utf8proc.h>
 
+#include "core/usize.h"
+
 namespace claa {
 
 CodePoint decode_character(std::string_view text, size_t offset) {
@@ -11,7 +13,7 @@ CodePoint decode_character(std::string_view text, size_t offset) {
   const utf8proc_ssize_t left = static_cast<utf8proc_ssize_t>(text.size() - offset);
   const utf8proc_ssize_t size = utf8proc_iterate(bytes, left < 4 ? left : 4, &code);
   if (size <= 0) return {-1, 1};
-  return {code, static_cast<size_t>(size)};
+  return {code, usize(size)};
 }
 
 size_t count_characters(std::string_view text) {
@@ -29,7 +31,7 @@ size_t character_offset(std::string_view text, size_t index) {
 void append_utf8(std::string& out, int32_t code) {
   utf8proc_uint8_t bytes[4];
   const utf8proc_ssize_t size = utf8proc_encode_char(code, bytes);
-  out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+  out.append(reinterpret_cast<const char*>(bytes), usize(size));
 }
 
 bool is_space(int32_t code) {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "tokenizer/byte_level.h"
 
 namespace claa {
@@ -60,7 +61,7 @@ void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::v
   }
   for (size_t b = 0; b < byte_ids_.size(); ++b) {
     const int32_t id = by_text_.find(tokens, byte_level_character(static_cast<uint8_t>(b)));
-    byte_ids_[b] = id >= 0 && roles[static_cast<size_t>(id)] != TokenRole::kControl ? id : -1;
+    byte_ids_[b] = id >= 0 && roles[usize(id)] != TokenRole::kControl ? id : -1;
   }
 }
 
@@ -86,7 +87,7 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     const int32_t left = token_of(view.substr(0, space));
     const int32_t right = token_of(view.substr(space + 1));
     const int32_t result = token_of(merge.substr(0, space) + merge.substr(space + 1));
-    if (roles[static_cast<size_t>(result)] == TokenRole::kControl) continue;
+    if (roles[usize(result)] == TokenRole::kControl) continue;
     if (!merges_.insert(left, right, {static_cast<uint32_t>(rank), result})) {
       fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' occurs twice", rank, quoted(merge));
     }
@@ -96,7 +97,7 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
 void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& out, Scratch& scratch) const {
   const int32_t whole = by_bytes_.find(bytes_, word);
   if (whole >= 0) {
-    const auto state = word_states_[static_cast<size_t>(whole)].load(std::memory_order_relaxed);
+    const auto state = word_states_[usize(whole)].load(std::memory_order_relaxed);
     if (options_.ignore_merges || state == kOneToken) {
       out.push_back(whole);
       return;
@@ -110,8 +111,7 @@ void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& out, Scr
   merge_all(scratch);
   if (whole >= 0) {
     const bool one = scratch.ids.size() == 1 && scratch.ids[0] == whole;
-    word_states_[static_cast<size_t>(whole)].store(one ? kOneToken : kSeveralTokens,
-                                                   std::memory_order_relaxed);
+    word_states_[usize(whole)].store(one ? kOneToken : kSeveralTokens, std::memory_order_relaxed);
   }
   out.insert(out.end(), scratch.ids.begin(), scratch.ids.end());
 }

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/usize.h"
+
 namespace claa {
 
 // Maps strings to the ids under which they stand in some list of strings. The index holds only ids and
@@ -20,7 +22,7 @@ class StringIndex {
   // Returns false when an equal string is already there.
   template <typename Strings>
   bool insert(const Strings& strings, int32_t id) {
-    const std::string_view key = strings[static_cast<size_t>(id)];
+    const std::string_view key = strings[usize(id)];
     const size_t hash = hash_of(key);
     size_t i = hash & mask_;
     for (; slots_[i].id >= 0; i = (i + 1) & mask_) {
@@ -48,7 +50,7 @@ class StringIndex {
   static size_t hash_of(std::string_view key) { return std::hash<std::string_view>{}(key); }
   template <typename Strings>
   static bool matches(const Slot& slot, size_t hash, std::string_view key, const Strings& strings) {
-    return slot.tag == static_cast<uint32_t>(hash >> 32) && strings[static_cast<size_t>(slot.id)] == key;
+    return slot.tag == static_cast<uint32_t>(hash >> 32) && strings[usize(slot.id)] == key;
   }
 
   std::vector<Slot> slots_;
@@ -94,7 +96,7 @@ class MergeIndex {
   }
   size_t place_of(uint64_t key) const {
     key *= 0x9E3779B97F4A7C15ull;
-    return static_cast<size_t>(key >> 32 ^ key >> 8) & mask_;
+    return usize(key >> 32 ^ key >> 8) & mask_;
   }
 
   std::vector<Slot> slots_;

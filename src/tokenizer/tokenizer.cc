@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "text/normalize.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
@@ -70,12 +71,11 @@ std::vector<bool> end_tokens(const TokenizerData& data, const std::vector<TokenT
                              const BpeModel& bpe) {
   std::vector<bool> ends(types.size(), false);
   for (const int32_t id : {data.eos, data.eot, data.eom}) {
-    if (id >= 0) ends[static_cast<size_t>(id)] = true;
+    if (id >= 0) ends[usize(id)] = true;
   }
   for (const std::string_view name : kEndNames) {
     const int32_t id = bpe.find(data.tokens, name);
-    if (id >= 0 && types[static_cast<size_t>(id)] == TokenType::kControl)
-      ends[static_cast<size_t>(id)] = true;
+    if (id >= 0 && types[usize(id)] == TokenType::kControl) ends[usize(id)] = true;
   }
   return ends;
 }
@@ -106,11 +106,11 @@ struct Tokenizer::Impl {
         pre(kind) {}
 
   size_t checked_id(int32_t id) const {
-    if (id < 0 || static_cast<size_t>(id) >= data.tokens.size()) {
+    if (id < 0 || usize(id) >= data.tokens.size()) {
       fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {} tokens", id,
            data.tokens.size());
     }
-    return static_cast<size_t>(id);
+    return usize(id);
   }
 
   std::vector<int32_t> encode(std::string_view text,

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "gguf/file.h"
 #include "tokenizer/pretokenizer.h"
 
@@ -66,7 +67,7 @@ void check_model(const std::string& model, const std::string& pre, const std::st
 void check_tokenizer_data(const TokenizerData& data, const std::string& source) {
   check_model(data.model, data.pre, source);
   const size_t count = data.tokens.size();
-  if (count == 0 || count > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+  if (count == 0 || count > usize(std::numeric_limits<int32_t>::max())) {
     fail(ErrorCode::kCorruptFile, "{}: a vocabulary of {} tokens", source, count);
   }
   if (!data.token_types.empty() && data.token_types.size() != count) {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "conformance/backend_support.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -72,7 +73,7 @@ class Attention : public test::BackendTest {
   }
   void check_causal(Shape shape) {
     shape.rows = shape.length;
-    std::vector<int32_t> visible(static_cast<size_t>(shape.length));
+    std::vector<int32_t> visible(usize(shape.length));
     std::iota(visible.begin(), visible.end(), 1);
     check(shape, visible);
   }
@@ -225,9 +226,7 @@ TEST_P(Attention, LaterTokensNeverChangeEarlierRows) {
         }
       }
       run(*backend, in, visible, true, after);
-      EXPECT_EQ(std::memcmp(before.bytes(), after.bytes(),
-                            static_cast<size_t>(first * columns) * dtype_bytes(dtype)),
-                0)
+      EXPECT_EQ(std::memcmp(before.bytes(), after.bytes(), usize(first * columns) * dtype_bytes(dtype)), 0)
           << "group " << group << ": a row before " << first << " changed";
     }
   }

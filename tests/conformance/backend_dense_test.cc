@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "conformance/backend_support.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -16,7 +17,7 @@ class Dense : public test::BackendTest {
     WeightSource source;
   };
   Weights weights(int64_t outputs, int64_t inputs, bool table = false) {
-    auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(outputs * inputs));
+    auto values = std::make_shared<std::vector<float>>(usize(outputs * inputs));
     for (float& value : *values) value = random.normal();
     return {values, {outputs, inputs, table, [values, inputs](int64_t first, int64_t count, float* rows) {
                        std::copy_n(values->begin() + first * inputs, count * inputs, rows);
@@ -40,7 +41,7 @@ void Dense::check_linear(int64_t rows, int64_t outputs, int64_t inputs, bool tab
   const auto bound = [&](int64_t /*p*/, int64_t r, int64_t c) {
     double magnitude = accumulate ? std::abs(before.get(0, r, c)) : 0;
     for (int64_t i = 0; i < inputs; ++i) {
-      magnitude += std::abs(1.01 * x.get(0, r, i) * (*w.values)[static_cast<size_t>(c * inputs + i)]);
+      magnitude += std::abs(1.01 * x.get(0, r, i) * (*w.values)[usize(c * inputs + i)]);
     }
     return static_cast<double>(inputs + 1) * kU * magnitude;
   };
@@ -310,7 +311,7 @@ TEST_P(Rope, OfALinearLayer) {
   for (const RopeCase& shape : kRopeCases) {
     make_table(31, shape.rotated / 2, shape.interleaved);
     const int64_t h = shape.heads, d = shape.head_size;
-    std::vector<float> values(static_cast<size_t>(2 * h * d * kInputs));
+    std::vector<float> values(usize(2 * h * d * kInputs));
     for (float& value : values) value = random.normal();
     const auto fill = [&values](int64_t first, int64_t count, float* rows) {
       std::copy_n(values.begin() + first * kInputs, count * kInputs, rows);

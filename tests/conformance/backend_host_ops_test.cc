@@ -7,6 +7,7 @@
 
 #include "backend/host_ops.h"
 #include "conformance/backend_support.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -19,8 +20,8 @@ float naive_pool(const std::vector<float>& in, int64_t t, PoolKind kind, int64_t
   for (int64_t k = 0; k < kernel; ++k) {
     const int64_t at = t + k - kernel / 2;  // an even kernel looks one place further to the left
     if (at < 0 || at >= static_cast<int64_t>(in.size())) continue;
-    sum += in[static_cast<size_t>(at)];
-    best = std::max(best.value_or(in[static_cast<size_t>(at)]), in[static_cast<size_t>(at)]);
+    sum += in[usize(at)];
+    best = std::max(best.value_or(in[usize(at)]), in[usize(at)]);
   }
   return kind == PoolKind::kMax ? *best : static_cast<float>(sum / static_cast<double>(kernel));
 }
@@ -53,7 +54,7 @@ struct NaiveScores {
     const std::vector<float> raw(begin, begin + tokens);
     std::vector<double> out(raw.begin(), raw.end());
     for (int64_t t = 0; spec.pool != PoolKind::kNone && t < tokens; ++t)
-      out[static_cast<size_t>(t)] = naive_pool(raw, t, spec.pool, spec.kernel);
+      out[usize(t)] = naive_pool(raw, t, spec.pool, spec.kernel);
     const double sum = std::accumulate(out.begin(), out.end(), 0.0);
     for (double& value : out) value *= spec.normalize_heads ? (sum > 0 ? weight / sum : 0) : weight;
     return out;
@@ -68,7 +69,7 @@ struct NaiveScores {
     for (int64_t r = 0; r < rows; ++r) {
       std::vector<std::vector<double>> grouped, kept;
       for (int64_t h = 0; h < heads; ++h) {
-        const double weight = spec.only.empty() ? 1 : spec.only[static_cast<size_t>(h)].weight;
+        const double weight = spec.only.empty() ? 1 : spec.only[usize(h)].weight;
         const std::vector<double> row = finished(h, r, spec, weight);
         if (spec.group == Reduce::kKeep || h % group == 0) {
           grouped.push_back(row);
@@ -106,7 +107,7 @@ struct NaiveScores {
 TEST(ReduceScores, AgainstNaive) {
   test::Random random(11);
   for (const int64_t rows : {1, 3}) {
-    NaiveScores naive{6, 3, rows, 13, std::vector<float>(static_cast<size_t>(6 * rows * 13))};
+    NaiveScores naive{6, 3, rows, 13, std::vector<float>(usize(6 * rows * 13))};
     for (float& value : naive.in) value = std::abs(random.normal());
     std::fill_n(naive.in.begin() + 13 * rows, 13, 0.0f);  // a row that has no sum to be normalised by
     for (const Reduce group : {Reduce::kKeep, Reduce::kSum, Reduce::kMax}) {
@@ -187,10 +188,9 @@ TEST_P(HostOps, Aggregate) {
         arrays.push_back(std::make_unique<Array>(DType::kF32, 3, tokens));
         arrays.back()->fill([this] { return std::round(random.normal() * 4) / 4; });  // with ties
         tensors.push_back(arrays.back()->tensor);
-        rows.emplace_back(3, std::vector<double>(static_cast<size_t>(tokens)));
+        rows.emplace_back(3, std::vector<double>(usize(tokens)));
         for (int64_t i = 0; i < 3 * tokens; ++i) {
-          rows.back()[static_cast<size_t>(i / tokens)][static_cast<size_t>(i % tokens)] =
-              arrays.back()->get(0, i / tokens, i % tokens);
+          rows.back()[usize(i / tokens)][usize(i % tokens)] = arrays.back()->get(0, i / tokens, i % tokens);
         }
       }
       for (const Aggregator aggregator : {Aggregator::kRawMax, Aggregator::kZscoreMax, Aggregator::kRankSum,
@@ -199,7 +199,7 @@ TEST_P(HostOps, Aggregate) {
         backend->aggregate(tensors, aggregator, 1.5, out.tensor);
         const std::vector<double> want = naive_aggregate(rows, aggregator, 1.5);
         for (int64_t t = 0; t < tokens; ++t) {
-          const double x = want[static_cast<size_t>(t)];
+          const double x = want[usize(t)];
           EXPECT_NEAR(out.get(0, 0, t), x, 1e-5 * (1 + std::abs(x)))
               << "aggregator " << static_cast<int>(aggregator) << ", layers " << count << ", token " << t;
         }
@@ -218,14 +218,14 @@ TEST_P(HostOps, ZscoreOfConstantRows) {
 
 std::vector<int32_t> naive_top_k(const Array& scores, int64_t row, int64_t count, int64_t tail) {
   const int64_t tokens = scores.tensor.columns();
-  std::vector<int32_t> order(static_cast<size_t>(tokens));
+  std::vector<int32_t> order(usize(tokens));
   std::iota(order.begin(), order.end(), 0);
   const auto key = [&](int32_t i) {
     const float x = scores.get(0, row, i);
     return std::isnan(x) ? -std::numeric_limits<float>::infinity() : x;
   };
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return key(a) > key(b); });
-  order.resize(static_cast<size_t>(count));
+  order.resize(usize(count));
   std::sort(order.begin(), order.end());
   for (int64_t t = 0; t < tail; ++t) order.push_back(static_cast<int32_t>(tokens + t));
   return order;
@@ -272,7 +272,7 @@ TEST_P(HostOps, Gathers) {
   std::vector<int32_t> index = {0, 3, 6};
   backend->gather_rows(x.tensor, Tensor::matrix(index.data(), DType::kI32, 1, 3), rows.tensor);
   for (int64_t r = 0; r < 3; ++r) {
-    for (int64_t c = 0; c < 5; ++c) EXPECT_EQ(rows.get(0, r, c), x.get(0, index[static_cast<size_t>(r)], c));
+    for (int64_t c = 0; c < 5; ++c) EXPECT_EQ(rows.get(0, r, c), x.get(0, index[usize(r)], c));
   }
 
   Array k(dtype, 2, 9, 6), v(dtype, 2, 9, 6);
@@ -286,9 +286,7 @@ TEST_P(HostOps, Gathers) {
     backend->gather_kv({k.tensor, v.tensor, 8}, sets[s], {to_k.tensor, to_v.tensor, count});
     for (int64_t i = 0; i < 2 * count * 6; ++i) {
       const int64_t head = i / (count * 6), slot = i / 6 % count, column = i % 6;
-      const int64_t from = s == 0   ? per_head[static_cast<size_t>(head * 3 + slot)]
-                           : s == 1 ? shared[static_cast<size_t>(slot)]
-                                    : slot;
+      const int64_t from = s == 0 ? per_head[usize(head * 3 + slot)] : s == 1 ? shared[usize(slot)] : slot;
       EXPECT_EQ(to_k.get(head, slot, column), k.get(head, from, column)) << "set " << s;
       EXPECT_EQ(to_v.get(head, slot, column), v.get(head, from, column)) << "set " << s;
     }
@@ -307,7 +305,7 @@ TEST_P(HostOps, GatherKvOfManySlots) {
     backend->gather_kv({k.tensor, v.tensor, kFrom}, indices, {to_k.tensor, to_v.tensor, kTo});
     for (int64_t head = 0; head < 3; ++head) {
       for (int64_t slot = 0; slot < kTo; ++slot) {
-        const int64_t from = chosen ? shared[static_cast<size_t>(slot)] : slot;
+        const int64_t from = chosen ? shared[usize(slot)] : slot;
         ASSERT_EQ(to_k.get(head, slot, 3), k.get(head, from, 3)) << head << ", " << slot;
         ASSERT_EQ(to_v.get(head, slot, 0), v.get(head, from, 0)) << head << ", " << slot;
       }

@@ -24,6 +24,7 @@
 #include "backend/backend.h"
 #include "conformance/devices.h"
 #include "conformance/staged_backend.h"
+#include "core/usize.h"
 
 namespace claa::test {
 
@@ -82,7 +83,7 @@ inline double bf16_ulp(double x) {
 class Array {
  public:
   Array(DType dtype, int64_t planes, int64_t rows, int64_t columns)
-      : words_(static_cast<size_t>(planes * rows * columns) + 16, 0xffffffffu) {
+      : words_(usize(planes * rows * columns) + 16, 0xffffffffu) {
     tensor = Tensor::cube(words_.data(), dtype, planes, rows, columns);
   }
   Array(DType dtype, int64_t rows, int64_t columns) : Array(dtype, 1, rows, columns) {}
@@ -174,8 +175,7 @@ inline void attention_in_parts(Backend& backend, const Tensor& q, const KvView& 
                                std::span<const int32_t> visible, int64_t step, const Tensor& out) {
   for (int64_t row = 0; row < q.rows(); row += step) {
     const int64_t rows = std::min(step, q.rows() - row);
-    backend.attention(q.slice_rows(row, rows), kv, &packed,
-                      visible.subspan(static_cast<size_t>(row), static_cast<size_t>(rows)),
+    backend.attention(q.slice_rows(row, rows), kv, &packed, visible.subspan(usize(row), usize(rows)),
                       out.slice_rows(row, rows));
   }
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "conformance/backend_support.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -22,19 +23,19 @@ class Fp8Rows {
  public:
   Fp8Rows(Backend& device, int64_t rows, int64_t columns)
       : device_(device),
-        values_(device.allocate(static_cast<size_t>(rows * columns))),
-        scales_(device.allocate(static_cast<size_t>(rows) * sizeof(float))) {
+        values_(device.allocate(usize(rows * columns))),
+        scales_(device.allocate(usize(rows) * sizeof(float))) {
     tensor = Tensor::matrix(values_.data(), DType::kF8, rows, columns);
     tensor.scales = static_cast<float*>(scales_.data());
     device.clear(values_.data(), values_.bytes());
   }
   std::vector<float> to_host() const {
     std::vector<uint8_t> bits(values_.bytes());
-    std::vector<float> scales(static_cast<size_t>(tensor.rows())), values;
+    std::vector<float> scales(usize(tensor.rows())), values;
     device_.download(values_.data(), bits.size(), bits.data());
     device_.download(scales_.data(), scales_.bytes(), scales.data());
     for (size_t i = 0; i < bits.size(); ++i)
-      values.push_back(decoded(bits[i]) * scales[i / static_cast<size_t>(tensor.columns())]);
+      values.push_back(decoded(bits[i]) * scales[i / usize(tensor.columns())]);
     return values;
   }
   Tensor tensor;
@@ -73,14 +74,13 @@ void Fp8::expect_rounded(const Array& want, const std::vector<float>& got, const
     for (int64_t c = 0; c < columns; ++c) largest = std::max(largest, std::abs(want.get(0, r, c)));
     for (int64_t c = 0; c < columns; ++c) {
       const float value = want.get(0, r, c), bound = std::abs(value) / 15 + largest / 448 * 0x1p-9f;
-      ASSERT_NEAR(got[static_cast<size_t>(r * columns + c)], value, bound)
-          << what << " at " << r << ", " << c;
+      ASSERT_NEAR(got[usize(r * columns + c)], value, bound) << what << " at " << r << ", " << c;
     }
   }
 }
 
 void Fp8::check(int64_t rows, int64_t outputs, int64_t inputs, DType out_type, bool accumulate) {
-  std::vector<float> weights(static_cast<size_t>(outputs * inputs));
+  std::vector<float> weights(usize(outputs * inputs));
   for (float& value : weights) value = random.normal();
   const auto packed = backend->prepare({outputs, inputs, false, [&](int64_t first, int64_t count, float* to) {
                                           std::copy_n(weights.begin() + first * inputs, count * inputs, to);
@@ -99,7 +99,7 @@ void Fp8::check(int64_t rows, int64_t outputs, int64_t inputs, DType out_type, b
     for (int64_t o = 0; o < outputs; ++o) {
       double sum = 0, magnitude = 0;
       for (int64_t i = 0; i < inputs; ++i) {
-        const double product = double{x.get(0, r, i)} * weights[static_cast<size_t>(o * inputs + i)];
+        const double product = double{x.get(0, r, i)} * weights[usize(o * inputs + i)];
         sum += product, magnitude += std::abs(product);
       }
       if (accumulate) sum += before.get(0, r, o);
@@ -155,7 +155,7 @@ TEST_F(Fp8, GatedActivation) {
 
 // Rows that are FP8 already, from row `first` on: only the weight is rounded.
 void Fp8::check_product(int64_t rows, int64_t first, int64_t outputs, int64_t inputs) {
-  std::vector<float> weights(static_cast<size_t>(outputs * inputs));
+  std::vector<float> weights(usize(outputs * inputs));
   for (float& value : weights) value = random.normal();
   const auto packed = device->prepare({outputs, inputs, false, [&](int64_t row, int64_t count, float* to) {
                                          std::copy_n(weights.begin() + row * inputs, count * inputs, to);
@@ -175,8 +175,7 @@ void Fp8::check_product(int64_t rows, int64_t first, int64_t outputs, int64_t in
     for (int64_t o = 0; o < outputs; ++o) {
       double sum = 0;
       for (int64_t i = 0; i < inputs; ++i)
-        sum += double{values[static_cast<size_t>((first + r) * inputs + i)]} *
-               weights[static_cast<size_t>(o * inputs + i)];
+        sum += double{values[usize((first + r) * inputs + i)]} * weights[usize(o * inputs + i)];
       const double error = out.get(0, r, o) - sum;
       squares += sum * sum, errors += error * error;
     }

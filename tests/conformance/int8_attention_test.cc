@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "conformance/int8_support.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -38,7 +39,7 @@ void Int8Attention::check_attention(int64_t kv_heads, int64_t group, int64_t hea
   std::memcpy(want.q.tensor.data, in.q.tensor.data, in.q.tensor.bytes());
   std::memcpy(want.k.tensor.data, in.k.tensor.data, in.k.tensor.bytes());
   std::memcpy(want.v.tensor.data, in.v.tensor.data, in.v.tensor.bytes());
-  std::vector<int32_t> visible(static_cast<size_t>(length));
+  std::vector<int32_t> visible(usize(length));
   std::iota(visible.begin(), visible.end(), 1);
   in.run(*backend, visible);
   want.run(*test::make_reference(DType::kBF16), visible);
@@ -121,7 +122,7 @@ TEST_P(Int8Attention, LaterTokensNeverChangeEarlierRows) {
       }
     }
     in.run(*backend, visible);
-    const size_t same = static_cast<size_t>(first * in.out.tensor.columns()) * 2;
+    const size_t same = usize(first * in.out.tensor.columns()) * 2;
     EXPECT_EQ(std::memcmp(before.data(), in.out.bytes(), same), 0) << "a row before " << first << " changed";
   }
 }

@@ -8,6 +8,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/int_kernels.h"
 #include "conformance/int8_support.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -23,8 +24,8 @@ class Int8Linear : public test::Int8Test {
 // Half a step of 8 bits at every element of a row, whose groups have one scale each.
 std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
   std::vector<double> steps(row.size());
-  for (size_t first = 0; first < row.size(); first += static_cast<size_t>(group)) {
-    const size_t end = std::min(row.size(), first + static_cast<size_t>(group));
+  for (size_t first = 0; first < row.size(); first += usize(group)) {
+    const size_t end = std::min(row.size(), first + usize(group));
     double largest = 0;
     for (size_t i = first; i < end; ++i) largest = std::max(largest, std::abs(row[i]));
     std::fill(steps.begin() + static_cast<int64_t>(first), steps.begin() + static_cast<int64_t>(end),
@@ -37,8 +38,7 @@ std::vector<double> half_steps(const std::vector<double>& row, int64_t group) {
 class Rounded {
  public:
   Rounded(int64_t rows, int64_t columns, int64_t group)
-      : values_(static_cast<size_t>(rows * columns)),
-        scales_(static_cast<size_t>(rows * ((columns + group - 1) / group))) {
+      : values_(usize(rows * columns)), scales_(usize(rows * ((columns + group - 1) / group))) {
     tensor = Tensor::matrix(values_.data(), DType::kI8, rows, columns);
     tensor.scales = scales_.data();
     tensor.row_scales = (columns + group - 1) / group;
@@ -52,7 +52,7 @@ class Rounded {
 };
 
 void Int8Linear::check_linear(int64_t rows, int64_t outputs, int64_t inputs, DType x_type, bool accumulate) {
-  std::vector<float> weights(static_cast<size_t>(outputs * inputs));
+  std::vector<float> weights(usize(outputs * inputs));
   for (float& value : weights) value = random.normal();
   const bool gated = inputs > outputs;
   const auto packed = backend->prepare({outputs, inputs, false,
@@ -71,9 +71,9 @@ void Int8Linear::check_linear(int64_t rows, int64_t outputs, int64_t inputs, DTy
     }
   }
   backend->linear(x.tensor, *packed, out.tensor, accumulate);
-  const auto n = static_cast<size_t>(inputs);
+  const auto n = usize(inputs);
   const int64_t group = gated ? kI8GatedGroup : kI8Group;
-  std::vector<std::vector<double>> w(static_cast<size_t>(outputs)), w_steps;
+  std::vector<std::vector<double>> w(usize(outputs)), w_steps;
   for (size_t o = 0; o < w.size(); ++o) {
     w[o].assign(weights.begin() + static_cast<int64_t>(o * n),
                 weights.begin() + static_cast<int64_t>((o + 1) * n));
@@ -156,7 +156,7 @@ TEST_P(Int8Linear, FusedOperationsChangeNoBits) {
     for (const int64_t rows : {1, 5, 97, 211}) {
       const int64_t heads = 3, kv_size = 2 * heads * head_size;
       const auto weight = [&](int64_t outputs, int64_t inputs, bool gated) {
-        std::vector<float> values(static_cast<size_t>(outputs * inputs));
+        std::vector<float> values(usize(outputs * inputs));
         for (float& value : values) value = random.normal();
         return backend->prepare({outputs, inputs, false,
                                  [&values, inputs](int64_t first, int64_t count, float* to) {
@@ -175,7 +175,7 @@ TEST_P(Int8Linear, FusedOperationsChangeNoBits) {
       Array cos(DType::kF32, 7, head_size / 2), sin(DType::kF32, 7, head_size / 2);
       cos.fill(random.source()), sin.fill(random.source());
       const RopeTable table{cos.tensor, sin.tensor, true};
-      std::vector<int32_t> positions(static_cast<size_t>(rows));
+      std::vector<int32_t> positions(usize(rows));
       for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int32_t>(i % 7);
       const auto same = [&](const Array& want, const Array& got) {
         EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0) << hidden << ", " << rows;

@@ -9,6 +9,7 @@
 #include "backend/cpu/onednn_weight.h"
 #include "conformance/backend_support.h"
 #include "core/thread_pool.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 namespace {
@@ -33,7 +34,7 @@ std::vector<Product> products() {
 class PanelWeightTest : public testing::TestWithParam<Product> {
  protected:
   WeightSource weights(int64_t outputs, int64_t inputs) {
-    values.resize(static_cast<size_t>(outputs * inputs));
+    values.resize(usize(outputs * inputs));
     for (float& value : values) value = to_float(to_bf16(random.normal()));
     return {outputs, inputs, false, [this, inputs](int64_t first, int64_t count, float* rows) {
               std::copy_n(values.begin() + first * inputs, count * inputs, rows);
@@ -61,8 +62,7 @@ void PanelWeightTest::expect_close_sums(const CpuWeight& weight) {
         for (int64_t o = 0; o < outputs; ++o) {
           double sum = accumulate ? 0.5 : 0, size = sum;
           for (int64_t i = 0; i < inputs; ++i) {
-            const double product =
-                static_cast<double>(x.get(0, r, i)) * values[static_cast<size_t>(o * inputs + i)];
+            const double product = static_cast<double>(x.get(0, r, i)) * values[usize(o * inputs + i)];
             sum += product, size += std::abs(product);
           }
           want.set(0, r, o, static_cast<float>(sum)), magnitude.set(0, r, o, static_cast<float>(size));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/usize.h"
 
 namespace claa::test {
 
@@ -131,9 +132,9 @@ class StagedBackend : public Backend {
     Copy(Backend& device, const Tensor& host) : tensor(host), device_(device), host_(host) {
       const int64_t elements =
           (host.planes() - 1) * host.stride[0] + (host.rows() - 1) * host.stride[1] + host.columns();
-      bytes_ = static_cast<size_t>(elements) * dtype_bytes(host.dtype);
+      bytes_ = usize(elements) * dtype_bytes(host.dtype);
       const int64_t room = std::max(elements, device.traits().padded(host.rows()) * host.stride[1]);
-      memory_ = device.allocate(static_cast<size_t>(room) * dtype_bytes(host.dtype));
+      memory_ = device.allocate(usize(room) * dtype_bytes(host.dtype));
       device.upload(host.data, bytes_, memory_.data());
       tensor.data = memory_.data();
     }

@@ -1,4 +1,5 @@
 #include "core/file_map.h"
+#include "core/usize.h"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +25,7 @@ int64_t resident_file_bytes() {
 TEST(FileMap, GivesItsPagesBack) {
   constexpr int64_t kBytes = int64_t{16} << 20;
   const std::string path = testing::TempDir() + "/claa_file_map_test";
-  std::ofstream(path, std::ios::binary) << std::string(static_cast<size_t>(kBytes), 'x');
+  std::ofstream(path, std::ios::binary) << std::string(usize(kBytes), 'x');
   const int64_t before = resident_file_bytes();
   {
     const FileMap map(path);

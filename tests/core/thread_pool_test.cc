@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -17,10 +18,10 @@ TEST(ThreadPool, DoesEveryPieceOnce) {
     ThreadPool pool(count);
     EXPECT_EQ(pool.count(), count);
     for (const int64_t pieces : {0, 1, 2, 3, 7, 8, 100, 1000}) {
-      std::vector<std::atomic<int>> done(static_cast<size_t>(pieces));
+      std::vector<std::atomic<int>> done(usize(pieces));
       std::atomic<int> strange = 0;
       pool.run(pieces, [&](int64_t index, int thread) {
-        ++done[static_cast<size_t>(index)];
+        ++done[usize(index)];
         if (thread < 0 || thread >= count) ++strange;
       });
       for (const std::atomic<int>& times : done) ASSERT_EQ(times, 1) << count << " threads, " << pieces;
@@ -32,9 +33,9 @@ TEST(ThreadPool, DoesEveryPieceOnce) {
 TEST(ThreadPool, SplitsARangeWithoutGaps) {
   ThreadPool pool(3);
   for (const int64_t size : {0, 1, 2, 11, 12, 13, 1000}) {
-    std::vector<std::atomic<int>> done(static_cast<size_t>(size));
+    std::vector<std::atomic<int>> done(usize(size));
     pool.split(size, [&](int64_t first, int64_t end, int) {
-      for (int64_t i = first; i < end; ++i) ++done[static_cast<size_t>(i)];
+      for (int64_t i = first; i < end; ++i) ++done[usize(i)];
     });
     for (const std::atomic<int>& times : done) ASSERT_EQ(times, 1) << size;
   }
@@ -48,9 +49,9 @@ TEST(ThreadPool, GivesEveryThreadANumberOfItsOwn) {
   std::atomic<int> clashes = 0;
   for (int job = 0; job < 200; ++job) {
     pool.run(64, [&](int64_t, int thread) {
-      if (busy[static_cast<size_t>(thread)].fetch_add(1) != 0) ++clashes;
+      if (busy[usize(thread)].fetch_add(1) != 0) ++clashes;
       std::this_thread::yield();
-      busy[static_cast<size_t>(thread)].fetch_sub(1);
+      busy[usize(thread)].fetch_sub(1);
     });
   }
   EXPECT_EQ(clashes, 0);

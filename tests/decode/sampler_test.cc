@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -25,21 +26,19 @@ std::vector<float> random_logits(size_t count, uint64_t seed) {
 std::vector<double> naive(const std::vector<float>& logits, const SamplingParams& params) {
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
-  });
-  if (params.top_k > 0) order.resize(std::min(order.size(), static_cast<size_t>(params.top_k)));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[usize(a)] > logits[usize(b)]; });
+  if (params.top_k > 0) order.resize(std::min(order.size(), usize(params.top_k)));
   std::vector<double> weight(logits.size());
   double total = 0;
   for (const int32_t i : order) {
-    total += weight[static_cast<size_t>(i)] =
-        std::exp(static_cast<double>(logits[static_cast<size_t>(i)]) / params.temperature);
+    total += weight[usize(i)] = std::exp(static_cast<double>(logits[usize(i)]) / params.temperature);
   }
-  const double best = weight[static_cast<size_t>(order[0])];
+  const double best = weight[usize(order[0])];
   double mass = 0, kept = 0;
   bool open = true;
   for (const int32_t i : order) {
-    double& w = weight[static_cast<size_t>(i)];
+    double& w = weight[usize(i)];
     open = open && (i == order[0] || (mass < params.top_p * total && w >= params.min_p * best));
     mass += w;
     open ? kept += w : w = 0;
@@ -54,7 +53,7 @@ void check_distribution(const SamplingParams& params) {
   Sampler sampler(params);
   constexpr int kDraws = 20000;
   std::vector<int> counts(logits.size());
-  for (int i = 0; i < kDraws; ++i) ++counts[static_cast<size_t>(sampler.next(logits, {}))];
+  for (int i = 0; i < kDraws; ++i) ++counts[usize(sampler.next(logits, {}))];
   for (size_t i = 0; i < want.size(); ++i) {
     const double expected = want[i] * kDraws;
     if (want[i] == 0) {

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "claa/engine.h"
+#include "core/usize.h"
 #include "paths.h"
 
 namespace claa {
@@ -163,7 +164,7 @@ TEST_P(Golden, F32EqualsPyTorch) {
       const bool logits_as_scores = text_of(result.at("params").at("method")) == "gemfilter";
       for (size_t i = 0; i < at.size(); ++i) {
         const double expected = score->at("val").at(i).to_number<double>();
-        EXPECT_NEAR(trace.scores.at(static_cast<size_t>(at[i])), expected,
+        EXPECT_NEAR(trace.scores.at(usize(at[i])), expected,
                     logits_as_scores ? kLogitTolerance : 1e-4 * std::max(1.0, std::abs(expected)));
       }
     }

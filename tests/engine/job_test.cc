@@ -10,6 +10,7 @@
 
 #include "claa/engine.h"
 #include "claa/ranker.h"
+#include "core/usize.h"
 #include "paths.h"
 
 namespace claa {
@@ -29,7 +30,7 @@ Engine& engine() {
 
 std::vector<int32_t> ids_of(int64_t tokens, uint32_t seed) {
   std::mt19937 random(seed);
-  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  std::vector<int32_t> ids(usize(tokens));
   for (int32_t& id : ids) id = static_cast<int32_t>(100 + random() % 40000);
   return ids;
 }
@@ -221,8 +222,7 @@ TEST(Protection, BySystemMessageTextAndMessage) {
   request.max_tokens = 1;
   const auto text_of = [&](const std::vector<int32_t>& positions, const Trace& trace) {
     std::string text;
-    for (const int32_t p : positions)
-      text += engine().token_text(trace.prompt_tokens[static_cast<size_t>(p)]);
+    for (const int32_t p : positions) text += engine().token_text(trace.prompt_tokens[usize(p)]);
     return text;
   };
   Trace trace = engine().trace(request);
@@ -299,7 +299,7 @@ TEST(Request, TakesAMethodOfTheCallersOwn) {
   const Trace trace = engine().trace(request);
   EXPECT_EQ(trace.answer.prefill.method, "last_tokens");
   std::vector<int32_t> last(20);
-  for (int32_t i = 0; i < 20; ++i) last[static_cast<size_t>(i)] = 40 + i;
+  for (int32_t i = 0; i < 20; ++i) last[usize(i)] = 40 + i;
   EXPECT_EQ(trace.selected, last);
 }
 

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "core/usize.h"
 #include "eval/calibration/pooled_scores.h"
 #include "eval/eval_support.h"
 #include "paths.h"
@@ -91,7 +92,7 @@ TEST_F(Calibration, PublishedRuleIsThatOfTheEngine) {
     const auto read = selection_prompts(*collected_, *options_, kind, 0.2, folder_->path());
     for (const int layer : {4, 6}) {
       for (const int n : {1, 2, 4}) {
-        std::vector<float> rule(static_cast<size_t>(read[0].scores->tokens()));
+        std::vector<float> rule(usize(read[0].scores->tokens()));
         read[0].scores->published_rule(layer, n, rule);
         expect_close(rule, scores_of_claa((*prompts_)[0], kind, layer, {{"last_layers", std::to_string(n)}}));
       }
@@ -103,7 +104,7 @@ TEST_F(Calibration, HeadsAreThoseOfTheEngine) {
   for (const ScoreKind& kind : options_->kinds()) {
     const auto read = selection_prompts(*collected_, *options_, kind, 0.2, folder_->path());
     const HeadScores& scores = *read[1].scores;
-    std::vector<float> sum(static_cast<size_t>(scores.tokens()), 0.0f);
+    std::vector<float> sum(usize(scores.tokens()), 0.0f);
     for (const auto& [layer, head] : {std::pair(1, 4), {6, 8}, {6, 8}}) scores.add_to(layer, head, sum, sum);
     std::vector<float> expected = scores_of_claa((*prompts_)[1], kind, 6, {{"heads", "1.4,6.8*2"}});
     for (float& score : expected) score *= static_cast<float>(expected.size());  // shares, times the tokens
@@ -144,7 +145,7 @@ TEST_F(Calibration, ChoosesAmongWindowsAndKernels) {
     // The same by the engine's own scores.
     std::vector<float> own = scores_of_claa((*prompts_)[2], candidate.scores, candidate.layer,
                                             {{"last_layers", std::to_string(candidate.last_layers)}});
-    own.resize(static_cast<size_t>(read[2].scores->tokens()));
+    own.resize(usize(read[2].scores->tokens()));
     EXPECT_NEAR(candidate.judged_by[2], recall_of(own, read[2].wanted, read[2].budget), 0.13)
         << "one wanted token may change places by rounding";
   }
@@ -199,7 +200,7 @@ TEST_F(Calibration, HeadRecallIsThatOfTheKind) {
   EXPECT_EQ(mean.size(), 30u);
   double sum = 0;
   for (const SelectionPrompt& prompt : read) {
-    std::vector<float> scores(static_cast<size_t>(prompt.scores->tokens()), 0.0f);
+    std::vector<float> scores(usize(prompt.scores->tokens()), 0.0f);
     prompt.scores->add_to(5, 3, scores, scores);
     sum += recall_of(scores, prompt.wanted, prompt.budget);
   }

@@ -24,7 +24,7 @@ std::vector<TaskInfo> fake_tasks() {
                         example.group = group;
                         example.prompt = "prompt " + std::to_string(i) + " of " + name;
                         example.answers = {"yes"};
-                        example.facets = {{"length", 100}, {"depth", i % 2 * 50.0}};
+                        example.facets = {{"length", 100}, {"depth", i % 2 == 0 ? 0.0 : 50.0}};
                         examples.push_back(std::move(example));
                       }
                       return examples;

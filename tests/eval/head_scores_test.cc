@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/half.h"
+#include "core/usize.h"
 #include "eval/calibration/pooled_scores.h"
 #include "eval/eval_support.h"
 
@@ -53,8 +54,7 @@ TEST(HeadScores, SurviveTheirFile) {
         std::vector<float> row(window == 0 ? 4 : 2);
         file.read(window, layer, head, row);
         for (size_t t = 0; t < row.size(); ++t) {
-          const float expected =
-              (window == 0 ? narrow : wide)[layer][static_cast<size_t>(head) * row.size() + t];
+          const float expected = (window == 0 ? narrow : wide)[layer][usize(head) * row.size() + t];
           EXPECT_NEAR(row[t], expected, expected / 2048) << window << " " << layer << " " << head << " " << t;
         }
       }
@@ -119,7 +119,7 @@ TEST(PooledScores, AreWhatTheMethodsCompute) {
   const auto pooled = [&](int layer, int head, int64_t t) {
     double sum = 0;
     for (int64_t i = std::max<int64_t>(0, t - 1); i <= std::min(kBefore - 1, t + 1); ++i)
-      sum += layers[static_cast<size_t>(layer)][static_cast<size_t>(head * kBefore + i)];
+      sum += layers[usize(layer)][usize(head * kBefore + i)];
     return sum / kKernel;
   };
   for (int layer = 0; layer < 3; ++layer) {
@@ -129,7 +129,7 @@ TEST(PooledScores, AreWhatTheMethodsCompute) {
       std::vector<float> base(kRanked, 1), sum(kRanked);
       scores.add_to(layer, head, base, sum);
       for (int64_t t = 0; t < kRanked; ++t)
-        EXPECT_NEAR(sum[static_cast<size_t>(t)], 1 + pooled(layer, head, t) / total * kBefore, 4e-3);
+        EXPECT_NEAR(sum[usize(t)], 1 + pooled(layer, head, t) / total * kBefore, 4e-3);
     }
     for (const int last_layers : {1, 2, 7}) {
       std::vector<float> rule(kRanked);
@@ -138,7 +138,7 @@ TEST(PooledScores, AreWhatTheMethodsCompute) {
         double largest = 0;
         for (int l = std::max(0, layer - last_layers + 1); l <= layer; ++l)
           largest = std::max({largest, pooled(l, 0, t) + pooled(l, 1, t), pooled(l, 2, t) + pooled(l, 3, t)});
-        EXPECT_NEAR(rule[static_cast<size_t>(t)], largest, 1e-3) << layer << " " << last_layers;
+        EXPECT_NEAR(rule[usize(t)], largest, 1e-3) << layer << " " << last_layers;
       }
     }
   }

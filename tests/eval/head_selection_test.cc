@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "core/usize.h"
 #include "eval/eval_support.h"
 
 namespace claa::eval {
@@ -24,15 +25,14 @@ class MadeUpScores : public HeadScores {
   int heads() const override { return kHeads; }
   int64_t tokens() const override { return kTokens; }
   void add_to(int layer, int head, std::span<const float> base, std::span<float> to) const override {
-    for (size_t t = 0; t < kTokens; ++t)
-      to[t] = base[t] + values[static_cast<size_t>(layer * kHeads + head) * kTokens + t];
+    for (size_t t = 0; t < kTokens; ++t) to[t] = base[t] + values[usize(layer * kHeads + head) * kTokens + t];
   }
   // Made up: one "KV head" per layer, which has the largest of its heads' scores.
   void published_rule(int layer, int last_layers, std::span<float> to) const override {
     for (size_t t = 0; t < kTokens; ++t) {
       to[t] = 0;
       for (int row = std::max(0, layer - last_layers + 1) * kHeads; row < (layer + 1) * kHeads; ++row)
-        to[t] = std::max(to[t], values[static_cast<size_t>(row) * kTokens + t]);
+        to[t] = std::max(to[t], values[usize(row) * kTokens + t]);
     }
   }
   std::vector<float> values;
@@ -58,10 +58,9 @@ std::vector<SelectionPrompt> made_up_prompts(size_t count) {
 double naive_recall(const std::vector<float>& scores, const std::vector<int32_t>& wanted, int64_t budget) {
   std::vector<int32_t> order(scores.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)];
-  });
-  order.resize(std::min(order.size(), static_cast<size_t>(budget)));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return scores[usize(a)] > scores[usize(b)]; });
+  order.resize(std::min(order.size(), usize(budget)));
   double found = 0;
   for (const int32_t w : wanted) found += std::count(order.begin(), order.end(), w) > 0 ? 1 : 0;
   return found / static_cast<double>(wanted.size());
@@ -181,7 +180,7 @@ TEST(HeadSelection, ReportsWhatWasLeftOut) {
                 (candidate.prompts_left_out.mean + candidate.groups_left_out.mean) / 2, 1e-12);
     // The heads are those of a selection on all prompts.
     const HeadSteps steps = select_heads(prompts, all, {}, candidate.layer, candidate.heads, nullptr);
-    EXPECT_EQ(candidate.chosen, steps.first(static_cast<size_t>(candidate.heads)));
+    EXPECT_EQ(candidate.chosen, steps.first(usize(candidate.heads)));
   }
 }
 
@@ -248,7 +247,7 @@ TEST(HeadSelection, PrefersTheEarliestAndFewest) {
   for (SelectionPrompt& prompt : prompts) {
     auto scores = std::make_shared<MadeUpScores>(5);
     std::fill(scores->values.begin(), scores->values.end(), 0.0f);
-    for (const int32_t t : prompt.wanted) scores->values[static_cast<size_t>(kTokens + t)] = 9;  // head 0.1
+    for (const int32_t t : prompt.wanted) scores->values[usize(kTokens + t)] = 9;  // head 0.1
     prompt.scores = scores;
   }
   SelectionOptions options;

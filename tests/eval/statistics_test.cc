@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "claa/error.h"
+#include "core/usize.h"
 #include "paths.h"
 
 namespace claa::eval {
@@ -89,7 +90,7 @@ TEST(Statistics, DensitiesEqualScipy) {
     const json::object& golden = entry.as_object();
     const std::string name(golden.at("name").as_string());
     const std::vector<double> density = kernel_density(numbers<double>(golden.at("positions")));
-    ASSERT_EQ(density.size(), static_cast<size_t>(kDensityPoints));
+    ASSERT_EQ(density.size(), usize(kDensityPoints));
     const auto expected = numbers<double>(golden.at("density"));
     const auto every = golden.at("every").to_number<size_t>();
     for (size_t i = 0; i < expected.size(); ++i) expect_near(density[i * every], expected[i], name);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/usize.h"
 #include "tasks_support.h"
 
 namespace claa::eval {
@@ -59,7 +60,7 @@ void write_hotpot(const std::filesystem::path& path) {
 }
 
 void expect_sound(const std::string& task, const std::vector<Example>& examples, int64_t slack) {
-  ASSERT_EQ(examples.size(), static_cast<size_t>(kCount));
+  ASSERT_EQ(examples.size(), usize(kCount));
   std::set<std::string> ids;
   int64_t longest = 0;
   for (const Example& example : examples) {
@@ -128,7 +129,7 @@ TEST_P(RulerNeedles, DepthsAreUniform) {
     std::vector<int> places(4);
     for (const Example& example : make_examples(GetParam(), task_options("", kCount, kLength))) {
       const size_t first = example.prompt.find(example.answers[0]);
-      ++places[static_cast<size_t>(
+      ++places[usize(
           std::count_if(example.answers.begin(), example.answers.end(),
                         [&](const std::string& other) { return example.prompt.find(other) < first; }))];
     }
@@ -142,7 +143,7 @@ TEST_P(RulerNeedles, DepthsAreUniform) {
   for (const Example& example : make_examples(GetParam(), task_options("", kCount, kLength))) {
     const double depth = example.facets.at("depth");
     depths.insert(depth);
-    const size_t bin = static_cast<size_t>(essay ? std::lround(depth * 39 / 100) : depth / 10);
+    const auto bin = static_cast<size_t>(essay ? std::round(depth * 39 / 100) : depth / 10);
     ASSERT_LT(bin, bins.size());
     ++bins[bin];
   }

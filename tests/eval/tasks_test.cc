@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "core/usize.h"
 #include "eval/tasks/generate.h"
 #include "eval/tasks/haystack.h"
 #include "eval/tasks/words.h"
@@ -243,7 +244,7 @@ TEST(TaskParts, WordListsAreLargeAndWithoutRepetition) {
 TEST(TaskParts, RandomNumbers) {
   Random random(1, "task", 2, 3);
   std::vector<int> bins(10);
-  for (int i = 0; i < 10000; ++i) ++bins[static_cast<size_t>(random.below(10))];
+  for (int i = 0; i < 10000; ++i) ++bins[usize(random.below(10))];
   EXPECT_LT(chi_square(bins, 10000), 34);  // passed by chance once in ten thousand seeds
   const std::vector<int64_t> sample = random.sample(40, 40);
   EXPECT_EQ(std::set<int64_t>(sample.begin(), sample.end()).size(), 40u);

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "claa/error.h"
+#include "core/usize.h"
 #include "gguf/quants.h"
 #include "gguf/writer.h"
 #include "paths.h"
@@ -168,7 +169,7 @@ TEST(File, TensorsOfEveryTypeRoundTrip) {
       EXPECT_EQ(tensor->type, type);
       EXPECT_THAT(tensor->shape, ElementsAre(2 * block_elements(type), 3));
       EXPECT_EQ(tensor->elements(), 6 * block_elements(type));
-      EXPECT_EQ(static_cast<size_t>(tensor->data.data() - bytes.data()) % alignment, 0u);
+      EXPECT_EQ(usize(tensor->data.data() - bytes.data()) % alignment, 0u);
       ASSERT_EQ(tensor->data.size(), 6 * block_bytes(type));
       for (const std::byte b : tensor->data) ASSERT_EQ(b, std::byte(static_cast<uint8_t>(type) + 1));
     }

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "claa/registry.h"
+#include "core/usize.h"
 #include "model/metadata.h"
 #include "model/shapes.h"
 #include "paths.h"
@@ -31,7 +32,7 @@ void describe_toy(const gguf::File& file, ModelConfig& config) {
     rope.interleaved = false;
   }
   for (int64_t i = 0; i < config.layers; ++i) {
-    LayerSpec& layer = config.specs[static_cast<size_t>(i)];
+    LayerSpec& layer = config.specs[usize(i)];
     const bool sliding = file.get_uint(fmt::format("toy.attention.sliding.{}", i)).value_or(0) != 0;
     layer.window = sliding ? metadata.required("attention.sliding_window", 1 << 20) : 0;
     layer.rope = sliding ? 1 : 0;

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "claa/heads.h"
+#include "core/usize.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
 
@@ -103,8 +104,8 @@ TEST_P(Draft, TheSecondChoiceIsAsIfItWereTheOnlyOne) {
       EXPECT_EQ(view.layer(), heard++);
       EXPECT_EQ(fed, 4);
       ASSERT_EQ(view.live(), kTokens + 4);
-      ASSERT_EQ(view.positions().size(), static_cast<size_t>(kTokens + 4));
-      for (int32_t i = 0; i < kTokens + 4; ++i) EXPECT_EQ(view.positions()[static_cast<size_t>(i)], i);
+      ASSERT_EQ(view.positions().size(), usize(kTokens + 4));
+      for (int32_t i = 0; i < kTokens + 4; ++i) EXPECT_EQ(view.positions()[usize(i)], i);
     };
     PrefillResult result =
         run(TestMethod(dropping(every(3, 0), every(7, 2), 4, listen)), prompt_of(kTokens), options);
@@ -137,8 +138,8 @@ TEST_P(Draft, ListensToTheAnswerOfTheFirstChoice) {
   for (size_t layer = 0; layer < expected.size(); ++layer) {
     ASSERT_EQ(heard[layer].size(), 4u);
     for (size_t head = 0; head < 4; ++head) {
-      ASSERT_EQ(heard[layer][head].size(), static_cast<size_t>(kTokens));
-      for (size_t t = 0; t < static_cast<size_t>(kTokens); ++t) {
+      ASSERT_EQ(heard[layer][head].size(), usize(kTokens));
+      for (size_t t = 0; t < usize(kTokens); ++t) {
         EXPECT_NEAR(heard[layer][head][t], expected[layer][head][t], 4 * tolerance()) << layer << ' ' << head;
         largest = std::max(largest, static_cast<double>(expected[layer][head][t]));
       }
@@ -260,11 +261,11 @@ TEST_P(Draft, ClaaAddsWhatTheDraftLooksAt) {
   const auto draft = attention(ids, 4);
   std::vector<double> expected(plain.report.scores.begin(), plain.report.scores.end());
   for (const LayerHead& h : heads) {
-    const std::vector<float>& row = draft[static_cast<size_t>(h.layer)][static_cast<size_t>(h.head)];
+    const std::vector<float>& row = draft[usize(h.layer)][usize(h.head)];
     std::vector<double> pooled(expected.size(), 0.0);
     for (int64_t t = 0; t < kTokens - kWindow; ++t) {
       for (int64_t i = std::max<int64_t>(0, t - kKernel / 2); i <= t + kKernel / 2; ++i)
-        pooled[static_cast<size_t>(t)] += static_cast<double>(row[static_cast<size_t>(i)]);
+        pooled[usize(t)] += static_cast<double>(row[usize(i)]);
     }
     const double sum = std::accumulate(pooled.begin(), pooled.end(), 0.0);
     for (size_t t = 0; t < pooled.size(); ++t) expected[t] += static_cast<double>(h.weight) * pooled[t] / sum;
@@ -294,8 +295,7 @@ TEST_P(Draft, ClaaCountsMassAndGatesAfterListening) {
   std::sort(scores.begin(), scores.end(), std::greater<>());
   const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
   int64_t wanted = 0;
-  for (double sum = 0; sum < 0.5 * total; ++wanted)
-    sum += static_cast<double>(scores[static_cast<size_t>(wanted)]);
+  for (double sum = 0; sum < 0.5 * total; ++wanted) sum += static_cast<double>(scores[usize(wanted)]);
   const PrefillResult result =
       run_heads({{"look_ahead", "4"}, {"mass", "0.5"}, {"keep_tokens", "82"}, {"mass_floor", "0.0001"}});
   EXPECT_GT(wanted, 3);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "claa/ranking.h"
+#include "core/usize.h"
 #include "prefill/look_ahead.h"
 #include "prefill/prefill_support.h"
 
@@ -38,7 +39,7 @@ TEST_P(EntryMethods, GemFilterStartsAnew) {
   EXPECT_EQ(result.selected, best_indices(result.report.scores, 24));
   EXPECT_EQ(result.cache->next_position, 24);
   std::vector<int32_t> chosen;
-  for (const int32_t i : result.selected) chosen.push_back(ids[static_cast<size_t>(i)]);
+  for (const int32_t i : result.selected) chosen.push_back(ids[usize(i)]);
   PrefillResult alone = run("full", {}, chosen);
   EXPECT_EQ(result.logits, alone.logits) << "the chosen tokens are a prompt of their own";
 }
@@ -59,7 +60,7 @@ TEST_P(EntryMethods, SpecPrefillKeepsPositions) {
 TEST_P(EntryMethods, SpecPrefillForcesTheTail) {
   PrefillResult result = run("specprefill", {{"keep", "0.3"}, {"forced_tail", "10"}}, prompt_of(83));
   ASSERT_EQ(result.selected.size(), 24u);
-  for (int32_t i = 73; i < 83; ++i) EXPECT_EQ(result.selected[static_cast<size_t>(i - 73 + 14)], i);
+  for (int32_t i = 73; i < 83; ++i) EXPECT_EQ(result.selected[usize(i - 73 + 14)], i);
   EXPECT_EQ(run("specprefill", {{"keep", "0.1"}, {"forced_tail", "4096"}}, prompt_of(83)).selected.front(),
             75);
 }
@@ -82,9 +83,9 @@ TEST_P(EntryMethods, SpecPrefillChunks) {
   }
   if (expected.size() > 33) {
     std::vector<float> values;
-    for (const int32_t i : expected) values.push_back(scores[static_cast<size_t>(i)]);
+    for (const int32_t i : expected) values.push_back(scores[usize(i)]);
     std::vector<int32_t> best;
-    for (const int32_t i : best_indices(values, 33)) best.push_back(expected[static_cast<size_t>(i)]);
+    for (const int32_t i : best_indices(values, 33)) best.push_back(expected[usize(i)]);
     expected = best;
   }
   EXPECT_EQ(result.selected, expected);
@@ -98,8 +99,8 @@ TEST_P(EntryMethods, UniformKeepsEndsAndNestsItsSamples) {
   const std::vector<int32_t> small = chosen("0.3", "1"), large = chosen("0.6", "1");
   EXPECT_TRUE(std::includes(large.begin(), large.end(), small.begin(), small.end()));
   EXPECT_NE(small, chosen("0.3", "2"));
-  for (int32_t i = 0; i < 5; ++i) EXPECT_EQ(small[static_cast<size_t>(i)], i);
-  for (int32_t i = 76; i < 83; ++i) EXPECT_EQ(small[small.size() - static_cast<size_t>(83 - i)], i);
+  for (int32_t i = 0; i < 5; ++i) EXPECT_EQ(small[usize(i)], i);
+  for (int32_t i = 76; i < 83; ++i) EXPECT_EQ(small[small.size() - usize(83 - i)], i);
 }
 
 TEST_P(EntryMethods, StreamingKeepsSinksAndRecent) {

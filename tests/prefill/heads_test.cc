@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/usize.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
 
@@ -40,14 +41,14 @@ class ChosenHeads : public test::PrefillTest {
   static std::vector<double> naive(const std::vector<std::vector<std::vector<float>>>& attention,
                                    const std::vector<LayerHead>& heads) {
     const auto tokens = static_cast<int64_t>(attention[0][0].size());
-    std::vector<double> total(static_cast<size_t>(tokens), 0.0);
+    std::vector<double> total(usize(tokens), 0.0);
     for (const LayerHead& h : heads) {
-      const std::vector<float>& row = attention[static_cast<size_t>(h.layer)][static_cast<size_t>(h.head)];
+      const std::vector<float>& row = attention[usize(h.layer)][usize(h.head)];
       std::vector<double> pooled(row.size(), 0.0);
       for (int64_t t = 0; t < tokens; ++t) {
         for (int64_t i = std::max<int64_t>(0, t - kKernel / 2); i <= std::min(tokens - 1, t + kKernel / 2);
              ++i)
-          pooled[static_cast<size_t>(t)] += static_cast<double>(row[static_cast<size_t>(i)]) / kKernel;
+          pooled[usize(t)] += static_cast<double>(row[usize(i)]) / kKernel;
       }
       const double sum = std::accumulate(pooled.begin(), pooled.end(), 0.0);
       for (size_t t = 0; t < pooled.size(); ++t) total[t] += static_cast<double>(h.weight) * pooled[t] / sum;
@@ -90,7 +91,7 @@ TEST_P(ChosenHeads, DecideTheCachesFromFirstLayerOn) {
   for (const int first : {0, 2, 4, 6}) {
     PrefillResult result = run_heads({{"first_layer", std::to_string(first)}});
     std::vector<int64_t> expected(6, kBudget);
-    for (int layer = 0; layer < std::min(first, 4); ++layer) expected[static_cast<size_t>(layer)] = kTokens;
+    for (int layer = 0; layer < std::min(first, 4); ++layer) expected[usize(layer)] = kTokens;
     EXPECT_EQ(lengths(result), expected) << first;
     for (int64_t layer = 0; layer < 4; ++layer) {
       if (layer < first) continue;
@@ -100,7 +101,7 @@ TEST_P(ChosenHeads, DecideTheCachesFromFirstLayerOn) {
       for (int64_t slot = 0; slot < kBudget; ++slot) {
         for (const int64_t head : {0, 1})
           EXPECT_EQ(cache_row(*result.cache, layer, head, slot),
-                    cache_row(*full.cache, layer, head, result.selected[static_cast<size_t>(slot)]));
+                    cache_row(*full.cache, layer, head, result.selected[usize(slot)]));
       }
     }
     for (const auto& logits : decode(result, {3, 1, 96})) EXPECT_TRUE(std::isfinite(logits.front()));
@@ -142,7 +143,7 @@ TEST_P(ChosenHeads, DropEarlyByTheirOwnRanking) {
   EXPECT_EQ(result.report.note, "41 tokens left after layer 1");
 
   // The report's ranking: those that were dropped early stand at 0, and the best of it are the selected.
-  ASSERT_EQ(result.report.scores.size(), static_cast<size_t>(kTokens - kWindow));
+  ASSERT_EQ(result.report.scores.size(), usize(kTokens - kWindow));
   for (size_t t = 0; t < result.report.scores.size(); ++t) {
     if (!std::binary_search(alive.begin(), alive.end(), static_cast<int32_t>(t))) {
       EXPECT_EQ(result.report.scores[t], 0) << t;
@@ -204,7 +205,7 @@ TEST_P(ChosenHeads, MeasureHowFarTheyAgree) {
   for (const std::vector<double>& row : rows) {
     for (const int32_t t : best_indices(std::vector<float>(row.begin(), row.end()), kTwentieth))
       agreement += std::binary_search(top.begin(), top.end(), t) ? 1.0 / 3 / kTwentieth : 0;
-    for (const int32_t t : chosen) inside += row[static_cast<size_t>(t)] / 3.5;
+    for (const int32_t t : chosen) inside += row[usize(t)] / 3.5;
   }
   ASSERT_TRUE(result.report.signals.has_value());
   EXPECT_NEAR(result.report.signals->agreement, agreement, 1e-9);
@@ -257,8 +258,7 @@ TEST_P(ChosenHeads, KeepAsManyAsHaveTheMass) {
   std::sort(scores.begin(), scores.end(), std::greater<>());
   const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
   int64_t wanted = 0;
-  for (double sum = 0; sum < 0.4 * total; ++wanted)
-    sum += static_cast<double>(scores[static_cast<size_t>(wanted)]);
+  for (double sum = 0; sum < 0.4 * total; ++wanted) sum += static_cast<double>(scores[usize(wanted)]);
   const auto with = [&](const char* keep, const char* floor) {
     return run_heads({{"mass", "0.4"}, {"first_layer", "0"}, {"keep_tokens", keep}, {"mass_floor", floor}});
   };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/usize.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
 
@@ -26,8 +27,8 @@ std::vector<double> attention(Backend& backend, const Tensor& q, const KvView& k
   for (int64_t j = 0; j < kPrompt; ++j) {
     const std::vector<float> key = test::row_of(backend, kv.k, head / group, j);
     const double dot = std::inner_product(key.begin(), key.end(), query.begin() + head * size, 0.0);
-    p[static_cast<size_t>(j)] = std::exp(dot / std::sqrt(static_cast<double>(size)));
-    sum += p[static_cast<size_t>(j)];
+    p[usize(j)] = std::exp(dot / std::sqrt(static_cast<double>(size)));
+    sum += p[usize(j)];
   }
   for (double& value : p) value /= sum;
   return p;
@@ -38,8 +39,7 @@ std::vector<double> pooled(const std::vector<double>& row, int64_t kernel) {
   const auto tokens = static_cast<int64_t>(row.size());
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t i = t - kernel / 2; i <= t + kernel / 2; ++i) {
-      if (i >= 0 && i < tokens)
-        result[static_cast<size_t>(t)] += row[static_cast<size_t>(i)] / static_cast<double>(kernel);
+      if (i >= 0 && i < tokens) result[usize(t)] += row[usize(i)] / static_cast<double>(kernel);
     }
   }
   return result;

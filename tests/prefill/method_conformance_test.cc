@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/usize.h"
 #include "prefill/prefill_support.h"
 
 namespace claa {
@@ -41,8 +42,8 @@ void MethodConformance::check_sets(const std::string& name, PrefillResult& resul
   int64_t live = tokens;
   for (int64_t layer = 0; layer < result.cache->layers(); ++layer) {
     const std::string where = fmt::format("{}, {} tokens, layer {}", name, tokens, layer);
-    EXPECT_LE(result.layers[static_cast<size_t>(layer)].live, live) << where;
-    live = result.layers[static_cast<size_t>(layer)].live;
+    EXPECT_LE(result.layers[usize(layer)].live, live) << where;
+    live = result.layers[usize(layer)].live;
     dropped |= live < tokens || result.cache->length(layer) < tokens;
     for (const std::vector<int32_t>& positions : result.cache->prompt_positions(layer)) {
       EXPECT_EQ(static_cast<int64_t>(positions.size()), result.cache->length(layer)) << where;
@@ -98,8 +99,7 @@ TEST_P(MethodConformance, TheWindowIsKept) {
     for (int64_t layer = 0; layer < result.cache->layers(); ++layer) {
       for (const std::vector<int32_t>& kept : result.cache->prompt_positions(layer)) {
         ASSERT_GE(kept.size(), 11u);
-        for (int64_t i = 0; i < 11; ++i)
-          EXPECT_EQ(kept[kept.size() - 1 - static_cast<size_t>(i)], tokens - 1 - i) << name;
+        for (int64_t i = 0; i < 11; ++i) EXPECT_EQ(kept[kept.size() - 1 - usize(i)], tokens - 1 - i) << name;
       }
     }
   }
@@ -139,7 +139,7 @@ int64_t MethodConformance::compare_rows(const std::string& name, PrefillResult& 
                                         int64_t tokens, int32_t end) {
   int64_t compared = 0;
   for (int64_t layer = 0; layer < a.cache->layers(); ++layer) {
-    const auto at = static_cast<size_t>(layer);
+    const auto at = usize(layer);
     const bool all_entered = a.layers[at].live == tokens && b.layers[at].live == tokens;
     if (!all_entered && a.selected != b.selected) break;
     const auto kept = a.cache->prompt_positions(layer), other = b.cache->prompt_positions(layer);

@@ -6,6 +6,7 @@
 
 #include "claa/ranker.h"
 #include "conformance/devices.h"
+#include "core/usize.h"
 #include "prefill/decoder.h"
 #include "prefill/runner.h"
 #include "prefill/tiny_model.h"
@@ -64,7 +65,7 @@ inline MethodRegistry registry_with_newcomers() {
 
 inline std::vector<int32_t> prompt_of(int64_t tokens, uint64_t seed = 5, int32_t vocabulary = 97) {
   std::mt19937_64 random(seed);
-  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  std::vector<int32_t> ids(usize(tokens));
   for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(vocabulary));
   return ids;
 }
@@ -117,7 +118,7 @@ inline std::vector<float> look_ahead(const Model& model, std::span<const int32_t
 
 // Values of one row of a tensor of the model's device.
 inline std::vector<float> row_of(Backend& backend, const Tensor& t, int64_t plane, int64_t row) {
-  std::vector<float> values(static_cast<size_t>(t.columns()));
+  std::vector<float> values(usize(t.columns()));
   const size_t bytes = values.size() * dtype_bytes(t.dtype);
   if (t.dtype == DType::kF32) {
     backend.download(t.ptr<float>(plane, row), bytes, values.data());
@@ -184,7 +185,7 @@ inline void PrefillTest::expect_same(const std::string& what, PrefillResult& a, 
   EXPECT_EQ(a.report.scores, b.report.scores) << what;
   ASSERT_EQ(a.layers.size(), b.layers.size()) << what;
   for (int64_t layer = 0; layer < a.cache->layers(); ++layer) {
-    EXPECT_EQ(a.layers[static_cast<size_t>(layer)].live, b.layers[static_cast<size_t>(layer)].live) << what;
+    EXPECT_EQ(a.layers[usize(layer)].live, b.layers[usize(layer)].live) << what;
     ASSERT_EQ(a.cache->prompt_positions(layer), b.cache->prompt_positions(layer))
         << what << ", layer " << layer;
     ASSERT_EQ(a.cache->length(layer), b.cache->length(layer)) << what << ", layer " << layer;

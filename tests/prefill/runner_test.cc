@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "claa/ranker.h"
+#include "core/usize.h"
 #include "kv/keep_set.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
@@ -42,7 +43,7 @@ TEST_P(Runner, EntryOfAllTokensIsFull) {
 TEST_P(Runner, RenumberedEntryIsAPromptOfItsOwn) {
   const std::vector<int32_t> ids = prompt_of(61), chosen = {0, 3, 4, 17, 18, 40, 59, 60};
   std::vector<int32_t> sub;
-  for (const int32_t i : chosen) sub.push_back(ids[static_cast<size_t>(i)]);
+  for (const int32_t i : chosen) sub.push_back(ids[usize(i)]);
   PrefillResult full = run("full", {}, sub), entered = run(entry_method(chosen, true), ids);
   EXPECT_EQ(entered.logits, full.logits);
   EXPECT_EQ(entered.cache->next_position, 8);

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "claa/ranker.h"
+#include "core/usize.h"
 #include "prefill/prefill_support.h"
 #include "prefill/test_methods.h"
 
@@ -44,10 +45,9 @@ class Selection : public test::PrefillTest {
 std::vector<int32_t> best_of(const std::vector<float>& scores, int64_t count, int64_t window) {
   std::vector<int32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)];
-  });
-  order.resize(static_cast<size_t>(count));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return scores[usize(a)] > scores[usize(b)]; });
+  order.resize(usize(count));
   std::sort(order.begin(), order.end());
   for (int64_t w = 0; w < window; ++w)
     order.push_back(static_cast<int32_t>(scores.size()) + static_cast<int32_t>(w));
@@ -167,7 +167,7 @@ TEST_P(Selection, WindowIsAlwaysKept) {
       PrefillResult result =
           run(name, {{"keep", "0.0001"}, {"window", std::to_string(window)}, {"first_layer", "0"}},
               prompt_of(61));
-      std::vector<int32_t> tail(static_cast<size_t>(window));
+      std::vector<int32_t> tail(usize(window));
       std::iota(tail.begin(), tail.end(), static_cast<int32_t>(61 - window));
       for (int64_t layer = 0; layer < 6; ++layer) {
         for (const auto& kept : result.cache->prompt_positions(layer))

@@ -1,5 +1,6 @@
 // Chat templates of many families against the reference implementation of Jinja
 // (tools/make_template_goldens.py).
+#include "core/usize.h"
 #include "template/chat_template_support.h"
 
 #include <algorithm>
@@ -23,7 +24,7 @@ struct Goldens {
   }
 
   TemplateVariables variables(const json::value& index) const {
-    const auto& variant = root.at("variants").at(static_cast<size_t>(index.as_int64())).as_object();
+    const auto& variant = root.at("variants").at(usize(index.as_int64())).as_object();
     TemplateVariables result;
     result.bos_token = to_string(root.at("bos_token"));
     result.eos_token = to_string(root.at("eos_token"));

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/usize.h"
 #include "text/normalize.h"
 #include "text/utf8.h"
 #include "tokenizer/byte_level.h"
@@ -121,7 +122,7 @@ class NaiveTokenizer {
       append_words(stretch, ids);
       stretch.clear();
       ids.push_back(id);
-      pos += data_.tokens[static_cast<size_t>(id)].size();
+      pos += data_.tokens[usize(id)].size();
     }
     append_words(stretch, ids);
     return ids;

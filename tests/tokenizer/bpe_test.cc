@@ -9,6 +9,7 @@
 
 #include "bpe_reference.h"
 #include "claa/error.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -87,7 +88,7 @@ TEST(Bpe, AWordThatIsATokenIsNotAlwaysThatToken) {
 
 TEST(Bpe, BytesWithoutATokenAreLeftOutBeforeMerging) {
   TokenizerData data = test::small_data("gpt-2");
-  const size_t y = static_cast<size_t>('y');
+  const size_t y = usize('y');
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     if (data.tokens[i] == "y") data.tokens[i] = "no longer a byte";
   }

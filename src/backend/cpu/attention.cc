@@ -9,6 +9,7 @@
 
 #include "backend/cpu/tiles.h"
 #include "backend/host_ops.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 namespace {
@@ -17,7 +18,7 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
-      : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)) {}
+      : TileSums(m, padded_head, lanes), q(usize(m * depth)) {}
   std::vector<uint32_t> q;  // [M, depth] units
   // The next two hold one step.
   // [vectors, keys] raw products
@@ -30,9 +31,9 @@ struct Tile : TileSums {
 void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t column, int64_t head_size,
                 bool pairs, uint32_t* out) {
   if (q.dtype == DType::kF32) {
-    std::memcpy(out, q.ptr<float>(0, row) + column, static_cast<size_t>(head_size) * sizeof(float));
+    std::memcpy(out, q.ptr<float>(0, row) + column, usize(head_size) * sizeof(float));
   } else if (pairs) {
-    std::memcpy(out, q.ptr<uint16_t>(0, row) + column, static_cast<size_t>(head_size) * sizeof(uint16_t));
+    std::memcpy(out, q.ptr<uint16_t>(0, row) + column, usize(head_size) * sizeof(uint16_t));
   } else {
     kernels.to_f32(q.ptr<uint16_t>(0, row) + column, head_size, reinterpret_cast<float*>(out));
   }
@@ -69,10 +70,10 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
   float* o = tile.o.data() + at.first * padded_head;
   for (int64_t i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
-    const int64_t count = tile.visible[static_cast<size_t>(at.first + i)] - first_key;
-    hide_before(tile.first[static_cast<size_t>(at.first + i)], first_key, s);
+    const int64_t count = tile.visible[usize(at.first + i)] - first_key;
+    hide_before(tile.first[usize(at.first + i)], first_key, s);
     if (count < n) std::fill(s + std::max<int64_t>(count, 0), s + n, kUnseen);
-    kernels.softmax_step(s, n, scale, &tile.max[static_cast<size_t>(at.first + i)], tile.sum_of(at.first + i),
+    kernels.softmax_step(s, n, scale, &tile.max[usize(at.first + i)], tile.sum_of(at.first + i),
                          p + i * p_stride, o + i * padded_head, static_cast<int>(padded_head));
   }
   const int64_t first_unit = packed.pairs ? first_key / 2 : first_key;
@@ -115,10 +116,10 @@ void CpuPackedKv::pack_values(const Kernels& kernels, const KvView& kv, int64_t 
   const int64_t step = pairs ? 2 : 1;
   for (int64_t slot = panel * kernels.panel; slot < (panel + 1) * kernels.panel; slot += step) {
     uint32_t* to = v_.data() + head * v_stride_ + slot / step * padded_head;
-    std::memset(to, 0, static_cast<size_t>(padded_head) * sizeof(uint32_t));
+    std::memset(to, 0, usize(padded_head) * sizeof(uint32_t));
     if (slot >= length) continue;
     if (kv.v.dtype == DType::kF32) {
-      std::memcpy(to, kv.v.ptr<float>(head, slot), static_cast<size_t>(head_size) * sizeof(float));
+      std::memcpy(to, kv.v.ptr<float>(head, slot), usize(head_size) * sizeof(float));
     } else if (!pairs) {
       kernels.to_f32(kv.v.ptr<uint16_t>(head, slot), head_size, reinterpret_cast<float*>(to));
     } else {
@@ -141,9 +142,9 @@ void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, Threads& thread
   k_stride_ = panels * kernels.panel * depth;
   v_stride_ = panels * kernels.panel / (pairs ? 2 : 1) * padded_head;
   const int64_t heads = kv.k.planes();
-  k_.resize(std::max(k_.size(), static_cast<size_t>(heads * k_stride_)));
-  if (values) v_.resize(std::max(v_.size(), static_cast<size_t>(heads * v_stride_)));
-  std::vector<float> wide(static_cast<size_t>(threads.count() * head_size));
+  k_.resize(std::max(k_.size(), usize(heads * k_stride_)));
+  if (values) v_.resize(std::max(v_.size(), usize(heads * v_stride_)));
+  std::vector<float> wide(usize(threads.count() * head_size));
   threads.split(heads * panels, [&](int64_t first, int64_t end, int thread) {
     for (int64_t item = first; item < end; ++item) {
       pack_keys(kernels, kv, item / panels, item % panels, wide.data() + thread * head_size);
@@ -240,14 +241,13 @@ void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, co
   const int64_t rows = spec.rows == Reduce::kKeep ? spec.window : 1;
   const int64_t listed = spec.only.empty() ? heads : static_cast<int64_t>(spec.only.size());
   const int64_t at_once = std::min(spec.window, kScoreRows);
-  std::vector<float> per_head(static_cast<size_t>(listed * rows * window.tokens));
-  const WindowScratch one{
-      std::vector<float>(static_cast<size_t>(at_once * window.padded)),
-      std::vector<uint32_t>(packed == nullptr ? 0 : static_cast<size_t>(at_once * packed->depth))};
-  std::vector<WindowScratch> scratch(static_cast<size_t>(threads.count()), one);
+  std::vector<float> per_head(usize(listed * rows * window.tokens));
+  const WindowScratch one{std::vector<float>(usize(at_once * window.padded)),
+                          std::vector<uint32_t>(packed == nullptr ? 0 : usize(at_once * packed->depth))};
+  std::vector<WindowScratch> scratch(usize(threads.count()), one);
   threads.run(listed, [&](int64_t i, int thread) {
-    const int64_t head = spec.only.empty() ? i : spec.only[static_cast<size_t>(i)].head;
-    WindowScratch& own = scratch[static_cast<size_t>(thread)];
+    const int64_t head = spec.only.empty() ? i : spec.only[usize(i)].head;
+    WindowScratch& own = scratch[usize(thread)];
     for (int64_t first = 0; first < spec.window; first += at_once) {
       const int64_t count = std::min(at_once, spec.window - first);
       packed != nullptr ? packed_products(window, head, first, count, own)

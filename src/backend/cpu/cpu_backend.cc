@@ -10,6 +10,7 @@
 #include "backend/cpu/table_weight.h"
 #include "core/cpu_count.h"
 #include "core/thread_pool.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -103,7 +104,7 @@ DeviceTraits device_traits(const BackendOptions& options) {
 }
 
 size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
-  if (shape.table) return static_cast<size_t>(shape.outputs * shape.inputs) * dtype_bytes(options.dtype);
+  if (shape.table) return usize(shape.outputs * shape.inputs) * dtype_bytes(options.dtype);
   if (options.int8) {
     return IntWeight::bytes_for(select_int_kernels(options.isa), shape.outputs, shape.inputs, shape.gated);
   }
@@ -128,7 +129,7 @@ void CpuBackend::write_rows(const Tensor& out, int64_t group, const Write& write
   const int64_t n = out.columns();
   require(!rounded || (int_kernels_ != nullptr && out.row_scales == (n + group - 1) / group),
           "rows of 8 bits with room for other scales");
-  std::vector<uint16_t> scratch(rounded ? static_cast<size_t>(threads_->count() * n) : 0);  // bf16
+  std::vector<uint16_t> scratch(rounded ? usize(threads_->count() * n) : 0);  // bf16
   threads_->split(out.rows(), [&](int64_t first, int64_t end, int thread) {
     uint16_t* row = scratch.data() + (rounded ? thread * n : 0);
     for (int64_t r = first; r < end; ++r) {
@@ -150,7 +151,7 @@ void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, cons
 
 void CpuBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
   const int64_t n = x.columns();
-  std::vector<float> scratch(static_cast<size_t>(threads_->count() * n));
+  std::vector<float> scratch(usize(threads_->count() * n));
   threads_->split(x.rows(), [&](int64_t first, int64_t end, int thread) {
     float* normed = scratch.data() + thread * n;
     for (int64_t r = first; r < end; ++r) {
@@ -183,7 +184,7 @@ void CpuBackend::rope_one(const float* x, int64_t head_size, const RopeTable& ta
   if (bf16) {
     kernels_.to_bf16(x + 2 * half, rest, static_cast<uint16_t*>(out) + 2 * half);
   } else {
-    std::memcpy(static_cast<float*>(out) + 2 * half, x + 2 * half, static_cast<size_t>(rest) * sizeof(float));
+    std::memcpy(static_cast<float*>(out) + 2 * half, x + 2 * half, usize(rest) * sizeof(float));
   }
 }
 
@@ -192,7 +193,7 @@ void CpuBackend::store_value(const float* value, const KvView& cache, int64_t he
   if (cache.v.dtype == DType::kBF16) {
     kernels_.to_bf16(value, head_size, cache.v.ptr<uint16_t>(head, slot));
   } else {
-    std::memcpy(cache.v.ptr<float>(head, slot), value, static_cast<size_t>(head_size) * sizeof(float));
+    std::memcpy(cache.v.ptr<float>(head, slot), value, usize(head_size) * sizeof(float));
   }
 }
 
@@ -202,7 +203,7 @@ void CpuBackend::rope(const Tensor& q, int64_t head_size, const RopeTable& table
   threads_->split(q.rows(), [&](int64_t first, int64_t end, int) {
     for (int64_t r = first; r < end; ++r) {
       for (int64_t h = 0; h < heads; ++h) {
-        rope_one(q.ptr<float>(0, r) + h * head_size, head_size, table, positions[static_cast<size_t>(r)],
+        rope_one(q.ptr<float>(0, r) + h * head_size, head_size, table, positions[usize(r)],
                  out.address(0, r, h * head_size));
       }
     }
@@ -217,8 +218,7 @@ void CpuBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span<
     for (int64_t r = first; r < end; ++r) {
       const float* row = kv.ptr<float>(0, r);
       for (int64_t h = 0; h < heads; ++h) {
-        rope_one(row + h * head_size, head_size, table, positions[static_cast<size_t>(r)],
-                 cache.k.address(h, slot + r));
+        rope_one(row + h * head_size, head_size, table, positions[usize(r)], cache.k.address(h, slot + r));
         store_value(row + (heads + h) * head_size, cache, h, slot + r);
       }
     }
@@ -230,8 +230,7 @@ void CpuBackend::linear_rope(const Tensor& x, const PackedWeight& weight, const 
                              const Tensor& out) {
   const auto write = [&](int64_t head, int64_t first, int64_t rows, const float* sums) {
     for (int64_t r = first; r < first + rows; ++r, sums += head_size) {
-      rope_one(sums, head_size, table, positions[static_cast<size_t>(r)],
-               out.address(0, r, head * head_size));
+      rope_one(sums, head_size, table, positions[usize(r)], out.address(0, r, head * head_size));
     }
   };
   if (!static_cast<const CpuWeight&>(weight).multiply_heads(x, head_size, write))
@@ -245,7 +244,7 @@ void CpuBackend::linear_rope_store(const Tensor& x, const PackedWeight& weight, 
   const auto write = [&](int64_t head, int64_t first, int64_t rows, const float* sums) {
     for (int64_t r = first; r < first + rows; ++r, sums += head_size) {
       if (head < heads) {
-        rope_one(sums, head_size, table, positions[static_cast<size_t>(r)], cache.k.address(head, slot + r));
+        rope_one(sums, head_size, table, positions[usize(r)], cache.k.address(head, slot + r));
       } else {
         store_value(sums, cache, head - heads, slot + r);
       }
@@ -313,7 +312,7 @@ void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv
 
 void CpuBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {
   constexpr int64_t kBlock = 256;  // slots of one piece of work
-  const size_t row_bytes = static_cast<size_t>(from.k.columns()) * dtype_bytes(from.k.dtype);
+  const size_t row_bytes = usize(from.k.columns()) * dtype_bytes(from.k.dtype);
   const int64_t blocks = (to.length + kBlock - 1) / kBlock;
   threads_->run(from.k.planes() * blocks, [&](int64_t item, int) {
     const int64_t head = item / blocks, block = item % blocks;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/attention.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 namespace {
@@ -20,10 +21,10 @@ struct Partial {
 // The scratch of one thread.
 struct Scratch {
   Scratch(int64_t group, int64_t head_size, int panel)
-      : q(static_cast<size_t>(group * head_size)),
-        s(static_cast<size_t>(group * kChunk)),
-        wide(static_cast<size_t>(panel * head_size)),
-        o(static_cast<size_t>(head_size)) {}
+      : q(usize(group * head_size)),
+        s(usize(group * kChunk)),
+        wide(usize(panel * head_size)),
+        o(usize(head_size)) {}
   std::vector<float> q;     // [group, head_size]
   std::vector<float> s;     // [group, keys of the chunk] logits, then exponentials
   std::vector<float> wide;  // [panel, head_size] keys in f32
@@ -64,7 +65,7 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
   float* o = sums.data() + index * head_size;
   for (int64_t g = 0; g < group; ++g) {
     float* logits = s.data() + g * kChunk;
-    Partial& partial = partials[static_cast<size_t>(index + g)];
+    Partial& partial = partials[usize(index + g)];
     partial.max = scale * *std::max_element(logits, logits + count);
     partial.sum = kernels.exp_row(logits, count, scale);
   }
@@ -78,12 +79,12 @@ void FewRows::join(int64_t row, int64_t head, std::vector<float>& o) {
   const auto index = [&](int64_t chunk) {
     return ((row * kv.k.planes() + head / group) * chunks + chunk) * group + head % group;
   };
-  float max = partials[static_cast<size_t>(index(first))].max;
-  for (int64_t c = first + 1; c < end; ++c) max = std::max(max, partials[static_cast<size_t>(index(c))].max);
+  float max = partials[usize(index(first))].max;
+  for (int64_t c = first + 1; c < end; ++c) max = std::max(max, partials[usize(index(c))].max);
   std::fill(o.begin(), o.end(), 0.0f);
   float sum = 0;
   for (int64_t c = first; c < end; ++c) {
-    const Partial& partial = partials[static_cast<size_t>(index(c))];
+    const Partial& partial = partials[usize(index(c))];
     const float weight = std::exp(partial.max - max);
     sum += weight * partial.sum;
     kernels.add_scaled(sums.data() + index(c) * head_size, head_size, weight, o.data());
@@ -99,17 +100,16 @@ void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& k
   const int64_t heads = q.columns() / head_size;
   FewRows job{kernels, q, kv, visible, out, head_size, heads / planes, (kv.length + kChunk - 1) / kChunk,
               {},      {}};
-  job.partials.resize(static_cast<size_t>(rows * job.chunks * heads));
-  job.sums.resize(job.partials.size() * static_cast<size_t>(head_size));
-  std::vector<Scratch> scratch(static_cast<size_t>(threads.count()),
-                               Scratch(job.group, head_size, kernels.panel));
+  job.partials.resize(usize(rows * job.chunks * heads));
+  job.sums.resize(job.partials.size() * usize(head_size));
+  std::vector<Scratch> scratch(usize(threads.count()), Scratch(job.group, head_size, kernels.panel));
   threads.run(rows * planes * job.chunks, [&](int64_t item, int thread) {
     job.run_chunk(item / (planes * job.chunks), item / job.chunks % planes, item % job.chunks,
-                  scratch[static_cast<size_t>(thread)]);
+                  scratch[usize(thread)]);
   });
   threads.split(rows * heads, [&](int64_t first, int64_t end, int thread) {
     for (int64_t item = first; item < end; ++item)
-      job.join(item / heads, item % heads, scratch[static_cast<size_t>(thread)].o);
+      job.join(item / heads, item % heads, scratch[usize(thread)].o);
   });
 }
 

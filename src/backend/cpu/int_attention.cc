@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "backend/cpu/tiles.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 namespace {
@@ -15,7 +16,7 @@ constexpr uint32_t kLess128 = 0x80808080;  // four unsigned bytes xor this: each
 
 struct Tile : TileSums {
   Tile(int64_t m, int64_t depth, int64_t padded_head, int lanes)
-      : TileSums(m, padded_head, lanes), q(static_cast<size_t>(m * depth)), factor(static_cast<size_t>(m)) {}
+      : TileSums(m, padded_head, lanes), q(usize(m * depth)), factor(usize(m)) {}
   std::vector<uint32_t> q;    // [M, depth] fours
   std::vector<float> factor;  // [M] the query's scale and all else that turns products into base 2 logarithms
   // The next two hold one step.
@@ -45,7 +46,7 @@ struct Job : TileJob {
 };
 
 void Job::load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
-  float& factor = tile.factor[static_cast<size_t>(i)];
+  float& factor = tile.factor[usize(i)];
   kernels.quantize(q.address(0, row, column), q.dtype == DType::kBF16, head_size, kIntMaxHead,
                    reinterpret_cast<uint8_t*>(tile.q.data() + i * packed.depth), &factor);
   factor *= to_logarithm;
@@ -59,9 +60,9 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
   kernels.logarithms(m, n, static_cast<int>(depth), tile.q.data() + at.first * depth,
                      packed.k(at.head) + first_key * depth, tile.factor.data() + at.first,
                      packed.keys(at.head, first_key), tile.t.data(), kKeyBlock);
-  for (size_t i = 0; i < static_cast<size_t>(m); ++i) {
-    hide_before(tile.first[static_cast<size_t>(at.first) + i], first_key, tile.t.data() + i * kKeyBlock);
-    tile.seen[i] = tile.visible[static_cast<size_t>(at.first) + i] - static_cast<int32_t>(first_key);
+  for (size_t i = 0; i < usize(m); ++i) {
+    hide_before(tile.first[usize(at.first) + i], first_key, tile.t.data() + i * kKeyBlock);
+    tile.seen[i] = tile.visible[usize(at.first) + i] - static_cast<int32_t>(first_key);
   }
   float* o = tile.o.data() + at.first * padded_head;
   const IntSums sums{tile.max.data() + at.first, tile.sum_of(at.first), o, padded_head, tile.weight.data()};
@@ -83,12 +84,12 @@ IntKeys IntPackedKv::keys(int64_t head, int64_t key) const {
 void IntPackedKv::pack_key(const IntKernels& kernels, const void* row, bool bf16, int64_t head_size,
                            int64_t head, int64_t slot) {
   const int64_t width = kernels.panel;
-  const auto at = static_cast<size_t>(head * slots_ + slot);
+  const auto at = usize(head * slots_ + slot);
   std::array<uint8_t, kIntMaxHead> key;
   kernels.quantize(row, bf16, head_size, kIntMaxHead, key.data(), &key_scale_[at]);
   uint32_t* to = k_.data() + head * k_stride_ + slot / width * depth * width + slot % width;
   int32_t sum = 0;
-  for (int64_t i = 0; i < 4 * depth; ++i) sum += key[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < 4 * depth; ++i) sum += key[usize(i)];
   for (int64_t u = 0; u < depth; ++u) {
     uint32_t unit;
     std::memcpy(&unit, key.data() + 4 * u, 4);
@@ -102,7 +103,7 @@ void IntPackedKv::pack_values(const IntKernels& kernels, const std::array<const 
   constexpr float kSmallest = 0x1p-31f;  // of a scale: what lies below counts as zero, but keeps its weight
   std::array<std::array<uint8_t, kIntMaxHead>, 4> values;
   for (size_t j = 0; j < 4; ++j) {
-    const auto at = static_cast<size_t>(head * slots_ + slot) + j;
+    const auto at = usize(head * slots_ + slot) + j;
     float scale = 0;
     kernels.quantize(rows[j], bf16, head_size, kIntMaxHead, values[j].data(), &scale);
     if (scale < kSmallest) scale = kSmallest, values[j].fill(128);
@@ -110,7 +111,7 @@ void IntPackedKv::pack_values(const IntKernels& kernels, const std::array<const 
   }
   uint32_t* to = v_.data() + head * v_stride_ + slot / 4 * padded_head;
   const auto byte = [&](size_t j, int64_t i) {
-    return static_cast<uint32_t>(values[j][static_cast<size_t>(i)]) << (8 * j);
+    return static_cast<uint32_t>(values[j][usize(i)]) << (8 * j);
   };
   for (int64_t i = 0; i < head_size; ++i) {
     to[i] = (byte(0, i) | byte(1, i) | byte(2, i) | byte(3, i)) ^ kLess128;
@@ -125,9 +126,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, Threads& thr
   slots_ = round_up(kv.length, kKeyBlock);
   k_stride_ = slots_ * depth;
   v_stride_ = slots_ / 4 * padded_head;
-  const auto grow = [](auto& memory, int64_t size) {
-    memory.resize(std::max(memory.size(), static_cast<size_t>(size)));
-  };
+  const auto grow = [](auto& memory, int64_t size) { memory.resize(std::max(memory.size(), usize(size))); };
   grow(k_, heads * k_stride_);
   grow(v_, heads * v_stride_);
   grow(offsets_, heads * slots_);
@@ -144,7 +143,7 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, Threads& thr
       for (int64_t j = slot; j < slot + 4; ++j) {
         const bool used = j < kv.length;
         pack_key(kernels, used ? kv.k.address(head, j) : kZeros.data(), bf16, head_size, head, j);
-        values[static_cast<size_t>(j - slot)] = used ? kv.v.address(head, j) : kZeros.data();
+        values[usize(j - slot)] = used ? kv.v.address(head, j) : kZeros.data();
       }
       pack_values(kernels, values, bf16, head_size, head, slot);
     }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 #include "backend/activation.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -25,7 +26,7 @@ int64_t group_of(bool gated) {
 size_t IntWeight::bytes_for(const IntKernels& kernels, int64_t outputs, int64_t inputs, bool gated) {
   const int64_t columns = panel_count(outputs, kernels.panel) * kernels.panel;
   const int64_t scales = groups_of(inputs, group_of(gated));
-  return static_cast<size_t>(columns * (4 * units_of(inputs) + 8 * scales));
+  return usize(columns * (4 * units_of(inputs) + 8 * scales));
 }
 
 IntWeight::IntWeight(IntProducts& products, const WeightSource& source)
@@ -38,15 +39,14 @@ IntWeight::IntWeight(IntProducts& products, const WeightSource& source)
   inputs = source.inputs;
   bytes = bytes_for(products.kernels, outputs, inputs, source.gated);
   const int64_t columns = panel_count(outputs, width_) * width_;
-  units_.resize(static_cast<size_t>(columns * unit_count_ * 4));
-  offsets_.resize(static_cast<size_t>(columns * groups_));
+  units_.resize(usize(columns * unit_count_ * 4));
+  offsets_.resize(usize(columns * groups_));
   scales_.resize(offsets_.size());
-  const PackScratch one{std::vector<uint8_t>(static_cast<size_t>(unit_count_ * 4)),
-                        std::vector<float>(static_cast<size_t>(groups_))};
-  std::vector<PackScratch> scratch(static_cast<size_t>(products.threads.count()), one);
+  const PackScratch one{std::vector<uint8_t>(usize(unit_count_ * 4)), std::vector<float>(usize(groups_))};
+  std::vector<PackScratch> scratch(usize(products.threads.count()), one);
   pack_panels(source, width_, products.threads,
               [&](const float* rows, int64_t index, int64_t count, int thread) {
-                pack_panel(rows, index, count, scratch[static_cast<size_t>(thread)]);
+                pack_panel(rows, index, count, scratch[usize(thread)]);
               });
 }
 
@@ -68,7 +68,7 @@ void IntWeight::pack_panel(const float* rows, int64_t panel, int64_t count, Pack
       const auto begin = scratch.row.begin();
       const int sum = std::accumulate(begin + first, begin + end, 0);  // of values plus 128
       offsets[g * width_ + column] = -128 * (sum - 128 * static_cast<int>(end - first));
-      scales[g * width_ + column] = scratch.scales[static_cast<size_t>(g)];
+      scales[g * width_ + column] = scratch.scales[usize(g)];
     }
     for (int64_t u = 0; u < unit_count_; ++u) {
       uint32_t unit = 0;
@@ -87,8 +87,8 @@ IntWeight::Rows IntWeight::rounded(const Tensor& x) const {
   }
   AlignedVector<uint8_t>& values = products_.quantized;
   std::vector<float>& scales = products_.row_scales;
-  values.resize(std::max(values.size(), static_cast<size_t>(x.rows() * unit_count_ * 4)));
-  scales.resize(std::max(scales.size(), static_cast<size_t>(x.rows() * groups_)));
+  values.resize(std::max(values.size(), usize(x.rows() * unit_count_ * 4)));
+  scales.resize(std::max(scales.size(), usize(x.rows() * groups_)));
   products_.threads.split(x.rows(), [&](int64_t first, int64_t end, int) {
     for (int64_t r = first; r < end; ++r) {
       products_.kernels.quantize(x.address(0, r), x.dtype == DType::kBF16, inputs, group_,

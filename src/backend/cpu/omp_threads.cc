@@ -6,6 +6,8 @@
 #include <exception>
 #include <vector>
 
+#include "core/usize.h"
+
 namespace claa::cpu {
 
 void OmpThreads::do_run(int64_t pieces, Call call, const void* context) {
@@ -13,8 +15,8 @@ void OmpThreads::do_run(int64_t pieces, Call call, const void* context) {
     for (int64_t index = 0; index < pieces; ++index) call(context, index, 0);
     return;
   }
-  std::vector<std::atomic<int64_t>> next(static_cast<size_t>(count_));  // piece of each share
-  for (int share = 0; share < count_; ++share) next[static_cast<size_t>(share)] = pieces * share / count_;
+  std::vector<std::atomic<int64_t>> next(usize(count_));  // piece of each share
+  for (int share = 0; share < count_; ++share) next[usize(share)] = pieces * share / count_;
   std::atomic<bool> failed = false;
   std::exception_ptr error;
 #pragma omp parallel num_threads(count_)
@@ -24,7 +26,7 @@ void OmpThreads::do_run(int64_t pieces, Call call, const void* context) {
       const int share = (thread + i) % count_;
       const int64_t end = pieces * (share + 1) / count_;
       int64_t index = 0;
-      while (!failed && (index = next[static_cast<size_t>(share)].fetch_add(1)) < end) {
+      while (!failed && (index = next[usize(share)].fetch_add(1)) < end) {
         try {
           call(context, index, thread);
         } catch (...) {

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/omp_threads.h"
 #include "backend/cpu/panels.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 namespace {
@@ -84,16 +85,16 @@ OneDnnWeight::OneDnnWeight(OneDnn& onednn, const WeightSource& source) : onednn_
   with_onednn(products.threads, [&] {
     memory_ = memory(plain, onednn_.engine);
     char* target = static_cast<char*>(memory_.get_data_handle());
-    pack_panels(
-        source, kRowsAtOnce, products.threads, [&](const float* rows, int64_t block, int64_t count, int) {
-          const int64_t values = count * inputs;
-          char* to = target + static_cast<size_t>(block * kRowsAtOnce * inputs) * dtype_bytes(onednn_.dtype);
-          if (onednn_.dtype == DType::kBF16) {
-            products.kernels.to_bf16(rows, values, reinterpret_cast<uint16_t*>(to));
-          } else {
-            std::memcpy(to, rows, static_cast<size_t>(values) * sizeof(float));
-          }
-        });
+    pack_panels(source, kRowsAtOnce, products.threads,
+                [&](const float* rows, int64_t block, int64_t count, int) {
+                  const int64_t values = count * inputs;
+                  char* to = target + usize(block * kRowsAtOnce * inputs) * dtype_bytes(onednn_.dtype);
+                  if (onednn_.dtype == DType::kBF16) {
+                    products.kernels.to_bf16(rows, values, reinterpret_cast<uint16_t*>(to));
+                  } else {
+                    std::memcpy(to, rows, usize(values) * sizeof(float));
+                  }
+                });
     const memory::desc best = best_layout(onednn_.engine, onednn_.dtype, inputs, outputs);
     if (best != plain) {
       memory packed(best, onednn_.engine);

@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 
+#include "core/usize.h"
+
 namespace claa::cpu {
 namespace {
 
@@ -16,7 +18,7 @@ constexpr int64_t kMostInputs = 640;
 
 size_t PanelWeight::bytes_for(const Kernels& kernels, int64_t outputs, int64_t inputs) {
   const int64_t units = takes_pairs(kernels, inputs) ? inputs / 2 : inputs;
-  return static_cast<size_t>(panel_count(outputs, kernels.panel) * kernels.panel * units) * sizeof(uint32_t);
+  return usize(panel_count(outputs, kernels.panel) * kernels.panel * units) * sizeof(uint32_t);
 }
 
 PanelWeight::PanelWeight(CpuProducts& products, const WeightSource& source, bool rounded)
@@ -29,7 +31,7 @@ PanelWeight::PanelWeight(CpuProducts& products, const WeightSource& source, bool
   bytes = bytes_for(products.kernels, outputs, inputs);
   units_.resize(bytes / sizeof(uint32_t));
   const int64_t size = width_ * unit_count_;
-  std::vector<uint32_t> scratch(static_cast<size_t>(products.threads.count() * size));
+  std::vector<uint32_t> scratch(usize(products.threads.count() * size));
   pack_panels(source, width_, products.threads, [&](float* rows, int64_t index, int64_t count, int thread) {
     uint32_t* columns = scratch.data() + thread * size;
     std::fill(columns + count * unit_count_, columns + size, 0u);  // the outputs that there are not
@@ -55,7 +57,7 @@ PanelWeight::Rows PanelWeight::rows_of(const Tensor& x) const {
   require(x.dtype == DType::kBF16, "linear: inputs of another type");
   if (pairs_) return {x.ptr<uint32_t>(), x.stride[1] / 2};
   std::vector<float>& wide = products_.widened;
-  wide.resize(std::max(wide.size(), static_cast<size_t>(x.rows() * inputs)));
+  wide.resize(std::max(wide.size(), usize(x.rows() * inputs)));
   products_.threads.split(x.rows(), [&](int64_t first, int64_t end, int) {
     for (int64_t r = first; r < end; ++r) {
       products_.kernels.to_f32(x.ptr<uint16_t>(0, r), inputs, wide.data() + r * inputs);

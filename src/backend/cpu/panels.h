@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
 #include "core/threads.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -21,7 +22,7 @@ inline int64_t panel_count(int64_t outputs, int64_t width) {
 template <class Pack>
 void pack_panels(const WeightSource& source, int64_t width, Threads& threads, const Pack& pack) {
   const int64_t size = width * source.inputs;
-  std::vector<float> scratch(static_cast<size_t>(threads.count() * size));
+  std::vector<float> scratch(usize(threads.count() * size));
   threads.run(panel_count(source.outputs, width), [&](int64_t panel, int thread) {
     float* rows = scratch.data() + thread * size;
     const int64_t count = std::min(width, source.outputs - panel * width);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backend/cpu/panels.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -11,14 +12,14 @@ TableWeight::TableWeight(CpuProducts& products, const WeightSource& source, DTyp
   constexpr int64_t kRowsAtOnce = 32;
   outputs = source.outputs;
   inputs = source.inputs;
-  bytes = static_cast<size_t>(outputs * inputs) * dtype_bytes(dtype_);
+  bytes = usize(outputs * inputs) * dtype_bytes(dtype_);
   rows_.resize(bytes);
   pack_panels(source, kRowsAtOnce, products.threads, [&](float* rows, int64_t block, int64_t count, int) {
-    std::byte* to = rows_.data() + static_cast<size_t>(block * kRowsAtOnce * inputs) * dtype_bytes(dtype_);
+    std::byte* to = rows_.data() + usize(block * kRowsAtOnce * inputs) * dtype_bytes(dtype_);
     if (dtype_ == DType::kBF16) {
       products_.kernels.to_bf16(rows, count * inputs, reinterpret_cast<uint16_t*>(to));
     } else {
-      std::memcpy(to, rows, static_cast<size_t>(count * inputs) * sizeof(float));
+      std::memcpy(to, rows, usize(count * inputs) * sizeof(float));
     }
   });
 }
@@ -44,7 +45,7 @@ void TableWeight::row(int64_t index, float* to) const {
   if (dtype_ == DType::kBF16) {
     products_.kernels.to_f32(static_cast<const uint16_t*>(address(index)), inputs, to);
   } else {
-    std::memcpy(to, address(index), static_cast<size_t>(inputs) * sizeof(float));
+    std::memcpy(to, address(index), usize(inputs) * sizeof(float));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/cpu_weight.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -16,9 +17,7 @@ class TableWeight : public CpuWeight {
   void row(int64_t index, float* to) const override;
 
  private:
-  const void* address(int64_t row) const {
-    return rows_.data() + static_cast<size_t>(row * inputs) * dtype_bytes(dtype_);
-  }
+  const void* address(int64_t row) const { return rows_.data() + usize(row * inputs) * dtype_bytes(dtype_); }
 
   CpuProducts& products_;
   const DType dtype_;

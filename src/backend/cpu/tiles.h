@@ -11,6 +11,7 @@
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/attention.h"
 #include "core/threads.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -25,11 +26,11 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
 struct TileSums {
   TileSums(int64_t m, int64_t padded_head, int vector_lanes)
       : lanes(vector_lanes),
-        o(static_cast<size_t>(m * padded_head)),
-        max(static_cast<size_t>(m)),
-        sum(static_cast<size_t>(m * lanes)),
-        first(static_cast<size_t>(m)),
-        visible(static_cast<size_t>(m)) {}
+        o(usize(m * padded_head)),
+        max(usize(m)),
+        sum(usize(m * lanes)),
+        first(usize(m)),
+        visible(usize(m)) {}
   void reset() {
     std::fill(o.begin(), o.end(), 0.0f);
     std::fill(max.begin(), max.end(), -std::numeric_limits<float>::infinity());
@@ -95,20 +96,19 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
   tile.reset();
   for (int64_t i = 0; i < vectors; ++i) {
     const int64_t row = first_row + i / job.group;
-    tile.first[static_cast<size_t>(i)] = job.visible.first_of(row);
-    tile.visible[static_cast<size_t>(i)] = job.visible.end_of(row);
+    tile.first[usize(i)] = job.visible.first_of(row);
+    tile.visible[usize(i)] = job.visible.end_of(row);
     job.load(tile, i, row, column(i));
   }
-  for (int64_t key = tile.first[0] / kKeyBlock * kKeyBlock;
-       key < tile.visible[static_cast<size_t>(vectors - 1)]; key += kKeyBlock) {
+  for (int64_t key = tile.first[0] / kKeyBlock * kKeyBlock; key < tile.visible[usize(vectors - 1)];
+       key += kKeyBlock) {
     for (int64_t i = 0; i < vectors; i += kStepVectors) {
       int64_t count = std::min<int64_t>(kStepVectors, vectors - i);
       // Vectors whose window begins behind the block are the last ones.
-      while (count > 0 && tile.first[static_cast<size_t>(i + count - 1)] >= key + kKeyBlock) --count;
+      while (count > 0 && tile.first[usize(i + count - 1)] >= key + kKeyBlock) --count;
       if (count == 0) break;
       // Causal skipping: nothing beyond what the last vector sees.
-      const int64_t keys =
-          std::min<int64_t>(kKeyBlock, tile.visible[static_cast<size_t>(i + count - 1)] - key);
+      const int64_t keys = std::min<int64_t>(kKeyBlock, tile.visible[usize(i + count - 1)] - key);
       if (keys > 0) job.step(tile, {head, i, count}, key, keys);
     }
   }
@@ -123,11 +123,11 @@ template <class Job>
 void run_tiles(const Kernels& kernels, const Job& job) {
   const int64_t tiles = (job.q.rows() + job.tile_rows - 1) / job.tile_rows;
   std::vector<typename Job::Tile> scratch;
-  scratch.reserve(static_cast<size_t>(job.threads.count()));
+  scratch.reserve(usize(job.threads.count()));
   for (int thread = 0; thread < job.threads.count(); ++thread) scratch.push_back(job.make_tile());
   // The last tiles see the most keys: they go first, so that no thread ends with a long one.
   job.threads.run(tiles * job.kv_heads, [&](int64_t item, int thread) {
-    run_tile(kernels, job, scratch[static_cast<size_t>(thread)], item / tiles, tiles - 1 - item % tiles);
+    run_tile(kernels, job, scratch[usize(thread)], item / tiles, tiles - 1 - item % tiles);
   });
 }
 

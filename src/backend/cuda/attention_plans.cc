@@ -4,6 +4,7 @@
 
 #include "backend/cuda/check.h"
 #include "backend/cuda_traits.h"
+#include "core/usize.h"
 
 namespace claa::cuda {
 
@@ -56,7 +57,7 @@ AttentionPlan make_plan(cudnnHandle_t handle, const AttentionShape& s) {
   if (graph->build(handle, {fe::HeurMode_t::A}).is_bad()) return {};
   int64_t workspace = 0;
   if (graph->get_workspace_size(workspace).is_bad()) return {};
-  return {graph, static_cast<size_t>(workspace)};
+  return {graph, usize(workspace)};
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "backend/cuda/dense.h"
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/select.h"
+#include "core/usize.h"
 
 namespace claa::cuda {
 namespace {
@@ -158,20 +159,19 @@ std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
   // The vocabulary's rows are read unchanged by embed(), and decide the answer.
   weight->fp8 = fp8_ && !source.table;
   const size_t value_bytes = weight->fp8 ? 1 : dtype_bytes(traits_.dtype);
-  weight->bytes = static_cast<size_t>(source.outputs * source.inputs) * value_bytes;
+  weight->bytes = usize(source.outputs * source.inputs) * value_bytes;
   weight->memory = allocate(weight->bytes);
   if (weight->fp8) weight->scales = floats(source.outputs);
   constexpr int64_t kValuesAtOnce = int64_t{4} << 20;
   const int64_t step = std::clamp<int64_t>(kValuesAtOnce / source.inputs, 1, source.outputs);
-  std::vector<float> rows(static_cast<size_t>(step * source.inputs));
+  std::vector<float> rows(usize(step * source.inputs));
   const Buffer staged = floats(step * source.inputs);
   for (int64_t row = 0; row < source.outputs; row += step) {
     const int64_t count = std::min(step, source.outputs - row), values = count * source.inputs;
     source.fill(row, count, rows.data());
-    char* to =
-        static_cast<char*>(weight->memory.data()) + static_cast<size_t>(row * source.inputs) * value_bytes;
+    char* to = static_cast<char*>(weight->memory.data()) + usize(row * source.inputs) * value_bytes;
     const bool as_is = !weight->fp8 && traits_.dtype == DType::kF32;
-    upload(rows.data(), static_cast<size_t>(values) * sizeof(float), as_is ? to : staged.data());
+    upload(rows.data(), usize(values) * sizeof(float), as_is ? to : staged.data());
     if (as_is) continue;
     if (weight->fp8) {
       const View view{staged.data(), false, 1, count, source.inputs, 0, source.inputs};
@@ -315,11 +315,10 @@ void CudaBackend::gather_kv(const KvView& from, const Tensor& indices, const KvV
   only_once();
   for (const auto& [source, target] : {std::pair{from.k, to.k}, {from.v, to.v}}) {
     if (indices.data == nullptr) {
-      const size_t value = dtype_bytes(source.dtype),
-                   width = static_cast<size_t>(to.length * source.columns()) * value;
-      check(cudaMemcpy2DAsync(target.data, static_cast<size_t>(target.stride[0]) * value, source.data,
-                              static_cast<size_t>(source.stride[0]) * value, width,
-                              static_cast<size_t>(source.planes()), cudaMemcpyDeviceToDevice, stream_.get()),
+      const size_t value = dtype_bytes(source.dtype), width = usize(to.length * source.columns()) * value;
+      check(cudaMemcpy2DAsync(target.data, usize(target.stride[0]) * value, source.data,
+                              usize(source.stride[0]) * value, width, usize(source.planes()),
+                              cudaMemcpyDeviceToDevice, stream_.get()),
             "gather_kv");
       continue;
     }

@@ -10,6 +10,7 @@
 #include "backend/cuda/memory.h"
 #include "backend/cuda/step_graph.h"
 #include "backend/cuda_traits.h"
+#include "core/usize.h"
 
 namespace claa::cuda {
 
@@ -76,7 +77,7 @@ class CudaBackend : public Backend {
     if (step_.active()) return step_.numbers(values);
     return static_cast<const int32_t*>(ring_.upload(values.data(), values.size_bytes()));
   }
-  Buffer floats(int64_t count) { return allocate(static_cast<size_t>(count) * sizeof(float)); }
+  Buffer floats(int64_t count) { return allocate(usize(count) * sizeof(float)); }
   // The pooled scores of the listed heads [first, first + count): f32 [count, rows, tokens].
   void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
                    int64_t count, float* out);

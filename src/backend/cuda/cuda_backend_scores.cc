@@ -7,6 +7,7 @@
 #include "backend/cuda/convert.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/scores.h"
+#include "core/usize.h"
 
 namespace claa::cuda {
 namespace {
@@ -43,7 +44,7 @@ void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedK
   std::vector<float> weights;
   for (const HeadWeight& entry : spec.only) listed.push_back(entry.head), weights.push_back(entry.weight);
   if (spec.only.empty()) {
-    listed.resize(static_cast<size_t>(heads));
+    listed.resize(usize(heads));
     std::iota(listed.begin(), listed.end(), 0);
     weights.assign(listed.size(), 1.0f);
   }
@@ -94,7 +95,7 @@ void CudaBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregato
     }
     Buffer moments;
     if (aggregator == Aggregator::kZscoreMax) {
-      moments = allocate(static_cast<size_t>(2 * layer.rows()) * sizeof(double));
+      moments = allocate(usize(2 * layer.rows()) * sizeof(double));
       row_moments(view_of(layer), static_cast<double*>(moments.data()), stream_.get());
     }
     fold_layer(view_of(layer), static_cast<const double*>(moments.data()), maximum, out.ptr<float>(),

@@ -6,6 +6,7 @@
 #include "backend/cuda/convert.h"
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/products.h"
+#include "core/usize.h"
 
 namespace claa::cuda {
 namespace {
@@ -72,7 +73,7 @@ struct Operand {
 };
 
 size_t whole_lines(int64_t bytes) {
-  return (static_cast<size_t>(bytes) + 255) / 256 * 256;
+  return (usize(bytes) + 255) / 256 * 256;
 }
 
 // True if x is read as it is: FP8 with scales where the library may read them.
@@ -82,7 +83,7 @@ bool ready(const Tensor& x) {
 // Bytes that are missing for x in FP8: its scales, and its values unless they exist.
 size_t fp8_scratch(const Tensor& x) {
   const int64_t values = x.dtype == DType::kF8 ? 0 : x.rows() * x.columns();
-  return whole_lines(values) + static_cast<size_t>(x.rows()) * sizeof(float);
+  return whole_lines(values) + usize(x.rows()) * sizeof(float);
 }
 Fp8Row fp8_row(const Tensor& x) {
   return {x.data, x.scales};
@@ -220,7 +221,7 @@ Linear::Choice Linear::choose(const Problem& problem) {
 Linear::Choice Linear::choose_among(const Problem& problem,
                                     std::span<const cublasLtMatmulAlgo_t> candidates) {
   Choice best{true, candidates[0]};
-  const size_t bytes = static_cast<size_t>(problem.out.rows * problem.out.stride) * sizeof(float);
+  const size_t bytes = usize(problem.out.rows * problem.out.stride) * sizeof(float);
   const Buffer scratch = allocate_async(bytes, stream_);
   check(cudaMemsetAsync(scratch.data(), 0, bytes, stream_), "scratch");
   float best_ms = std::numeric_limits<float>::infinity();
@@ -253,8 +254,8 @@ Tensor Linear::rounded(const Tensor& x) {
   Tensor result = Tensor::matrix(x.data, DType::kF8, x.rows(), x.columns());
   if (x.dtype == DType::kF8) {
     result.scales = reinterpret_cast<float*>(scratch);
-    check(cudaMemcpyAsync(scratch, x.scales, static_cast<size_t>(x.rows()) * sizeof(float),
-                          cudaMemcpyDeviceToDevice, stream_),
+    check(cudaMemcpyAsync(scratch, x.scales, usize(x.rows()) * sizeof(float), cudaMemcpyDeviceToDevice,
+                          stream_),
           "linear");
     return result;
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/usize.h"
+
 namespace claa::cuda {
 
 namespace {
@@ -100,7 +102,7 @@ void UploadRing::copy(const Entry& entry) {
       used_ = 0;
     }
     const size_t count = std::min(bytes - done, kHalfBytes - used_);
-    char* staged = memory_ + static_cast<size_t>(half_) * kHalfBytes + used_;
+    char* staged = memory_ + usize(half_) * kHalfBytes + used_;
     std::memcpy(staged, entry.content.data() + done, count);
     check(cudaMemcpyAsync(static_cast<char*>(entry.memory.data()) + done, staged, count,
                           cudaMemcpyHostToDevice, stream_),

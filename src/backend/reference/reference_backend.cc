@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "backend/host_ops.h"
+#include "core/usize.h"
 
 namespace claa::reference {
 namespace {
@@ -50,9 +51,8 @@ double dot(const Tensor& q, int64_t row, int64_t column, const Tensor& k, int64_
 void softmax(std::vector<double>& s, int64_t seen) {
   const double top = *std::max_element(s.begin(), s.begin() + seen);
   double sum = 0;
-  for (int64_t j = 0; j < seen; ++j)
-    sum += s[static_cast<size_t>(j)] = std::exp(s[static_cast<size_t>(j)] - top);
-  for (int64_t j = 0; j < seen; ++j) s[static_cast<size_t>(j)] /= sum;
+  for (int64_t j = 0; j < seen; ++j) sum += s[usize(j)] = std::exp(s[usize(j)] - top);
+  for (int64_t j = 0; j < seen; ++j) s[usize(j)] /= sum;
 }
 
 // The GELU is x/2 (1 + tanh u), which is x / (1 + e^(-2u)) and loses no digits so.
@@ -79,7 +79,7 @@ DeviceTraits device_traits(const BackendOptions& options) {
 }
 
 size_t weight_bytes(const WeightSource& shape) {
-  return static_cast<size_t>(shape.outputs * shape.inputs) * sizeof(float);
+  return usize(shape.outputs * shape.inputs) * sizeof(float);
 }
 
 ReferenceBackend::ReferenceBackend(DType dtype) {
@@ -92,7 +92,7 @@ std::unique_ptr<PackedWeight> ReferenceBackend::prepare(const WeightSource& sour
   auto weight = std::make_unique<ReferenceWeight>();
   weight->outputs = source.outputs;
   weight->inputs = source.inputs;
-  weight->rows.resize(static_cast<size_t>(source.outputs * source.inputs));
+  weight->rows.resize(usize(source.outputs * source.inputs));
   source.fill(0, source.outputs, weight->rows.data());
   if (traits_.dtype == DType::kBF16) {
     for (float& value : weight->rows) value = to_float(to_bf16(value));
@@ -157,7 +157,7 @@ void ReferenceBackend::rope(const Tensor& q, int64_t head_size, const RopeTable&
   for (int64_t r = 0; r < q.rows(); ++r) {
     for (int64_t c = 0; c < q.columns(); ++c) {
       const float* head = q.ptr<float>(0, r) + c / head_size * head_size;
-      put(out, 0, r, c, rotated(head, c % head_size, table, positions[static_cast<size_t>(r)]));
+      put(out, 0, r, c, rotated(head, c % head_size, table, positions[usize(r)]));
     }
   }
 }
@@ -169,7 +169,7 @@ void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table,
     for (int64_t h = 0; h < heads; ++h) {
       const float* k = kv.ptr<float>(0, r) + h * head_size;
       for (int64_t i = 0; i < head_size; ++i) {
-        put(cache.k, h, slot + r, i, rotated(k, i, table, positions[static_cast<size_t>(r)]));
+        put(cache.k, h, slot + r, i, rotated(k, i, table, positions[usize(r)]));
         put(cache.v, h, slot + r, i, k[heads * head_size + i]);
       }
     }
@@ -192,19 +192,18 @@ void ReferenceBackend::pack_kv(const KvView& /*kv*/, std::unique_ptr<PackedKv>& 
 void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
                                  const VisibleSlots& visible, const Tensor& out) {
   const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
-  std::vector<double> s(static_cast<size_t>(kv.length));
+  std::vector<double> s(usize(kv.length));
   for (int64_t r = 0; r < q.rows(); ++r) {
     const int64_t first = visible.first_of(r), seen = visible.end_of(r) - first;
     for (int64_t h = 0; h < heads; ++h) {
       for (int64_t j = 0; j < seen; ++j) {
-        s[static_cast<size_t>(j)] =
+        s[usize(j)] =
             dot(q, r, h * head_size, kv.k, h / group, first + j) / std::sqrt(static_cast<double>(head_size));
       }
       softmax(s, seen);
       for (int64_t i = 0; i < head_size; ++i) {
         double sum = 0;
-        for (int64_t j = 0; j < seen; ++j)
-          sum += s[static_cast<size_t>(j)] * get(kv.v, h / group, first + j, i);
+        for (int64_t j = 0; j < seen; ++j) sum += s[usize(j)] * get(kv.v, h / group, first + j, i);
         put(out, 0, r, h * head_size + i, static_cast<float>(sum));
       }
     }
@@ -218,21 +217,21 @@ void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const Pa
   const int64_t tokens = score_tokens(spec, kv.length);
   const int64_t rows = spec.rows == Reduce::kKeep ? spec.window : 1;
   const int64_t listed = spec.only.empty() ? heads : static_cast<int64_t>(spec.only.size());
-  std::vector<float> per_head(static_cast<size_t>(listed * rows * tokens));
-  std::vector<double> s(static_cast<size_t>(kv.length));
+  std::vector<float> per_head(usize(listed * rows * tokens));
+  std::vector<double> s(usize(kv.length));
   for (int64_t n = 0; n < listed; ++n) {
-    const int64_t head = spec.only.empty() ? n : spec.only[static_cast<size_t>(n)].head;
+    const int64_t head = spec.only.empty() ? n : spec.only[usize(n)].head;
     for (int64_t i = 0; i < spec.window; ++i) {
       const int64_t seen = kv.length - spec.window + i + 1;
       std::fill(s.begin(), s.end(), spec.softmax ? 0.0 : -INFINITY);
       for (int64_t j = 0; j < seen; ++j) {
-        s[static_cast<size_t>(j)] = dot(q, i, head * head_size, kv.k, head / group, j) /
-                                    (spec.scale ? std::sqrt(static_cast<double>(head_size)) : 1.0);
+        s[usize(j)] = dot(q, i, head * head_size, kv.k, head / group, j) /
+                      (spec.scale ? std::sqrt(static_cast<double>(head_size)) : 1.0);
       }
       if (spec.softmax) softmax(s, seen);
       for (int64_t t = 0; t < tokens; ++t) {
-        const float value = static_cast<float>(s[static_cast<size_t>(t)]);
-        float& to = per_head[static_cast<size_t>((n * rows + (rows > 1 ? i : 0)) * tokens + t)];
+        const float value = static_cast<float>(s[usize(t)]);
+        float& to = per_head[usize((n * rows + (rows > 1 ? i : 0)) * tokens + t)];
         to = spec.rows == Reduce::kKeep || i == 0 ? value
              : spec.rows == Reduce::kSum          ? to + value
                                                   : std::max(to, value);

@@ -9,6 +9,7 @@
 #include "claa/version.h"
 #include "core/check.h"
 #include "core/fingerprint.h"
+#include "core/usize.h"
 #include "eval/calibration/head_scores.h"
 #include "eval/calibration/pooled_scores.h"
 #include "text/utf8.h"
@@ -59,15 +60,14 @@ class HeadCollector {
   using Layer = std::vector<std::vector<int32_t>>;  // indices, by head
 
   void remember_best(std::span<const float> values, int64_t heads, int64_t kernel, std::vector<Layer>& to) {
-    const size_t tokens = values.size() / static_cast<size_t>(heads);
+    const size_t tokens = values.size() / usize(heads);
     Layer& best = to.emplace_back();
     std::vector<float> row, scratch;
-    for (size_t h = 0; h < static_cast<size_t>(heads); ++h) {
+    for (size_t h = 0; h < usize(heads); ++h) {
       const std::span<const float> of_head = values.subspan(h * tokens, tokens);
       row.assign(of_head.begin(), of_head.end());
       pool_row(row, kernel, scratch);
-      best.push_back(
-          top_indices(std::span(row).first(static_cast<size_t>(ranked_)), share(ranked_, options_.budget)));
+      best.push_back(top_indices(std::span(row).first(usize(ranked_)), share(ranked_, options_.budget)));
     }
   }
 
@@ -258,8 +258,8 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
   result.answer_tokens = static_cast<int64_t>(oracle.answer.tokens.size());
   result.answer = oracle.answer.text;
   result.file = file;
-  result.wanted = top_indices(std::span(oracle.ranking.scores).first(static_cast<size_t>(ranked)),
-                              share(ranked, options.oracle_best));
+  result.wanted =
+      top_indices(std::span(oracle.ranking.scores).first(usize(ranked)), share(ranked, options.oracle_best));
   result.head_recall = collector.recalls_of(result.wanted);
   collector.writer().write((folder / file).string());
   return result;
@@ -277,8 +277,8 @@ std::string scores_file(const StudyPrompt& prompt) {
 std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt>& collected,
                                                const CalibrateOptions& options, const ScoreKind& kind,
                                                double budget, const std::filesystem::path& folder) {
-  const auto window = static_cast<size_t>(
-      std::find(options.windows.begin(), options.windows.end(), kind.window) - options.windows.begin());
+  const auto window =
+      usize(std::find(options.windows.begin(), options.windows.end(), kind.window) - options.windows.begin());
 
   std::vector<SelectionPrompt> prompts;
   for (const CollectedPrompt& prompt : collected) {
@@ -373,7 +373,7 @@ MadeProfile make_profile(const ModelSummary& model, const CalibrateOptions& opti
 std::vector<std::vector<double>> mean_head_recall(const std::vector<CollectedPrompt>& collected,
                                                   const CalibrateOptions& options, const ScoreKind& kind) {
   const std::vector<ScoreKind> kinds = options.kinds();
-  const auto at = static_cast<size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
+  const auto at = usize(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
   std::vector<std::vector<double>> mean;
   try {
     mean = collected.front().head_recall.at(at);

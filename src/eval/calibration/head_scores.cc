@@ -8,6 +8,7 @@
 #include "core/fingerprint.h"
 #include "core/half.h"
 #include "core/output_file.h"
+#include "core/usize.h"
 
 static_assert(std::endian::native == std::endian::little, "the file format is little endian");
 
@@ -51,10 +52,10 @@ HeadScoresWriter::HeadScoresWriter(int heads, int kv_heads, int64_t tokens, std:
       collected_(windows_.size()) {}
 
 void HeadScoresWriter::add_layer(size_t window, std::span<const float> scores) {
-  const auto tokens = static_cast<size_t>(tokens_ - windows_[window]);
-  require(scores.size() == static_cast<size_t>(heads_) * tokens, "a layer has one score per head and token");
+  const auto tokens = usize(tokens_ - windows_[window]);
+  require(scores.size() == usize(heads_) * tokens, "a layer has one score per head and token");
   Window& to = collected_[window];
-  for (size_t h = 0; h < static_cast<size_t>(heads_); ++h) {
+  for (size_t h = 0; h < usize(heads_); ++h) {
     const std::span<const float> row = scores.subspan(h * tokens, tokens);
     const float largest = *std::max_element(row.begin(), row.end());
     const float unit = largest > 0 ? largest / kLargestHalf : 1;

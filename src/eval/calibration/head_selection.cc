@@ -10,6 +10,7 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "core/cpu_count.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 class RecallCounter {
  public:
   double operator()(std::span<const float> scores, std::span<const int32_t> wanted, int64_t budget) {
-    const auto count = static_cast<size_t>(budget);
+    const auto count = usize(budget);
     if (count >= scores.size()) return 1;
     if (count == 0 || wanted.empty()) return 0;
     order_.assign(scores.begin(), scores.end());
@@ -27,7 +28,7 @@ class RecallCounter {
     const float least = order_[count - 1];
     size_t found = 0, tied_wanted = 0;
     for (const int32_t t : wanted) {
-      const float score = scores[static_cast<size_t>(t)];
+      const float score = scores[usize(t)];
       found += score > least ? 1 : 0;
       tied_wanted += score == least ? 1 : 0;
     }
@@ -39,8 +40,8 @@ class RecallCounter {
   // Wanted tokens among the scores equal to the least that is kept; the lower index comes first.
   static size_t tied(std::span<const float> scores, std::span<const int32_t> wanted, size_t count,
                      float least) {
-    auto room = count - static_cast<size_t>(std::count_if(scores.begin(), scores.end(),
-                                                          [&](float score) { return score > least; }));
+    auto room = count - usize(std::count_if(scores.begin(), scores.end(),
+                                            [&](float score) { return score > least; }));
     size_t found = 0;
     for (size_t t = 0; t < scores.size() && room > 0; ++t) {
       if (scores[t] != least) continue;
@@ -56,7 +57,7 @@ class RecallCounter {
 class Selection {
  public:
   Selection(std::span<const SelectionPrompt> prompts, std::span<const size_t> used) : prompts_(prompts) {
-    for (const size_t i : used) sums_[i].assign(static_cast<size_t>(prompts[i].scores->tokens()), 0.0f);
+    for (const size_t i : used) sums_[i].assign(usize(prompts[i].scores->tokens()), 0.0f);
   }
   // Mean recall over some prompts if this head were added. Safe to call from several threads.
   double with(std::span<const size_t> train, const LayerHead& head) const {
@@ -96,14 +97,14 @@ LayerHead best_addition(const Selection& selection, const HeadScores& shape, std
       recalls[i] = selection.with(train, heads[i]);
   };
   {
-    std::vector<std::jthread> helpers(static_cast<size_t>(std::max(physical_cores() - 1, 0)));
+    std::vector<std::jthread> helpers(usize(std::max(physical_cores() - 1, 0)));
     for (std::jthread& helper : helpers) helper = std::jthread(work);
     work();
   }
   check_cancelled(cancel);
   const auto found = std::max_element(recalls.begin(), recalls.end());  // the first of equal ones
   best = *found;
-  return heads[static_cast<size_t>(found - recalls.begin())];
+  return heads[usize(found - recalls.begin())];
 }
 
 std::vector<size_t> all_but(size_t count, std::span<const size_t> left_out) {
@@ -138,7 +139,7 @@ class Validation {
       const HeadSteps steps = select_heads(prompts_, all, {}, layer, options_.most_heads, options_.cancel);
       report();
       const LeftOut by_prompt = leave_out(folds_, layer), by_group = leave_out(groups_, layer);
-      for (size_t i = 0; i < static_cast<size_t>(options_.most_heads); ++i) {
+      for (size_t i = 0; i < usize(options_.most_heads); ++i) {
         Candidate candidate;
         candidate.layer = layer;
         candidate.heads = static_cast<int>(i) + 1;
@@ -159,7 +160,7 @@ class Validation {
 
  private:
   LeftOut leave_out(const std::vector<std::vector<size_t>>& parts, int layer) {
-    LeftOut recall(static_cast<size_t>(options_.most_heads), std::vector<double>(prompts_.size(), 0.0));
+    LeftOut recall(usize(options_.most_heads), std::vector<double>(prompts_.size(), 0.0));
     for (const std::vector<size_t>& part : parts) {
       const std::vector<size_t> train = all_but(prompts_.size(), part);
       const HeadSteps steps =
@@ -179,7 +180,7 @@ class Validation {
     RecallCounter recall;
     std::vector<float> scores;
     for (const SelectionPrompt& prompt : prompts_) {
-      scores.resize(static_cast<size_t>(prompt.scores->tokens()));
+      scores.resize(usize(prompt.scores->tokens()));
       prompt.scores->published_rule(layer, last_layers, scores);
       candidate.judged_by.push_back(recall(scores, prompt.wanted, prompt.budget));
     }
@@ -247,7 +248,7 @@ HeadSteps select_heads(std::span<const SelectionPrompt> prompts, std::span<const
 }
 
 std::vector<std::vector<size_t>> prompt_folds(std::span<const SelectionPrompt> prompts, int folds) {
-  const auto count = std::min(static_cast<size_t>(std::max(folds, 2)), prompts.size());
+  const auto count = std::min(usize(std::max(folds, 2)), prompts.size());
   std::vector<std::vector<size_t>> parts(count);
   size_t next = 0;
   for (const auto& [name, members] : by_group(prompts)) {

@@ -5,6 +5,7 @@
 
 #include "backend/host_ops.h"
 #include "core/half.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 
@@ -16,14 +17,14 @@ void pool_row(std::vector<float>& row, int64_t kernel, std::vector<float>& scrat
 
 PooledScores::PooledScores(const HeadScoresFile& file, size_t window, int64_t kernel, int64_t ranked)
     : layers_(file.layers()), heads_(file.heads()), tokens_(ranked) {
-  const auto before_window = static_cast<size_t>(file.tokens() - file.windows()[window]);
-  const auto count = static_cast<size_t>(ranked);
+  const auto before_window = usize(file.tokens() - file.windows()[window]);
+  const auto count = usize(ranked);
   const int group = heads_ / file.kv_heads();
   std::vector<float> row(before_window), scratch, sum(count);
-  shares_.reserve(static_cast<size_t>(layers_) * static_cast<size_t>(heads_) * count);
-  largest_.assign(static_cast<size_t>(layers_) * count, 0.0f);
+  shares_.reserve(usize(layers_) * usize(heads_) * count);
+  largest_.assign(usize(layers_) * count, 0.0f);
   for (int layer = 0; layer < layers_; ++layer) {
-    float* largest = &largest_[static_cast<size_t>(layer) * count];
+    float* largest = &largest_[usize(layer) * count];
     for (int head = 0; head < heads_; ++head) {
       file.read(window, layer, head, row);
       pool_row(row, kernel, scratch);
@@ -40,14 +41,14 @@ PooledScores::PooledScores(const HeadScoresFile& file, size_t window, int64_t ke
 }
 
 void PooledScores::add_to(int layer, int head, std::span<const float> base, std::span<float> to) const {
-  const uint16_t* row = &shares_[static_cast<size_t>((int64_t{layer} * heads_ + head) * tokens_)];
+  const uint16_t* row = &shares_[usize((int64_t{layer} * heads_ + head) * tokens_)];
   for (size_t t = 0; t < to.size(); ++t) to[t] = base[t] + half_to_float(row[t]);
 }
 
 void PooledScores::published_rule(int layer, int last_layers, std::span<float> to) const {
   std::fill(to.begin(), to.end(), 0.0f);  // no score is lower
   for (int l = std::max(0, layer - last_layers + 1); l <= layer; ++l) {
-    const float* row = &largest_[static_cast<size_t>(l * tokens_)];
+    const float* row = &largest_[usize(l * tokens_)];
     for (size_t t = 0; t < to.size(); ++t) to[t] = std::max(to[t], row[t]);
   }
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "eval/diagnosis/layer_rankings.h"
 #include "eval/stats/statistics.h"
 
@@ -73,8 +74,7 @@ HeuristicCurve look_ahead_curve(const Row& scores, const Reference& reference, s
 
 std::vector<std::vector<double>> head_recalls(const LayerRankings& rankings, std::span<const float> oracle) {
   const auto tokens = static_cast<int64_t>(rankings.heads.front().front().size());
-  const std::vector<int32_t> wanted =
-      top_indices(oracle.first(static_cast<size_t>(tokens)), share(tokens, kOracleBest));
+  const std::vector<int32_t> wanted = top_indices(oracle.first(usize(tokens)), share(tokens, kOracleBest));
   std::vector<std::vector<double>> recalls;
   for (const std::vector<Row>& heads : rankings.heads) {
     std::vector<double>& layer = recalls.emplace_back();
@@ -130,7 +130,7 @@ PromptDiagnosis diagnose_prompt(Engine& engine, const StudyPrompt& prompt, const
     const bool all = heuristic.layers.back().size() == scores.size();
     diagnosis.heuristics.push_back(curve_of(heuristic, all ? whole : windowed, diagnosis.fixed_layer));
   }
-  diagnosis.heuristics.push_back(look_ahead_curve(oracle.look_ahead, whole, static_cast<size_t>(layers)));
+  diagnosis.heuristics.push_back(look_ahead_curve(oracle.look_ahead, whole, usize(layers)));
   diagnosis.oracle_positions = relative_positions(whole.best, scores.size());
   diagnosis.head_recall = head_recalls(rankings, scores);
   return diagnosis;

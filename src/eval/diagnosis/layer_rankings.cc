@@ -1,6 +1,7 @@
 #include "eval/diagnosis/layer_rankings.h"
 
 #include "backend/host_ops.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 namespace {
@@ -45,7 +46,7 @@ Row RankingCollector::aggregate(const std::deque<std::vector<Row>>& history, Agg
     layers.push_back(
         Tensor::matrix(flat.back().data(), DType::kF32, static_cast<int64_t>(rows.size()), tokens));
   }
-  Row result(static_cast<size_t>(tokens));
+  Row result(usize(tokens));
   constexpr double kBase = 1.3;
   host::aggregate(layers, aggregator, kBase, Tensor::matrix(result.data(), DType::kF32, 1, tokens));
   return result;
@@ -64,8 +65,8 @@ void RankingCollector::observe(LayerView& view) {
   gemfilter.heads = Reduce::kSum;
   add(kGemFilter, rows_of(view.scores(gemfilter)).front());
 
-  const auto group = heads.size() / static_cast<size_t>(view.prompt().kv_heads);
-  std::vector<Row> groups(static_cast<size_t>(view.prompt().kv_heads));
+  const auto group = heads.size() / usize(view.prompt().kv_heads);
+  std::vector<Row> groups(usize(view.prompt().kv_heads));
   Row sum;
   for (size_t h = 0; h < heads.size(); ++h) {
     accumulate(groups[h / group], pooled(heads[h], options_.deployed_kernel));

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 namespace {
@@ -82,7 +83,7 @@ void add_new(std::vector<std::string>& names, const std::string& name) {
 }
 
 double value_at(const std::vector<double>& values, int layer) {
-  return layer >= 0 && static_cast<size_t>(layer) < values.size() ? values[static_cast<size_t>(layer)] : kNaN;
+  return layer >= 0 && usize(layer) < values.size() ? values[usize(layer)] : kNaN;
 }
 
 Densities densities_of(const PromptDiagnosis& prompt) {

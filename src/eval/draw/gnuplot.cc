@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 namespace {
@@ -46,8 +47,7 @@ class Pipe {
       const ssize_t count = ::read(ends_[0], buffer, sizeof buffer);
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) return text;
-      text.append(buffer,
-                  std::min(static_cast<size_t>(count), kMostMessage - std::min(kMostMessage, text.size())));
+      text.append(buffer, std::min(usize(count), kMostMessage - std::min(kMostMessage, text.size())));
     }
   }
 

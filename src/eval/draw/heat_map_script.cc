@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/usize.h"
 #include "eval/draw/plot_script.h"
 
 namespace claa::eval {
@@ -57,7 +58,7 @@ int tick_step(size_t count, double pixels, double room) {
 std::string ticks(const std::vector<std::string>& labels, int step) {
   if (labels.empty()) return std::to_string(step);
   std::string text = "(";
-  for (size_t i = 0; i < labels.size(); i += static_cast<size_t>(step))
+  for (size_t i = 0; i < labels.size(); i += usize(step))
     text += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_string(labels[i], 8), i);
   return text + ")";
 }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/usize.h"
+
 namespace claa::eval {
 
 struct Series {

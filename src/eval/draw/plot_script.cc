@@ -7,6 +7,7 @@
 #include <iterator>
 #include <map>
 
+#include "core/usize.h"
 #include "eval/draw/text.h"
 
 namespace claa::eval {
@@ -83,7 +84,8 @@ class Layout {
   std::pair<double, double> legend_place(size_t entry) const {
     const size_t column = entry % legend_columns_.size();
     return {legend_columns_[column],
-            legend_height_ - kLegendTop - kLegendRow * (entry / legend_columns_.size() + .5)};
+            legend_height_ - kLegendTop -
+                kLegendRow * (static_cast<double>(entry / legend_columns_.size()) + .5)};
   }
 
  private:
@@ -182,7 +184,7 @@ class FigureScript {
     bool any = false;
     const bool bars = !series.bars.empty();
     const size_t every = bars ? 1 : std::max<size_t>(1, (series.x.size() + kMarks - 1) / kMarks);
-    const size_t first = static_cast<size_t>(style_of(series)) % every;
+    const size_t first = usize(style_of(series)) % every;
     for (size_t i = 0; i < series.x.size(); ++i) {
       if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) {
         if (any) curve += "\n";
@@ -252,7 +254,7 @@ class FigureScript {
     script_ += fmt::format("set title {} font ',11' offset 0, -.6 noenhanced\n",
                            gnuplot_string(panel.title, title_characters(figure_.panel_width)));
     const bool leftmost = static_cast<int>(index) % layout_.columns() == 0;
-    const bool lowest = index + static_cast<size_t>(layout_.columns()) >= figure_.panels.size();
+    const bool lowest = index + usize(layout_.columns()) >= figure_.panels.size();
     script_ += fmt::format("set ylabel {} font ',11' offset 1, 0 noenhanced\n",
                            gnuplot_string(leftmost ? panel.y_label : "", 60));
     script_ += fmt::format("set xlabel {} font ',11' offset 0, .3 noenhanced\n",

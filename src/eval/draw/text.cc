@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/usize.h"
 #include "text/utf8.h"
 
 namespace claa::eval {
@@ -50,8 +51,7 @@ std::string clean_text(std::string_view text) {
 }
 
 size_t count_characters(std::string_view utf8) {
-  return static_cast<size_t>(
-      std::count_if(utf8.begin(), utf8.end(), [](char c) { return !continues_character(c); }));
+  return usize(std::count_if(utf8.begin(), utf8.end(), [](char c) { return !continues_character(c); }));
 }
 
 std::string shortened(std::string_view utf8, size_t most) {

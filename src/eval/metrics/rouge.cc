@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "core/usize.h"
 #include "eval/metrics/metric_text.h"
 #include "eval/metrics/metrics.h"
 #include "text/utf8.h"
@@ -71,7 +72,7 @@ int64_t mark_common_words(const Sentence& reference, const Sentence& candidate, 
   int64_t calls = 1;
   for (size_t i = reference.size(), j = width; i > 0 && j > 0; ++calls) {
     if (reference[i - 1] == candidate[j - 1]) {
-      marked[static_cast<size_t>(reference[i - 1])] = true;
+      marked[usize(reference[i - 1])] = true;
       --i;
       --j;
     } else if (above_is_longer[(i - 1) * width + j - 1]) {

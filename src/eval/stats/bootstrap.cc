@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/usize.h"
 #include "eval/stats/statistics.h"
 
 namespace claa::eval {
@@ -47,7 +48,7 @@ Estimate bootstrap(std::span<const std::vector<double>> strata, int64_t resample
   }
   estimate.mean /= static_cast<double>(filled.size());
   RandomIndex random(seed);
-  std::vector<double> means(static_cast<size_t>(resamples));
+  std::vector<double> means(usize(resamples));
   for (double& mean : means) {
     for (const std::vector<double>* stratum : filled) mean += resampled_mean(*stratum, random);
     mean /= static_cast<double>(filled.size());

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "core/usize.h"
+
 namespace claa::eval {
 
 inline constexpr int64_t kResamples = 2000;
@@ -23,7 +25,7 @@ class RandomIndex {
   explicit RandomIndex(uint64_t seed) : state_(seed) {}
   uint64_t next();
   // Below `count`, which is below 2^32: the upper half of a product, whose bias is below 2^-32 of a value.
-  size_t below(size_t count) { return static_cast<size_t>(((next() >> 32) * count) >> 32); }
+  size_t below(size_t count) { return usize(((next() >> 32) * count) >> 32); }
 
  private:
   uint64_t state_;

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 namespace {
@@ -30,7 +31,7 @@ double mean_of(std::span<const double> values) {
 }
 
 std::vector<int32_t> indices_below(size_t size) {
-  if (size > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+  if (size > usize(std::numeric_limits<int32_t>::max())) {
     fail(ErrorCode::kInvalidArgument, "a ranking of {} values is too long: at most {} are supported", size,
          std::numeric_limits<int32_t>::max());
   }
@@ -84,7 +85,7 @@ double spearman(std::span<const float> a, std::span<const float> b) {
 
 std::vector<int32_t> top_indices(std::span<const float> scores, int64_t count) {
   std::vector<int32_t> indices = indices_below(scores.size());
-  const auto kept = static_cast<size_t>(std::clamp<int64_t>(count, 0, static_cast<int64_t>(scores.size())));
+  const auto kept = usize(std::clamp<int64_t>(count, 0, static_cast<int64_t>(scores.size())));
   const auto better = [&](int32_t a, int32_t b) {
     const bool nan_a = std::isnan(scores[a]);
     const bool nan_b = std::isnan(scores[b]);
@@ -156,7 +157,7 @@ std::vector<double> kernel_density(std::span<const double> positions, double ban
          "a density needs a bandwidth above 0 and at least 2 points, but they are {} and {}", bandwidth,
          points);
   }
-  std::vector<double> density(static_cast<size_t>(points), kNaN);
+  std::vector<double> density(usize(points), kNaN);
   if (positions.empty()) return density;
   const double scale =
       1.0 / (static_cast<double>(positions.size()) * bandwidth * std::sqrt(2.0 * std::numbers::pi));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 constexpr int64_t kBest = 5;
 
 size_t best_of(const std::vector<float>& values) {
-  return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+  return usize(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
 // Number of values that come before the one at `index`; equal values are ordered by their place.
@@ -42,7 +43,7 @@ void StepSums::add(const std::vector<float>& full, const std::vector<float>& met
   const int64_t rank = rank_of(method, best_of(full));
   top1 += rank == 0 ? 1 : 0;
   top5 += rank < kBest ? 1 : 0;
-  nll -= method[static_cast<size_t>(token)];
+  nll -= method[usize(token)];
   ++steps;
 }
 
@@ -69,7 +70,7 @@ void AgreementMeter::prepare(const PlannedExample& planned) {
     request.prompt += example.answers.at(0);
     std::vector<int32_t> ids = engine_.tokenize(request);
     const auto begin = std::min(ids.size(), reference_.prompt.size());
-    ids.resize(std::min(ids.size(), begin + static_cast<size_t>(example.max_tokens)));
+    ids.resize(std::min(ids.size(), begin + usize(example.max_tokens)));
     reference_.tokens.assign(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.end());
     ids.resize(begin);
     reference_.prompt = std::move(ids);
@@ -96,7 +97,7 @@ void AgreementMeter::measure(const PlannedExample& planned, Request request, Out
     request.ids = reference_.prompt;
     answer = engine_.score_continuation(
         request, reference_.tokens, [&](int64_t step, const std::vector<float>& logits) {
-          const auto at = static_cast<size_t>(step);
+          const auto at = usize(step);
           sums.add(reference_.steps[at], log_softmax(logits), reference_.tokens[at]);
         });
   }

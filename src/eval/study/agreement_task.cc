@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "core/usize.h"
 #include "eval/stats/bootstrap.h"
 #include "eval/study/agreement.h"
 
@@ -97,7 +98,7 @@ std::vector<Example> make(const std::string& name, const TaskOptions& options) {
     }
     RandomIndex random(options.seed);
     for (size_t i = pieces.size(); i > 1; --i) std::swap(pieces[i - 1], pieces[random.below(i)]);
-    if (options.examples > 0) pieces.resize(std::min(pieces.size(), static_cast<size_t>(options.examples)));
+    if (options.examples > 0) pieces.resize(std::min(pieces.size(), usize(options.examples)));
     for (size_t i = 0; i < pieces.size(); ++i) {
       Example& example = pieces[i];
       example.id = fmt::format("{}/{}/{}", name, length, i);

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "core/usize.h"
 #include "eval/metrics/metric_text.h"
 
 namespace claa::eval {
@@ -39,7 +40,7 @@ std::string Haystack::first_words(int64_t count) const {
   std::string text;
   for (int64_t i = 0; i < count; ++i) {
     if (i > 0) text += ' ';
-    text += words_[static_cast<size_t>(i) % words_.size()];
+    text += words_[usize(i) % words_.size()];
   }
   return text;
 }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "eval/tasks/families.h"
 #include "eval/tasks/generate.h"
 #include "eval/tasks/haystack.h"
@@ -24,7 +25,7 @@ constexpr int64_t kNiahTokens = 50;
 // text if none comes before.
 std::string with_needle(const std::string& text, int percent) {
   if (percent == 100) return text + kNeedle;
-  size_t at = text.size() * static_cast<size_t>(percent) / 100;
+  size_t at = text.size() * usize(percent) / 100;
   while (at > 0 && text[at - 1] != '.') --at;
   return text.substr(0, at) + kNeedle + text.substr(at);
 }
@@ -34,7 +35,7 @@ std::vector<int> depths(int64_t most) {
   if (most == 0 || most >= all) return {kDepths.begin(), kDepths.end()};
   std::vector<int> some;
   for (int64_t i = 0; i < most; ++i) {  // evenly spread, with both ends
-    some.push_back(kDepths[static_cast<size_t>(most == 1 ? all / 2 : i * (all - 1) / (most - 1))]);
+    some.push_back(kDepths[usize(most == 1 ? all / 2 : i * (all - 1) / (most - 1))]);
   }
   return some;
 }

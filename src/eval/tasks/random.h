@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa::eval {
 
@@ -42,25 +43,25 @@ class Random {
 
   template <typename T>
   const T& choice(const std::vector<T>& items) {
-    return items[static_cast<size_t>(below(static_cast<int64_t>(items.size())))];
+    return items[usize(below(static_cast<int64_t>(items.size())))];
   }
 
   template <typename T>
   void shuffle(std::vector<T>& items) {
     for (size_t i = items.size(); i > 1; --i) {
-      std::swap(items[i - 1], items[static_cast<size_t>(below(static_cast<int64_t>(i)))]);
+      std::swap(items[i - 1], items[usize(below(static_cast<int64_t>(i)))]);
     }
   }
 
   // `count` different numbers of 0 to n - 1, in the order drawn; count <= n.
   std::vector<int64_t> sample(int64_t n, int64_t count) {
     require(count <= n, "a sample larger than what it is drawn from");
-    std::vector<int64_t> all(static_cast<size_t>(n));
+    std::vector<int64_t> all(usize(n));
     std::iota(all.begin(), all.end(), int64_t{0});
     for (int64_t i = 0; i < count; ++i) {
-      std::swap(all[static_cast<size_t>(i)], all[static_cast<size_t>(i + below(n - i))]);
+      std::swap(all[usize(i)], all[usize(i + below(n - i))]);
     }
-    all.resize(static_cast<size_t>(count));
+    all.resize(usize(count));
     return all;
   }
 

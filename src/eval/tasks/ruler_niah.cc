@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "eval/tasks/families.h"
 #include "eval/tasks/generate.h"
 #include "eval/tasks/haystack.h"
@@ -93,7 +94,7 @@ Context in_essays(Random& random, const std::vector<Needle>& needles, const Hays
     const double depth = depth_of(steps[i]);
     copy_to(static_cast<size_t>(static_cast<double>(essay.size()) * (depth / 100)));
     parts.push_back(needles[i].sentence);
-    context.depths[static_cast<size_t>(needles[i].key)] = depth;
+    context.depths[usize(needles[i].key)] = depth;
   }
   copy_to(essay.size());
   context.text = join(parts, " ");
@@ -108,7 +109,7 @@ Context in_lines(Random& random, const std::vector<Needle>& needles, std::vector
   std::sort(places.rbegin(), places.rend());
   for (size_t i = 0; i < needles.size(); ++i) {
     lines.insert(lines.begin() + places[i], needles[i].sentence);
-    context.depths[static_cast<size_t>(needles[i].key)] =
+    context.depths[usize(needles[i].key)] =
         100.0 * static_cast<double>(places[i]) / static_cast<double>(count);
   }
   context.text = join(lines, "\n");
@@ -187,12 +188,12 @@ Draft make(const NeedleTask& task, const Haystack& hay, Random& random, int64_t 
   Draft draft;
   std::vector<std::string> queries;
   for (const int64_t k : asked) {
-    const auto& of_key = values[static_cast<size_t>(k)];
-    queries.push_back(keys[static_cast<size_t>(k)]);
+    const auto& of_key = values[usize(k)];
+    queries.push_back(keys[usize(k)]);
     draft.answers.insert(draft.answers.end(), of_key.begin(), of_key.end());
   }
   ask(draft, task, context.text, queries);
-  if (draft.answers.size() == 1) draft.facets["depth"] = context.depths[static_cast<size_t>(asked[0])];
+  if (draft.answers.size() == 1) draft.facets["depth"] = context.depths[usize(asked[0])];
   return draft;
 }
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "eval/tasks/families.h"
 #include "eval/tasks/generate.h"
 #include "eval/tasks/records.h"
@@ -197,8 +198,8 @@ Draft make(const Corpus& corpus, const QaQuestion& question, Random& random, int
   const std::vector<int64_t> documents = choose(corpus, question, random, count);
   std::string context;
   for (size_t i = 0; i < documents.size(); ++i) {
-    context += fmt::format("{}Document {}:\n{}", i == 0 ? "" : "\n\n", i + 1,
-                           corpus.documents[static_cast<size_t>(documents[i])]);
+    context +=
+        fmt::format("{}Document {}:\n{}", i == 0 ? "" : "\n\n", i + 1, corpus.documents[usize(documents[i])]);
   }
   constexpr const char* instruction =
       "Answer the question based on the given documents. Only give me the answer and do not output any other "
@@ -275,7 +276,7 @@ std::vector<Example> make_all(const QaTask& task, const TaskOptions& options) {
     }
     generator.questions = static_cast<int64_t>(questions.size());
     generator.make = [&](Random& random, int64_t count, int64_t index) {
-      return make(corpus, *questions[static_cast<size_t>(index)], random, count);
+      return make(corpus, *questions[usize(index)], random, count);
     };
     for (Example& example : generate(generator, options, length)) examples.push_back(std::move(example));
   }

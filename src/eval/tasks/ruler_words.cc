@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/usize.h"
 #include "eval/tasks/families.h"
 #include "eval/tasks/generate.h"
 #include "eval/tasks/words.h"
@@ -27,7 +28,7 @@ std::vector<std::string> draw_words(Random& random, int64_t count) {
   // All of them are drawn, so that a longer list begins with the words of a shorter one.
   std::vector<std::string> words;
   for (const int64_t i : random.sample(listed, listed)) {
-    if (static_cast<int64_t>(words.size()) < count) words.emplace_back(all[static_cast<size_t>(i)]);
+    if (static_cast<int64_t>(words.size()) < count) words.emplace_back(all[usize(i)]);
   }
   std::set<std::string> compounds;
   while (static_cast<int64_t>(words.size()) < count) {
@@ -47,7 +48,7 @@ WordList word_list(Random& random, int64_t words, int64_t common_repeats, int64_
   std::vector<std::string_view> entries;
   for (size_t i = 0; i < drawn.size(); ++i) {
     const int64_t repeats = static_cast<int64_t>(i) < kCommon ? common_repeats : other_repeats;
-    entries.insert(entries.end(), static_cast<size_t>(repeats), drawn[i]);
+    entries.insert(entries.end(), usize(repeats), drawn[i]);
   }
   random.shuffle(entries);
   WordList list;
@@ -121,7 +122,7 @@ Draft coded_text(Random& random, int64_t words, int64_t vocabulary) {
   vocab[0] = "...";  // the most frequent one is noise
   const std::vector<int64_t> counts = zipf_counts(words, vocabulary);
   std::vector<std::string_view> text;
-  for (size_t i = 0; i < vocab.size(); ++i) text.insert(text.end(), static_cast<size_t>(counts[i]), vocab[i]);
+  for (size_t i = 0; i < vocab.size(); ++i) text.insert(text.end(), usize(counts[i]), vocab[i]);
   random.shuffle(text);
   Draft draft;
   draft.prompt = fmt::format(

@@ -8,6 +8,7 @@
 
 #include "claa/ranker.h"
 #include "claa/ranking.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -36,8 +37,8 @@ class RankingRanker : public Ranker {
   void set(std::vector<float> scores) { scores_ = std::move(scores); }
   Scores rank(LayerView& view) override {
     std::vector<float> values;
-    const auto before = view.positions().first(static_cast<size_t>(view.live() - window_));
-    for (const int32_t position : before) values.push_back(scores_[static_cast<size_t>(position)]);
+    const auto before = view.positions().first(usize(view.live() - window_));
+    for (const int32_t position : before) values.push_back(scores_[usize(position)]);
     return view.put(values);
   }
   Scores combine(LayerView& /*view*/, std::span<const Scores> layers) override { return layers.back(); }

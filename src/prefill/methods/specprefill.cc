@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "claa/ranker.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -40,8 +41,7 @@ std::vector<int32_t> best_of_chunks(std::span<const float> scores, int64_t chunk
   const int64_t tokens = static_cast<int64_t>(scores.size()), chunks = (tokens + chunk - 1) / chunk;
   std::vector<float> means;
   for (int64_t c = 0; c < chunks; ++c) {
-    const auto members = scores.subspan(static_cast<size_t>(c * chunk),
-                                        static_cast<size_t>(std::min(chunk, tokens - c * chunk)));
+    const auto members = scores.subspan(usize(c * chunk), usize(std::min(chunk, tokens - c * chunk)));
     means.push_back(std::accumulate(members.begin(), members.end(), 0.0f) /
                     static_cast<float>(members.size()));
   }
@@ -52,9 +52,9 @@ std::vector<int32_t> best_of_chunks(std::span<const float> scores, int64_t chunk
   }
   if (static_cast<int64_t>(kept.size()) <= budget) return kept;
   std::vector<float> values;
-  for (const int32_t i : kept) values.push_back(scores[static_cast<size_t>(i)]);
+  for (const int32_t i : kept) values.push_back(scores[usize(i)]);
   std::vector<int32_t> best;
-  for (const int32_t i : best_indices(values, budget)) best.push_back(kept[static_cast<size_t>(i)]);
+  for (const int32_t i : best_indices(values, budget)) best.push_back(kept[usize(i)]);
   return best;
 }
 
@@ -63,7 +63,7 @@ EntryChoice choose(const SpecPrefillParams& params, int64_t budget, std::vector<
   choice.scores = std::move(scores);
   const int64_t tokens = static_cast<int64_t>(choice.scores.size());
   const int64_t tail = std::min(params.forced_tail, budget);
-  const auto head = std::span<const float>(choice.scores).first(static_cast<size_t>(tokens - tail));
+  const auto head = std::span<const float>(choice.scores).first(usize(tokens - tail));
   std::vector<int32_t>& kept = choice.entry.tokens;
   kept = params.chunk > 0 ? best_of_chunks(head, params.chunk, budget - tail)
                           : best_indices(head, budget - tail);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "claa/ranker.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -27,7 +28,7 @@ class StreamingRun : public Run {
         most_(std::min(tokens_, budget + protected_tokens(prompt))) {}
   Decision decide(LayerView& view) override {
     if (budget_ >= tokens_) return {};
-    std::vector<int32_t> kept(static_cast<size_t>(budget_));
+    std::vector<int32_t> kept(usize(budget_));
     std::iota(kept.begin(), kept.end(), 0);
     std::iota(kept.begin() + sinks_, kept.end(), static_cast<int32_t>(tokens_ - budget_ + sinks_));
     return {.kept = view.keep(std::move(kept))};

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "claa/ranker.h"
+#include "core/usize.h"
 
 namespace claa {
 namespace {
@@ -34,7 +35,7 @@ uint64_t key(uint64_t seed, uint64_t position) {
 
 EntryChoice choose(const UniformParams& params, int64_t tokens, int64_t budget) {
   const int64_t last = std::min(params.last, budget), first = std::min(params.first, budget - last);
-  std::vector<int32_t> kept(static_cast<size_t>(first)), middle(static_cast<size_t>(tokens - last - first));
+  std::vector<int32_t> kept(usize(first)), middle(usize(tokens - last - first));
   std::iota(kept.begin(), kept.end(), 0);
   std::iota(middle.begin(), middle.end(), static_cast<int32_t>(first));
   const auto seed = static_cast<uint64_t>(params.seed);
