@@ -196,6 +196,8 @@ struct ModelSummary {
   std::string dtype;         // activation type: "f32" or "bf16"
   uint64_t fingerprint = 0;  // of the weights
   std::string draft;         // file of the draft model, if any
+  // Sentences for people about what the file leaves open.
+  std::vector<std::string> warnings;
 };
 
 // A request in progress. Jobs of one engine may be stepped in any order and from any threads, which take

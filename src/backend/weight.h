@@ -32,8 +32,7 @@ struct WeightSource {
   int64_t outputs = 0;
   int64_t inputs = 0;
   bool table = false;  // also read by embed(): rows must stay addressable
-  // Fills f32 rows [first, first + count), row-major. Called by several threads at once; it may throw only on
-  // the first call.
+  // Fills f32 rows [first, first + count), row-major. Called by several threads at once. May throw.
   std::function<void(int64_t first, int64_t count, float* rows)> fill = {};
   bool gated = false;  // multiplies what gate() writes
   // The same rows in the form of the file, for a backend that multiplies with it; empty where fill() makes

@@ -58,7 +58,10 @@ Engine ModelOptions::load(const ModelSource& source) const {
     if (interrupt_flag()) throw Error(ErrorCode::kCancelled, "interrupted");
     if (engine.on_load) engine.on_load(done, layers);
   };
-  return Engine::load(source, options);
+  Engine loaded = Engine::load(source, options);
+  for (const std::string& warning : loaded.model().warnings)
+    std::cerr << "claa: warning: " << warning << "\n";
+  return loaded;
 }
 
 ProfileChoice choose_profile(const std::string& wanted, const std::string& method, const ParamValues& given,

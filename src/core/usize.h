@@ -8,7 +8,7 @@ namespace claa {
 
 // A size or an index that is not negative, or an enumerator that is one, as a container takes it.
 template <typename T>
-  requires std::is_integral_v<T> || std::is_enum_v<T>
+requires std::is_integral_v<T> || std::is_enum_v<T>
 constexpr size_t usize(T value) noexcept {
   return static_cast<size_t>(value);
 }

@@ -15,11 +15,19 @@ const Tokenizer& Engine::Impl::text() const {
   return *tokenizer;
 }
 
+const ChatTemplate* Engine::Impl::chat() const {
+  const std::string& source = text().data().chat_template;
+  if (source.empty()) return nullptr;
+  std::call_once(chat_parsed_, [&] { chat_.emplace(source); });
+  return &*chat_;
+}
+
 std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   if (!request.ids.empty()) return request.ids;
   const TokenizerData& data = text().data();
   std::vector<int32_t> ids;
-  if (request.raw || !chat) {
+  const ChatTemplate* chat_template = request.raw ? nullptr : chat();
+  if (chat_template == nullptr) {
     if (!request.system.empty()) {
       fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",
            request.raw ? "leave out --raw" : "this model file has none");
@@ -36,7 +44,7 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
   const auto text_of = [&](int32_t id) { return id >= 0 ? data.tokens[usize(id)] : std::string(); };
   variables.bos_token = text_of(data.bos);
   variables.eos_token = text_of(data.eos);
-  const std::vector<TemplateSpan> rendered = chat->render(messages, variables);
+  const std::vector<TemplateSpan> rendered = chat_template->render(messages, variables);
   std::vector<Span> spans;
   for (const TemplateSpan& span : rendered) spans.push_back({span.text, span.special});
   if (!request.answer_prefix.empty()) spans.push_back({request.answer_prefix, false});

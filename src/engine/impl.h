@@ -52,6 +52,8 @@ struct Engine::Impl {
 
   const Tokenizer& text() const;  // throws where there is no tokenizer
   std::vector<int32_t> tokenize(const Request& request) const;
+  // The model's chat template, parsed when it is first used; null where the file has none. Throws kTemplate.
+  const ChatTemplate* chat() const;
   Prompt prepare(const Request& request) const;
   void choose_method(const Request& request, Prompt& prompt) const;
   void check_length(const Request& request, int64_t tokens) const;
@@ -61,7 +63,6 @@ struct Engine::Impl {
 
   std::unique_ptr<Backend> backend;
   std::optional<Tokenizer> tokenizer;  // none for a shape
-  std::optional<ChatTemplate> chat;
   std::optional<Model> model;
   std::optional<Model> drafter;  // looks ahead for `specprefill`, with the vocabulary of the model
   MethodRegistry methods;
@@ -71,6 +72,9 @@ struct Engine::Impl {
   std::mutex turn;  // held for one unit of device work
 
  private:
+  mutable std::once_flag chat_parsed_;
+  mutable std::optional<ChatTemplate> chat_;
+
   void load_file(const std::string& path, const EngineOptions& options);
   void load_shape(const std::string& name, const EngineOptions& options);
   void load_drafter(const std::string& path);

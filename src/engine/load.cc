@@ -50,7 +50,13 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
   const ModelConfig config = read_config(file);
   tokenizer.emplace(read_tokenizer_data(file));
   model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
-  if (!tokenizer->data().chat_template.empty()) chat.emplace(tokenizer->data().chat_template);
+  if (!file.has("tokenizer.ggml.pre")) {
+    summary.warnings.push_back(path +
+                               ": the file names no pre-tokenizer (tokenizer.ggml.pre); that of GPT-2 is "
+                               "assumed, which cuts numbers and "
+                               "contractions otherwise than many models were trained with; convert the model "
+                               "anew if answers are poor");
+  }
   if (tokenizer->vocab_size() > config.vocabulary) {
     fail(ErrorCode::kCorruptFile, "{}: the tokenizer has {} tokens, the embedding {} rows", path,
          tokenizer->vocab_size(), config.vocabulary);

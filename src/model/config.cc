@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <set>
 
 #include "core/check.h"
 #include "core/usize.h"
@@ -51,6 +52,38 @@ void read_sizes(const gguf::File& file, const Metadata& metadata, ModelConfig& c
   }
 }
 
+// Files that are no whole model say so, or show it.
+void check_whole(const gguf::File& file) {
+  if (const uint64_t parts = file.get_uint("split.count").value_or(1); parts > 1) {
+    fail(ErrorCode::kUnsupported,
+         "{}: this is part {} of a model that is split into {} files; join them first (llama-gguf-split "
+         "--merge)",
+         file.name(), file.get_uint("split.no").value_or(0) + 1, parts);
+  }
+  if (const auto type = file.get_string("general.type"); type && *type != "model") {
+    fail(ErrorCode::kUnsupported, "{}: general.type is '{}'; give the file of a whole model", file.name(),
+         type->substr(0, 60));
+  }
+}
+
+// A tensor that nothing reads would change what the model computes.
+void check_all_used(const gguf::File& file, const ModelConfig& config) {
+  std::set<std::string, std::less<>> used{std::string(config.family->described_by)};
+  const auto add = [&used](const std::vector<WeightSpec>& weights) {
+    for (const WeightSpec& weight : weights) used.insert(weight.tensors.begin(), weight.tensors.end());
+  };
+  add(config.family->model_weights(config));
+  for (int64_t layer = 0; layer < config.layers; ++layer) add(config.family->layer_weights(config, layer));
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    if (used.contains(tensor.name)) continue;
+    fail(ErrorCode::kUnsupported,
+         "{}: tensor '{}' has no place in a model of architecture '{}' with {} layers; the model needs an "
+         "engine "
+         "that knows it",
+         file.name(), tensor.name.substr(0, 60), config.architecture, config.layers);
+  }
+}
+
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
@@ -59,6 +92,7 @@ std::span<const Architecture* const> architectures() {
 }
 
 ModelConfig read_config(const gguf::File& file, std::span<const Architecture* const> known) {
+  check_whole(file);
   ModelConfig config;
   config.architecture = std::string(file.get_string("general.architecture").value_or(""));
   if (config.architecture.empty()) {
@@ -70,10 +104,15 @@ ModelConfig read_config(const gguf::File& file, std::span<const Architecture* co
   config.specs.resize(usize(config.layers));
   config.family->describe(file, config);
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
+  if (file.tensors().empty()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: the file has no tensors, a vocabulary at most; give the file of a whole model", file.name());
+  }
   if (embedding == nullptr)
     fail(ErrorCode::kCorruptFile, "{}: tensor 'token_embd.weight' is missing", file.name());
   config.vocabulary = static_cast<int64_t>(embedding->shape.size() > 1 ? embedding->shape[1] : 0);
   config.tied_output = file.find_tensor("output.weight") == nullptr;
+  check_all_used(file, config);
   return config;
 }
 

@@ -108,8 +108,10 @@ std::vector<WeightSpec> layer_weights(const ModelConfig& config, int64_t layer) 
 
 }  // namespace
 
-const Architecture kLlama{"llama", describe_pairs, model_weights, layer_weights};
-const Architecture kMistral{"mistral", describe_pairs, model_weights, layer_weights};
-const Architecture kQwen2{"qwen2", describe_halves, model_weights, layer_weights};
+constexpr const char* kFrequencies = "rope_freqs.weight";
+
+const Architecture kLlama{"llama", describe_pairs, model_weights, layer_weights, kFrequencies};
+const Architecture kMistral{"mistral", describe_pairs, model_weights, layer_weights, kFrequencies};
+const Architecture kQwen2{"qwen2", describe_halves, model_weights, layer_weights, kFrequencies};
 
 }  // namespace claa

@@ -5,13 +5,13 @@
 namespace claa {
 
 int64_t Metadata::required(std::string_view key, int64_t maximum) const {
-  const auto value = file_.get_uint(full(key));
+  const auto value = value_of(key);
   if (!value) fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' is missing", file_.name(), full(key));
   return limited(key, *value, maximum);
 }
 
 int64_t Metadata::optional(std::string_view key, int64_t fallback, int64_t maximum) const {
-  const auto value = file_.get_uint(full(key));
+  const auto value = value_of(key);
   return value ? limited(key, *value, maximum) : fallback;
 }
 
@@ -21,6 +21,23 @@ double Metadata::number(std::string_view key, double fallback) const {
 
 std::string Metadata::text(std::string_view key) const {
   return std::string(file_.get_string(full(key)).value_or(""));
+}
+
+std::optional<uint64_t> Metadata::value_of(std::string_view key) const {
+  const std::string name = full(key);
+  if (!file_.array_of(name)) return file_.get_uint(name);
+  const std::vector<int64_t> values = *file_.get_ints(name);
+  if (values.empty())
+    fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' is an empty list", file_.name(), name);
+  for (size_t layer = 1; layer < values.size(); ++layer) {
+    if (values[layer] == values.front()) continue;
+    fail(
+        ErrorCode::kUnsupported,
+        "{}: metadata key '{}' is {} in layer 0 and {} in layer {}; only models whose layers are alike in it "
+        "can be run",
+        file_.name(), name, values.front(), values[layer], layer);
+  }
+  return static_cast<uint64_t>(values.front());
 }
 
 std::string Metadata::full(std::string_view key) const {

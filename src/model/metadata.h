@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,8 @@ class Metadata {
  public:
   Metadata(const gguf::File& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
 
-  // Throw Error{kCorruptFile} for numbers outside 1..maximum; required() also for a key that is missing.
+  // Throw Error{kCorruptFile} for numbers outside 1..maximum, required() also for a key that is missing, and
+  // Error{kUnsupported} for a list of numbers that differ.
   int64_t required(std::string_view key, int64_t maximum) const;
   int64_t optional(std::string_view key, int64_t fallback, int64_t maximum) const;
   double number(std::string_view key, double fallback) const;
@@ -21,6 +23,8 @@ class Metadata {
 
  private:
   std::string full(std::string_view key) const;
+  // A number, or a list of equal ones, as some converters write what may differ by layer.
+  std::optional<uint64_t> value_of(std::string_view key) const;
   int64_t limited(std::string_view key, uint64_t value, int64_t maximum) const;
 
   const gguf::File& file_;

@@ -73,6 +73,8 @@ struct Architecture {
   // The weights outside the layers, and those of a layer, in the order of Role.
   std::vector<WeightSpec> (*model_weights)(const ModelConfig& config);
   std::vector<WeightSpec> (*layer_weights)(const ModelConfig& config, int64_t layer);
+  // A tensor that describe() reads, if there is one; all others of a file must be in the table.
+  std::string_view described_by = {};
 };
 
 }  // namespace claa

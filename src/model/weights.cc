@@ -5,6 +5,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/finite.h"
 #include "core/usize.h"
 #include "gguf/quants.h"
 #include "model/equalizer.h"
@@ -15,6 +16,16 @@ namespace {
 
 size_t row_bytes(gguf::TensorType type, int64_t columns) {
   return usize(columns) / gguf::block_elements(type) * gguf::block_bytes(type);
+}
+
+// Throws kCorruptFile for a value that is no number: it would spoil every answer.
+void check_finite(const std::string& file, const std::string& tensor, int64_t row,
+                  std::span<const float> values) {
+  const size_t column = first_not_finite(values);
+  if (column == values.size()) return;
+  fail(ErrorCode::kCorruptFile,
+       "{}: tensor '{}' holds {} in row {}, column {}; the file is damaged or was converted wrongly", file,
+       tensor, values[column], row, column);
 }
 
 class Loader {
@@ -54,7 +65,9 @@ class Loader {
     for (const std::string& name : spec.tensors) {
       const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(spec.inputs)});
       values.resize(values.size() + usize(spec.inputs));
-      gguf::dequantize(info.type, info.data, std::span(values).last(usize(spec.inputs)));
+      const std::span<float> to = std::span(values).last(usize(spec.inputs));
+      gguf::dequantize(info.type, info.data, to);
+      check_finite(file_.name(), name, 0, to);
     }
     return values;
   }
@@ -68,13 +81,14 @@ class Loader {
     }
     WeightSource source = source_of(spec);
     if (factors.empty()) source.blocks = parts;
-    source.fill = [&parts, outputs = spec.outputs, inputs = spec.inputs, factors](
-                      int64_t first, int64_t count, float* rows) {
+    source.fill = [&, outputs = spec.outputs, inputs = spec.inputs](int64_t first, int64_t count,
+                                                                    float* rows) {
       for (int64_t r = first; r < first + count; ++r, rows += inputs) {
         const TypedBlocks& part = parts[usize(r / outputs)];
         const size_t bytes = row_bytes(part.type, inputs);
-        gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes),
-                         std::span(rows, usize(inputs)));
+        const std::span<float> to(rows, usize(inputs));
+        gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes), to);
+        check_finite(file_.name(), spec.tensors[usize(r / outputs)], r % outputs, to);
         for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
       }
     };

@@ -2,12 +2,23 @@
 
 #include <algorithm>
 
+#include "core/finite.h"
+
 #include "core/usize.h"
 
 namespace claa {
 
 int32_t greedy_token(std::span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+void check_logits(std::span<const float> logits) {
+  const size_t token = first_not_finite(logits);
+  if (token == logits.size()) return;
+  fail(
+      ErrorCode::kUnsupported,
+      "the model's last layer gives {} for token {}: values went beyond what the type holds; try --dtype f32",
+      logits[token], token);
 }
 
 Decoder::Decoder(const Model& model, KvCache& cache)
@@ -35,6 +46,7 @@ const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& obse
   for (int64_t layer = 0; layer < cache_.layers(); ++layer) cache_.appended(layer);
   ++cache_.next_position;
   model_.backend().download(logits_memory_.data(), logits_.size() * sizeof(float), logits_.data());
+  check_logits(logits_);
   return logits_;
 }
 

@@ -18,6 +18,9 @@ using QueryObserver = std::function<void(int64_t layer, const Tensor& q, const K
 // The most likely token; of equal ones the lowest id.
 int32_t greedy_token(std::span<const float> logits);
 
+// Throws kUnsupported for logits that are no numbers: no token can be chosen by them.
+void check_logits(std::span<const float> logits);
+
 class Decoder {
  public:
   // `cache` comes from a prefill.

@@ -5,6 +5,7 @@
 
 #include "core/usize.h"
 #include "kv/keep_set.h"
+#include "prefill/decoder.h"
 #include "prefill/memory_plan.h"
 
 namespace claa {
@@ -87,6 +88,7 @@ std::vector<float> Pass::logits() {
                         Tensor::matrix(memory.data(), DType::kF32, 1, config().vocabulary), work_);
   std::vector<float> values(usize(config().vocabulary));
   backend().download(memory.data(), values.size() * sizeof(float), values.data());
+  check_logits(values);
   return values;
 }
 

@@ -43,16 +43,17 @@ BpeModel::BpeModel(const std::vector<std::string>& tokens, const std::vector<Tok
       by_bytes_(tokens.size()),
       merges_(merges.size()),
       word_states_(std::make_unique<std::atomic<uint8_t>[]>(tokens.size())) {
-  index_tokens(tokens, roles);
-  index_merges(tokens, roles, merges);
+  index_tokens(tokens, roles, options.source);
+  index_merges(tokens, roles, merges, options.source);
 }
 
-void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles) {
+void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
+                            std::string_view source) {
   bytes_.reserve(tokens.size());
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
     if (!by_text_.insert(tokens, id)) {
-      fail(ErrorCode::kCorruptFile, "tokenizer: token {} '{}' repeats token {}", i, quoted(tokens[i]),
+      fail(ErrorCode::kCorruptFile, "{}: token {} '{}' repeats token {}", source, i, quoted(tokens[i]),
            by_text_.find(tokens, tokens[i]));
     }
     auto decoded = roles[i] == TokenRole::kNormal ? byte_level_decode(tokens[i]) : std::nullopt;
@@ -66,20 +67,20 @@ void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::v
 }
 
 void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
-                            const std::vector<std::string>& merges) {
+                            const std::vector<std::string>& merges, std::string_view source) {
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const std::string& merge = merges[rank];
     const size_t space = merge.find(' ');
     if (space == 0 || space == std::string::npos || space + 1 == merge.size() ||
         merge.find(' ', space + 1) != std::string::npos) {
-      fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' is not two tokens with one space between", rank,
-           quoted(merge));
+      fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' is not two tokens with one space between", source,
+           rank, quoted(merge));
     }
     const auto token_of = [&](std::string_view text) {
       const int32_t id = by_text_.find(tokens, text);
       if (id < 0) {
-        fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' needs token '{}', which the vocabulary lacks",
-             rank, quoted(merge), quoted(text));
+        fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' needs token '{}', which the vocabulary lacks",
+             source, rank, quoted(merge), quoted(text));
       }
       return id;
     };
@@ -89,7 +90,7 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     const int32_t result = token_of(merge.substr(0, space) + merge.substr(space + 1));
     if (roles[usize(result)] == TokenRole::kControl) continue;
     if (!merges_.insert(left, right, {static_cast<uint32_t>(rank), result})) {
-      fail(ErrorCode::kCorruptFile, "tokenizer: merge {} '{}' occurs twice", rank, quoted(merge));
+      fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' occurs twice", source, rank, quoted(merge));
     }
   }
 }

@@ -26,6 +26,7 @@ class BpeModel {
   struct Options {
     // A word that is a token as a whole becomes that token, regardless of the merges (Llama 3).
     bool ignore_merges = false;
+    std::string source = "tokenizer";  // begins what is thrown: the name of a file
   };
 
   // `tokens` and `roles` are indexed by id; `merges` holds "left right" in order of rank. Throws kCorruptFile
@@ -68,9 +69,10 @@ class BpeModel {
  private:
   enum WordState : uint8_t { kUnknown, kOneToken, kSeveralTokens };
 
-  void index_tokens(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles);
+  void index_tokens(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
+                    std::string_view source);
   void index_merges(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
-                    const std::vector<std::string>& merges);
+                    const std::vector<std::string>& merges, std::string_view source);
   void merge_all(Scratch& scratch) const;
   void merge_short(Scratch& scratch) const;
   void merge_long(Scratch& scratch) const;

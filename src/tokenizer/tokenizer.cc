@@ -81,7 +81,7 @@ std::vector<bool> end_tokens(const TokenizerData& data, const std::vector<TokenT
 }
 
 TokenizerData checked(TokenizerData data) {
-  check_tokenizer_data(data, "tokenizer");
+  check_tokenizer_data(data);
   return data;
 }
 
@@ -100,7 +100,8 @@ struct Tokenizer::Impl {
       : data(checked(std::move(given))),
         types(types_of(data)),
         kind(*pre_kind_from_name(data.pre)),
-        bpe(data.tokens, roles_of(types), data.merges, {.ignore_merges = kind == PreKind::kLlama3}),
+        bpe(data.tokens, roles_of(types), data.merges,
+            {.ignore_merges = kind == PreKind::kLlama3, .source = data.source}),
         added(added_tokens(data, types)),
         ends(end_tokens(data, types, bpe)),
         pre(kind) {}

@@ -39,6 +39,7 @@ struct TokenizerData {  // contents of a model file
   int32_t bos = -1, eos = -1, eot = -1, eom = -1, unknown = -1, padding = -1;  // -1: the model has none
   bool add_bos = false, add_eos = false;  // what a caller should add around a prompt; encode() never does
   std::string chat_template;              // empty when the file has none
+  std::string source = "tokenizer";       // begins what is thrown: the name of the file
 };
 
 // Reads the tokenizer.* keys. Throws kCorruptFile naming the key when a value is missing, has the wrong type,

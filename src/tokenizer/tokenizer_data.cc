@@ -10,11 +10,16 @@
 namespace claa {
 namespace {
 
-// The id under an optional key. Some converters write 2^32 - 1 for "none".
-int32_t read_id(const gguf::File& file, std::string_view key, size_t vocab_size) {
+// Whether an id outside the vocabulary is a mistake, or as good as none since nothing uses it.
+enum class IdUse { kUsed, kUnused };
+
+// The id under an optional key. Some converters write 2^32 - 1 for "none", others the size of the vocabulary
+// for tokens that no text has.
+int32_t read_id(const gguf::File& file, std::string_view key, size_t vocab_size, IdUse use) {
   const auto value = file.get_uint(key);
   if (!value || *value == std::numeric_limits<uint32_t>::max()) return -1;
   if (*value >= vocab_size) {
+    if (use == IdUse::kUnused) return -1;
     fail(ErrorCode::kCorruptFile, "{}: {} is {}, but the vocabulary has {} tokens", file.name(), key, *value,
          vocab_size);
   }
@@ -64,7 +69,8 @@ void check_model(const std::string& model, const std::string& pre, const std::st
 
 }  // namespace
 
-void check_tokenizer_data(const TokenizerData& data, const std::string& source) {
+void check_tokenizer_data(const TokenizerData& data) {
+  const std::string& source = data.source;
   check_model(data.model, data.pre, source);
   const size_t count = data.tokens.size();
   if (count == 0 || count > usize(std::numeric_limits<int32_t>::max())) {
@@ -97,6 +103,7 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
     fail(ErrorCode::kCorruptFile, "{}: tokenizer.ggml.model is missing: the file has no tokenizer",
          file.name());
   }
+  data.source = file.name();
   data.model = *model;
   data.pre = file.get_string("tokenizer.ggml.pre").value_or("default");
   check_model(data.model, data.pre,
@@ -105,18 +112,18 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   data.token_types = read_types(file);
   data.merges = read_strings(file, "tokenizer.ggml.merges");
   const size_t count = data.tokens.size();
-  data.bos = read_id(file, "tokenizer.ggml.bos_token_id", count);
-  data.eos = read_id(file, "tokenizer.ggml.eos_token_id", count);
-  data.eot = read_id(file, "tokenizer.ggml.eot_token_id", count);
-  data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count);
-  data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count);
-  data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count);
+  data.bos = read_id(file, "tokenizer.ggml.bos_token_id", count, IdUse::kUsed);
+  data.eos = read_id(file, "tokenizer.ggml.eos_token_id", count, IdUse::kUsed);
+  data.eot = read_id(file, "tokenizer.ggml.eot_token_id", count, IdUse::kUsed);
+  data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count, IdUse::kUsed);
+  data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count, IdUse::kUnused);
+  data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count, IdUse::kUnused);
   // Files of Llama 3 often omit the flag and mean yes.
   const bool is_llama3 = pre_kind_from_name(data.pre) == PreKind::kLlama3;
   data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(is_llama3) && data.bos >= 0;
   data.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false) && data.eos >= 0;
   data.chat_template = file.get_string("tokenizer.chat_template").value_or("");
-  check_tokenizer_data(data, file.name());
+  check_tokenizer_data(data);
   return data;
 }
 

@@ -6,7 +6,7 @@
 namespace claa {
 
 // Throws kUnsupported or kCorruptFile unless model and pre-tokenizer are known, the counts fit and every id
-// is inside the vocabulary. `source` begins the message: a file name, or "tokenizer".
-void check_tokenizer_data(const TokenizerData& data, const std::string& source);
+// is inside the vocabulary.
+void check_tokenizer_data(const TokenizerData& data);
 
 }  // namespace claa

@@ -145,6 +145,52 @@ TEST(ReadConfig, RefusesBadValues) {
   }
 }
 
+// What nothing reads would change the model: biases, also where only a later layer has one, norms and layers
+// that this architecture does not know, adapters.
+TEST(ReadConfig, RefusesTensorsWithoutAPlace) {
+  for (const char* name : {"blk.0.attn_output.bias", "blk.1.ffn_down.bias", "blk.2.attn_q.bias",
+                           "output.bias", "blk.0.attn_q_norm.weight", "blk.6.attn_norm.weight",
+                           "blk.0.attn_q.weight.lora_a", "rope_factors_long.weight"}) {
+    TinyFile file = tiny_file();
+    file.tensors[name] = {64};
+    expect_refused(file, ErrorCode::kUnsupported, std::string("tensor '") + name + "' has no place");
+  }
+}
+
+TEST(ReadConfig, RefusesPartsOfModels) {
+  TinyFile file = tiny_file();
+  file.metadata["split.count"] = uint16_t{2};
+  file.metadata["split.no"] = uint16_t{0};
+  expect_refused(file, ErrorCode::kUnsupported, "part 1 of a model that is split into 2 files");
+  TinyFile second;  // later parts have no other metadata
+  second.metadata["split.count"] = uint16_t{3};
+  second.metadata["split.no"] = uint16_t{2};
+  second.tensors["blk.5.attn_norm.weight"] = {64};
+  expect_refused(second, ErrorCode::kUnsupported, "part 3 of a model that is split into 3 files");
+  file = tiny_file();
+  file.metadata["split.count"] = uint16_t{1};
+  EXPECT_EQ(config_of(file).layers, 6);
+  file.metadata["general.type"] = std::string("adapter");
+  expect_refused(file, ErrorCode::kUnsupported, "general.type is 'adapter'");
+  file = tiny_file();
+  file.tensors.clear();
+  expect_refused(file, ErrorCode::kUnsupported, "no tensors");
+}
+
+TEST(ReadConfig, ListsOfEqualNumbersAreOneNumber) {
+  TinyFile file = tiny_file();
+  file.metadata["llama.attention.head_count_kv"] = std::vector<int32_t>(6, 2);
+  file.metadata["llama.feed_forward_length"] = std::vector<uint32_t>(6, 96);
+  EXPECT_EQ(config_of(file).kv_heads, 2);
+  EXPECT_EQ(config_of(file).ffn, 96);
+  file.metadata["llama.attention.head_count_kv"] = std::vector<int32_t>{2, 2, 4, 2, 2, 2};
+  expect_refused(file, ErrorCode::kUnsupported, "is 2 in layer 0 and 4 in layer 2");
+  file.metadata["llama.attention.head_count_kv"] = std::vector<int32_t>{};
+  expect_refused(file, ErrorCode::kCorruptFile, "empty list");
+  file.metadata["llama.attention.head_count_kv"] = std::vector<int32_t>(6, -1);
+  expect_refused(file, ErrorCode::kCorruptFile, "head_count_kv");
+}
+
 TEST(ReadConfig, ScalingKeys) {
   TinyFile file = tiny_file();
   file.metadata["llama.rope.scaling.type"] = std::string("linear");
@@ -196,6 +242,33 @@ TEST(LoadWeights, RefusesMisshapenTensors) {
   TinyFile file = whole;
   file.tensors["token_embd.weight"] = {64 * 97};
   expect_refused(file, ErrorCode::kCorruptFile, "token_embd.weight");
+}
+
+// One value that is no number spoils every answer: it is found in matrices and norms, on every kind of CPU
+// weight.
+TEST(LoadWeights, RefusesValuesThatAreNoNumbers) {
+  for (const float value : {std::nanf(""), INFINITY, -INFINITY}) {
+    for (const char* name : {"output_norm.weight", "blk.3.ffn_norm.weight", "blk.2.attn_v.weight",
+                             "blk.5.ffn_down.weight", "token_embd.weight"}) {
+      std::vector<std::byte> bytes = tiny_file().build();
+      const gguf::File file = gguf::File::parse(bytes, "tiny.gguf");
+      const size_t at = static_cast<size_t>(file.find_tensor(name)->data.data() - bytes.data());
+      std::memcpy(bytes.data() + at + 5 * sizeof(float), &value, sizeof value);
+      for (const bool int8 : {false, true}) {
+        BackendOptions options{"cpu", DType::kBF16, 2, ""};
+        options.int8 = int8;
+        const auto backend = make_backend(options);
+        try {
+          load_weights(file, read_config(file), *backend);
+          FAIL() << name << " was loaded";
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), ErrorCode::kCorruptFile);
+          EXPECT_THAT(error.what(),
+                      testing::AllOf(HasSubstr("tiny.gguf"), HasSubstr(name), HasSubstr("column 5")));
+        }
+      }
+    }
+  }
 }
 
 TEST(LoadWeights, ReportsProgress) {

@@ -82,6 +82,40 @@ TEST(TokenizerData, OptionalKeysAndDefaults) {
   EXPECT_EQ(data.chat_template, "");
 }
 
+// Nothing reads the padding and the unknown token, so that one outside the vocabulary is as good as none.
+TEST(TokenizerData, UnusedIdsMayLieOutside) {
+  for (const char* key : {"tokenizer.ggml.unknown_token_id", "tokenizer.ggml.padding_token_id"}) {
+    Values values = good_values();
+    values[key] = uint32_t{5000};
+    const TokenizerData data = read(values);
+    EXPECT_EQ(data.unknown, -1) << key;
+    EXPECT_EQ(data.padding, -1) << key;
+    EXPECT_NO_THROW(Tokenizer{data});
+  }
+}
+
+// A vocabulary's own mistakes show when the tokenizer is made of it; they name the file all the same.
+TEST(TokenizerData, MistakesOfTheVocabularyNameTheFile) {
+  Values values = good_values();
+  auto tokens = std::get<std::vector<std::string>>(values.at("tokenizer.ggml.tokens"));
+  tokens[1] = tokens[0];
+  values["tokenizer.ggml.tokens"] = tokens;
+  try {
+    Tokenizer{read(values)};
+    FAIL() << "a repeated token was taken";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::StartsWith("test.gguf: token 1 "));
+  }
+  values = good_values();
+  values["tokenizer.ggml.merges"] = std::vector<std::string>{"no such"};
+  try {
+    Tokenizer{read(values)};
+    FAIL() << "a merge of no tokens was taken";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::StartsWith("test.gguf: merge 0 "));
+  }
+}
+
 TEST(TokenizerData, FilesThatLieAreRefused) {
   const auto corrupt = ErrorCode::kCorruptFile;
   for (const char* key : {"tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"}) {
@@ -93,9 +127,12 @@ TEST(TokenizerData, FilesThatLieAreRefused) {
     expect_refused(corrupt, key, [&](Values& v) { v[key] = uint32_t{1}; });
   }
   for (const char* key : {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+                          "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+    expect_refused(corrupt, std::string(key) + " is 5000", [&](Values& v) { v[key] = uint32_t{5000}; });
+  }
+  for (const char* key : {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
                           "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
                           "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.padding_token_id"}) {
-    expect_refused(corrupt, std::string(key) + " is 5000", [&](Values& v) { v[key] = uint32_t{5000}; });
     expect_refused(corrupt, key, [&](Values& v) { v[key] = int32_t{-7}; });
     expect_refused(corrupt, key, [&](Values& v) { v[key] = std::string("2"); });
   }

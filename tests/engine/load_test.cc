@@ -1,0 +1,108 @@
+// What a model file leaves open or gets wrong: said when the model is loaded, or when it is used.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "claa/engine.h"
+#include "prefill/tiny_model.h"
+
+namespace claa {
+namespace {
+
+// A tiny model with a vocabulary of single characters, on disk while this lives.
+class ModelFile {
+ public:
+  // `tensor`, if one is named, holds `value` alone.
+  explicit ModelFile(const std::function<void(test::TinyFile&)>& change, const std::string& tensor = {},
+                     float value = 0) {
+    test::TinyFile file = test::tiny_file();
+    std::vector<std::string> tokens;
+    for (char c = '!'; tokens.size() < 94; ++c) tokens.emplace_back(1, c);
+    for (int i = 0; tokens.size() < 97; ++i) tokens.push_back("<" + std::to_string(i) + ">");
+    file.metadata["tokenizer.ggml.model"] = std::string("gpt2");
+    file.metadata["tokenizer.ggml.pre"] = std::string("smollm");
+    file.metadata["tokenizer.ggml.tokens"] = tokens;
+    file.metadata["tokenizer.ggml.merges"] = std::vector<std::string>{};
+    change(file);
+    std::vector<std::byte> bytes = file.build();
+    if (!tensor.empty()) {
+      const gguf::File parsed = gguf::File::parse(bytes, "tiny.gguf");
+      const std::span<const std::byte> data = parsed.find_tensor(tensor)->data;
+      auto* values = reinterpret_cast<float*>(bytes.data() + (data.data() - bytes.data()));
+      std::fill_n(values, data.size() / sizeof(float), value);
+    }
+    path_ = testing::TempDir() + "claa_load_test_" + std::to_string(getpid()) + ".gguf";
+    std::ofstream(path_, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+  ~ModelFile() { std::filesystem::remove(path_); }
+  ModelFile(const ModelFile&) = delete;
+  ModelFile& operator=(const ModelFile&) = delete;
+  Engine load() const {
+    EngineOptions options;
+    options.threads = 1;
+    options.dtype = "f32";
+    return Engine::load(path_, options);
+  }
+
+ private:
+  std::string path_;
+};
+
+TEST(Load, WarnsOfAMissingPreTokenizer) {
+  const ModelFile without([](test::TinyFile& file) { file.metadata.erase("tokenizer.ggml.pre"); });
+  const Engine engine = without.load();
+  ASSERT_EQ(engine.model().warnings.size(), 1u);
+  EXPECT_THAT(engine.model().warnings.front(), testing::HasSubstr("tokenizer.ggml.pre"));
+  const ModelFile with([](test::TinyFile&) {});
+  EXPECT_TRUE(with.load().model().warnings.empty());
+}
+
+// A template that this build cannot parse is refused by those who need it, each time, and by nobody else.
+TEST(Load, ParsesTheTemplateWhenItIsUsed) {
+  const ModelFile file([](test::TinyFile& f) {
+    f.metadata["tokenizer.chat_template"] = std::string("{{ messages | groupby('role') }}");
+  });
+  Engine engine = file.load();
+  Request request;
+  request.max_tokens = 1;
+  request.ids = {1, 2, 3};
+  EXPECT_EQ(engine.answer(request).tokens.size(), 1u);
+  request.ids.clear();
+  request.prompt = "abc";
+  request.raw = true;
+  EXPECT_EQ(engine.answer(request).tokens.size(), 1u);
+  request.raw = false;
+  for (int i = 0; i < 2; ++i) {
+    try {
+      engine.answer(request);
+      ADD_FAILURE() << "a template with an unknown filter was used";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kTemplate);
+      EXPECT_THAT(error.what(), testing::HasSubstr("groupby"));
+    }
+  }
+}
+
+// Finite weights whose products are not: the run ends, and no token is made up.
+TEST(Load, LogitsThatAreNoNumbersEndARun) {
+  const ModelFile file([](test::TinyFile&) {}, "output_norm.weight", 3e38f);
+  Engine engine = file.load();
+  Request request;
+  request.ids = {1, 2, 3};
+  for (const char* method : {"full", "claa"}) {
+    request.method = method;
+    try {
+      engine.answer(request);
+      ADD_FAILURE() << method << " gave an answer";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+      EXPECT_THAT(error.what(), testing::HasSubstr("last layer"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace claa
