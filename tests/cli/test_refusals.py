@@ -155,6 +155,9 @@ def test_missing_metadata(refused, tmp_path):
     file.write_bytes(gguf(llama(llama__context_length=0)))
     every_reader(refused, file, ["llama.context_length"])
     file.write_bytes(gguf(llama()))
+    every_reader(refused, file, ["no tensors"])
+    f32 = 0
+    file.write_bytes(gguf(llama(), [("output_norm.weight", [32], f32, b"\0" * 128)]))
     every_reader(refused, file, ["token_embd.weight"])
 
 
