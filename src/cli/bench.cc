@@ -12,6 +12,7 @@
 #include "cli/bench_report.h"
 #include "cli/bench_target.h"
 #include "cli/common.h"
+#include "cli/input.h"
 #include "core/check.h"
 #include "core/usize.h"
 
@@ -115,6 +116,7 @@ double run_peer(std::string command, int64_t tokens) {
   char buffer[4096];
   for (size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, n);
   const int status = pclose(pipe);
+  if (interrupt_flag()) throw Error(ErrorCode::kCancelled, "interrupted");  // it ended the peer as well
   if (status != 0) fail(ErrorCode::kIo, "the peer '{}' failed (status {})", command, status);
   output.erase(output.find_last_not_of("\n") + 1);
   const std::string line = output.substr(output.rfind('\n') + 1);
@@ -141,6 +143,9 @@ void check_options(const BenchOptions& options) {
   if (!options.shape.empty() && !options.random_weights) {
     fail(ErrorCode::kInvalidArgument, "a shape has no weights of its own: add --random-weights");
   }
+  if (options.shape.empty() && options.random_weights) {
+    fail(ErrorCode::kInvalidArgument, "a model has weights of its own: leave out --random-weights");
+  }
   if (!options.shape.empty() && !options.file.empty()) {
     fail(ErrorCode::kInvalidArgument, "a shape has no tokenizer: leave out --file, or give a model");
   }
@@ -158,8 +163,24 @@ void measure_length(const BenchOptions& options, BenchTarget& target, std::vecto
   for (BenchRow& row : rows) row.stages = target.stages({ids, row.method, row.params, 0});
 }
 
+// As in `eval`: a parameter is for the methods that have it, and one that none of them has is a mistake.
+void check_assignments(const BenchOptions& options) {
+  const MethodRegistry registry = builtin_methods();
+  for (const auto& [name, value] : parse_assignments(options.assignments)) {
+    const bool taken = std::any_of(options.methods.begin(), options.methods.end(), [&](const auto& method) {
+      const std::vector<ParamSpec>& specs = registry.find(method).params;
+      return std::any_of(specs.begin(), specs.end(), [&](const ParamSpec& s) { return s.name == name; });
+    });
+    if (!taken) {
+      fail(ErrorCode::kInvalidArgument,
+           "--set {}: none of the methods has this parameter; see 'claa methods'", name);
+    }
+  }
+}
+
 void run(const BenchOptions& options) {
   check_options(options);
+  check_assignments(options);
   std::vector<std::vector<BenchRow>> groups;
   for (const int64_t length : options.lengths) groups.push_back(make_rows(options, length));
   for (std::vector<BenchRow>& group : groups) apply_profile(options, group);

@@ -5,15 +5,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <iostream>
-#include <iterator>
 
 #include "claa/registry.h"
+#include "cli/input.h"
 #include "core/check.h"
-#include "core/file_map.h"
 #include "core/usize.h"
 #include "gguf/file.h"
 
@@ -128,7 +125,8 @@ void add_profile_option(CLI::App& app, std::string& profile) {
 }
 
 void PromptOptions::add_to(CLI::App& app) {
-  app.add_option("-f,--file", file, "a document to put before the prompt; - for standard input");
+  app.add_option("-f,--file", file,
+                 "a document to put before the prompt; without it, what is piped to standard input (-)");
   app.add_option("prompt", prompt, "the question or instruction");
   app.add_option("--answer-prefix", answer_prefix, "how the answer begins; it is not repeated");
   app.add_option("--system", system, "a system message");
@@ -139,49 +137,40 @@ void PromptOptions::add_to(CLI::App& app) {
       ->allow_extra_args(false);
 }
 
+std::string PromptOptions::document() const {
+  if (file) {
+    std::string text = read_text(*file);
+    if (text.empty()) fail(ErrorCode::kInvalidArgument, "the document '{}' is empty", *file);
+    if (!is_standard_input(*file)) note_unread_input("-f gives the document");
+    return text;
+  }
+  return !(prompt && prompt->empty()) && input_is_piped() ? read_text("-") : "";
+}
+
+void PromptOptions::fill_ids(Request& request) const {
+  const auto refuse = [](const std::optional<std::string>& given, const char* what) {
+    if (given)
+      fail(ErrorCode::kInvalidArgument, "--ids gives the whole prompt; leave out {}, or --ids", what);
+  };
+  refuse(prompt, "the prompt");
+  refuse(file, "--file");
+  refuse(system, "--system");
+  refuse(answer_prefix, "--answer-prefix");
+  request.ids = parse_ids(read_text(*ids_file), *ids_file);
+  if (request.ids.empty()) fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids", *ids_file);
+  if (!is_standard_input(*ids_file)) note_unread_input("--ids gives the whole prompt");
+}
+
 void PromptOptions::fill(Request& request) const {
-  request.system = system;
-  request.answer_prefix = answer_prefix;
   request.raw = raw;
   request.protect.texts = protect;
-  if (!ids_file.empty()) {
-    request.ids = parse_ids(read_text(ids_file), ids_file);
-    if (request.ids.empty()) fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids", ids_file);
-    return;
-  }
-  std::string document;
-  if (!file.empty()) {
-    document = read_text(file);
-    if (document.empty()) fail(ErrorCode::kInvalidArgument, "the document '{}' is empty", file);
-  } else if (prompt.empty() && isatty(STDIN_FILENO) == 0) {
-    document = read_text("-");
-  }
-  request.prompt = document;
-  if (!document.empty() && !prompt.empty()) request.prompt += "\n\n";
-  request.prompt += prompt;
-}
-
-std::string read_text(const std::string& path) {
-  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  return read_file(path);
-}
-
-std::vector<int32_t> parse_ids(const std::string& text, const std::string& source) {
-  constexpr std::string_view kSeparators = " \t\r\n,[]";
-  std::vector<int32_t> ids;
-  size_t at = text.find_first_not_of(kSeparators);
-  while (at != std::string::npos) {
-    const size_t end = std::min(text.find_first_of(kSeparators, at), text.size());
-    int32_t id = 0;
-    const auto [last, error] = std::from_chars(text.data() + at, text.data() + end, id);
-    if (error != std::errc() || last != text.data() + end) {
-      fail(ErrorCode::kInvalidArgument, "'{}' at byte {}: '{}' is not a token id", source, at,
-           text.substr(at, std::min<size_t>(end - at, 32)));
-    }
-    ids.push_back(id);
-    at = text.find_first_not_of(kSeparators, end);
-  }
-  return ids;
+  if (ids_file) return fill_ids(request);
+  request.system = system.value_or("");
+  request.answer_prefix = answer_prefix.value_or("");
+  request.prompt = document();
+  const std::string question = prompt.value_or("");
+  if (!request.prompt.empty() && !question.empty()) request.prompt += "\n\n";
+  request.prompt += question;
 }
 
 namespace {

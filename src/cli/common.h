@@ -1,9 +1,10 @@
-// Code that the subcommands share: options, reading of inputs, interruption, and the shape of JSON output.
+// Code that the subcommands share: options, interruption, and the shape of JSON output.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <boost/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,23 +48,20 @@ struct MethodOptions {
 };
 
 struct PromptOptions {
-  std::string file;  // "-": standard input
-  std::string prompt;
-  std::string system;
-  std::string answer_prefix;
-  std::string ids_file;
+  // What was given, where an empty text differs from none.
+  std::optional<std::string> file;  // "-": standard input
+  std::optional<std::string> prompt, system, answer_prefix, ids_file;
   bool raw = false;
   std::vector<std::string> protect;
   void add_to(CLI::App& app);
-  // The text of a request: file, blank line, prompt; standard input when neither is given and it is not a
-  // terminal.
+  // The text of a request: document, blank line, prompt. The document is the file, else what is piped to
+  // standard input, unless the prompt is given and empty.
   void fill(Request& request) const;
-};
 
-// Whole content of a regular file, or of standard input for "-".
-std::string read_text(const std::string& path);
-// Token ids separated by white space, commas or brackets (a JSON array is fine).
-std::vector<int32_t> parse_ids(const std::string& text, const std::string& source);
+ private:
+  std::string document() const;
+  void fill_ids(Request& request) const;
+};
 
 // Set by Ctrl-C; a second Ctrl-C ends the process at once.
 const std::atomic<bool>& interrupt_flag();

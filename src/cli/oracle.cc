@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iostream>
 #include <numeric>
+#include <optional>
 
 #include "cli/common.h"
 #include "cli/progress.h"
@@ -19,7 +20,7 @@ struct OracleOptions {
   ModelOptions model;
   PromptOptions prompt;
   OracleRequest request;
-  std::string gold;
+  std::optional<std::string> gold;
   std::string output;
   int64_t top = 32;
 };
@@ -60,7 +61,7 @@ json::object result_json(const OracleResult& result, const Engine& engine, const
 void run(OracleOptions& options) {
   Request& request = options.request.request;
   options.prompt.fill(request);
-  if (!options.gold.empty()) options.request.gold = options.gold;
+  if (options.gold) options.request.gold = options.gold;
   request.cancel = &interrupt_flag();
   OutputFile json_file(options.output + ".json");  // an unwritable path is refused before the work
   ProgressBar bar(true);

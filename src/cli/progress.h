@@ -1,7 +1,10 @@
-// Progress on a terminal: one line on stderr, redrawn at most ten times a second, erased at the end.
+// Progress on a terminal: one line on stderr, redrawn at most ten times a second, erased at the end. It is
+// never wider than the terminal, where every redrawn line would leave a part of itself behind.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "claa/engine.h"
 #include "core/clock.h"
@@ -10,7 +13,7 @@ namespace claa::cli {
 
 class ProgressBar {
  public:
-  // Silent when stderr is not a terminal or `enabled` is false.
+  // Silent when stderr is no terminal that can erase a line, or `enabled` is false.
   explicit ProgressBar(bool enabled = true);
   ~ProgressBar() { clear(); }
   void load(int64_t done, int64_t layers);
@@ -24,9 +27,16 @@ class ProgressBar {
   Stopwatch since_draw_;
 };
 
-// Progress of a study on stderr: what is done, what is running, and the remaining time. On a terminal it is
-// one line that overwrites itself; elsewhere one line per call. `timed` of the prompts done took
-// `elapsed_ms`.
+// A bar and a text within `columns`: the bar becomes shorter and is left out before the text is cut.
+std::string progress_line(double fraction, const std::string& text, int64_t columns);
+
+// As much of a text as surely fits. What controls a terminal becomes a question mark, and every character
+// beyond ASCII counts as two columns.
+std::string fit_columns(std::string_view text, int64_t columns);
+
+// Progress of a study on stderr: what is done, what is running, and the remaining time. On a terminal that
+// can erase a line it is one line that overwrites itself; elsewhere one line per call. `timed` of the prompts
+// done took `elapsed_ms`.
 void show_study_progress(size_t done, size_t total, size_t timed, double elapsed_ms,
                          const std::string& at_work);
 

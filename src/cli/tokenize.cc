@@ -3,8 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <iostream>
+#include <optional>
 
 #include "cli/common.h"
+#include "cli/input.h"
+#include "core/check.h"
 #include "gguf/file.h"
 #include "tokenizer/tokenizer.h"
 
@@ -13,18 +16,24 @@ namespace {
 
 struct TokenizeOptions {
   std::string model;
-  std::string text;
-  std::string file;
+  std::optional<std::string> text, file;
   bool ids = false;
   bool count = false;
 };
 
+// Only a text that is missing, and not one that is empty, is taken from standard input.
+std::string text_of(const TokenizeOptions& options) {
+  if (options.text && options.file)
+    fail(ErrorCode::kInvalidArgument, "give either a text or --file, not both");
+  if (options.text) note_unread_input("a text is given");
+  if (options.file && !is_standard_input(*options.file)) note_unread_input("--file gives the text");
+  return options.text ? *options.text : read_text(options.file.value_or("-"));
+}
+
 void run(const TokenizeOptions& options) {
   const gguf::File file = gguf::File::open(options.model);
   const Tokenizer tokenizer(read_tokenizer_data(file));
-  const std::string text = !options.file.empty()  ? read_text(options.file)
-                           : options.text.empty() ? read_text("-")
-                                                  : options.text;
+  const std::string text = text_of(options);
   const std::vector<int32_t> ids = tokenizer.encode(text);
   if (options.count) {
     std::cout << ids.size() << "\n";
@@ -47,8 +56,8 @@ void add_tokenize(CLI::App& app) {
   command->add_option("-m,--model", options->model, "GGUF model file")->required();
   command->add_option("text", options->text, "the text; standard input when left out");
   command->add_option("-f,--file", options->file, "read the text from a file");
-  command->add_flag("--ids", options->ids, "print the ids alone, in one line");
-  command->add_flag("--count", options->count, "print only their number");
+  CLI::Option* ids = command->add_flag("--ids", options->ids, "print the ids alone, in one line");
+  command->add_flag("--count", options->count, "print only their number")->excludes(ids);
   command->callback([options] { run(*options); });
 }
 

@@ -117,7 +117,8 @@ Prompt Engine::Impl::prepare(const Request& request) const {
 PrefillOptions Engine::Impl::prefill_options(const Request& request, const Prompt& prompt) const {
   const auto tokens = static_cast<int64_t>(prompt.ids.size());
   PrefillOptions options;
-  options.reserve = std::min(model->config().context, tokens + request.max_tokens) - tokens;
+  // In this order, because max_tokens may be as large as its type.
+  options.reserve = std::min(model->config().context - tokens, request.max_tokens);
   options.cancel = request.cancel;
   if (request.on_progress) {
     options.progress = [on_progress = request.on_progress](int64_t layer, int64_t layers, int64_t rows,

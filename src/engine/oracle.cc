@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/usize.h"
 #include "engine/impl.h"
 #include "prefill/look_ahead.h"
@@ -44,7 +46,9 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
   answer.timings.tokenize = clock.ms();
   answer.prompt_tokens = answer.kept_tokens = tokens;
   answer.prefill = {"full", {}, false, "the oracle reads the whole prompt"};
-  AnswerScores scores(*backend, oracle_spec(wanted), tokens, request.max_tokens + 1);
+  // An answer ends with the context, however large max_tokens is.
+  const int64_t most = std::min(request.max_tokens, model->config().context);
+  AnswerScores scores(*backend, oracle_spec(wanted), tokens, most + 1);
   std::vector<AnswerScores*> all{&scores};
   std::optional<AnswerScores> drafted;
   if (wanted.look_ahead) {

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/file_map.h"
 #include "profile/json.h"
+#include "text/document.h"
 
 namespace claa {
 namespace {
@@ -148,7 +149,8 @@ Profile parse_profile(std::string_view text, const std::string& where) {
 }
 
 Profile read_profile(const std::string& path) {
-  return parse_profile(read_file(path), path);
+  const std::string text = read_file(path);
+  return parse_profile(without_byte_order_mark(text), path);
 }
 
 void check_profile(const Profile& profile, uint64_t model_fingerprint, const std::string& where) {

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from gguf_file import byte_model
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CLAA_BIN", ROOT / "build/cpu/claa")).resolve()
 MODEL = pathlib.Path(os.environ.get("CLAA_MODEL", ROOT / "models/SmolLM2-135M-Instruct.Q4_1.gguf"))
@@ -32,6 +34,14 @@ def claa():
 @pytest.fixture(scope="session")
 def model():
     return MODEL
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A model that loads at once: a token for every byte, and a context of 256 of them."""
+    path = tmp_path_factory.mktemp("models") / "tiny.gguf"
+    path.write_bytes(byte_model())
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 #include <filesystem>
 
 #include "core/check.h"
-#include "core/file_map.h"
 #include "core/usize.h"
 #include "eval/stats/bootstrap.h"
 #include "eval/study/agreement.h"
+#include "text/document.h"
 
 namespace claa::eval {
 namespace {
@@ -21,7 +21,7 @@ std::vector<std::string> read_texts(const TaskOptions& options) {
          "the task 'agreement' needs a text: give --haystack FILE, or --data with .txt files");
   }
   std::error_code error;
-  if (!fs::is_directory(path, error)) return {read_file(path)};
+  if (!fs::is_directory(path, error)) return {read_document(path)};
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     if (entry.path().extension() == ".txt") files.push_back(entry.path());
@@ -32,7 +32,7 @@ std::vector<std::string> read_texts(const TaskOptions& options) {
   }
   std::sort(files.begin(), files.end());
   std::vector<std::string> texts;
-  for (const fs::path& file : files) texts.push_back(read_file(file.string()));
+  for (const fs::path& file : files) texts.push_back(read_document(file.string()));
   return texts;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "text/document.h"
 
 namespace claa::eval {
 
@@ -19,7 +20,7 @@ std::string beside(const std::string& file, const std::string& path) {
 
 JsonObject JsonObject::read(const std::string& path) {
   boost::system::error_code error;
-  const json::value value = json::parse(read_file(path), error);
+  const json::value value = json::parse(decode_document(read_file(path), path).text, error);
   if (error) fail(ErrorCode::kInvalidArgument, "'{}' is not JSON: {}", path, error.message());
   if (!value.is_object()) fail(ErrorCode::kInvalidArgument, "'{}' must hold one JSON object", path);
   return {value.as_object(), fmt::format("'{}'", path)};

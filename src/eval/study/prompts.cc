@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "text/document.h"
 
 namespace claa::eval {
 namespace {
@@ -46,7 +47,7 @@ StudyPrompt parse_line(const std::string& line, const std::string& where, const 
 
 std::vector<StudyPrompt> read_jsonl(const std::string& path) {
   std::vector<StudyPrompt> prompts;
-  const std::string text = read_file(path);
+  const std::string text = decode_document(read_file(path), path).text;
   size_t begin = 0;
   for (int64_t number = 1; begin < text.size(); ++number) {
     const size_t end = std::min(text.find('\n', begin), text.size());
@@ -63,7 +64,7 @@ std::vector<StudyPrompt> read_folder(const std::string& path) {
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     const fs::path extension = entry.path().extension();
     if (extension != ".txt" && extension != ".md") continue;
-    const std::string text = read_file(entry.path().string());
+    const std::string text = read_document(entry.path().string());
     if (text.empty()) fail(ErrorCode::kInvalidArgument, "'{}' is empty", entry.path().string());
     prompts.push_back({entry.path().filename().string(), "all", "all", text, "", {}});
   }
@@ -81,7 +82,7 @@ std::vector<StudyPrompt> read_prompts(const std::string& path) {
   } else if (fs::path(path).extension() == ".jsonl") {
     prompts = read_jsonl(path);
   } else {
-    prompts.push_back({fs::path(path).filename().string(), "all", "all", read_file(path), "", {}});
+    prompts.push_back({fs::path(path).filename().string(), "all", "all", read_document(path), "", {}});
   }
   if (prompts.empty()) {
     fail(ErrorCode::kInvalidArgument,

@@ -4,9 +4,9 @@
 #include <array>
 
 #include "core/check.h"
-#include "core/file_map.h"
 #include "core/usize.h"
 #include "eval/metrics/metric_text.h"
+#include "text/document.h"
 
 namespace claa::eval {
 namespace {
@@ -30,7 +30,8 @@ bool is_abbreviation(std::string_view text) {
 }  // namespace
 
 Haystack::Haystack(const std::string& path)
-    : text_(path.empty() ? std::string(bundled_haystack()) : read_file(path)), words_(split_words(text_)) {
+    : text_(path.empty() ? std::string(bundled_haystack()) : read_document(path)),
+      words_(split_words(text_)) {
   if (words_.empty()) {
     fail(ErrorCode::kInvalidArgument, "the haystack '{}' has no words; give a text file", path);
   }

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "text/document.h"
 
 namespace claa::eval {
 namespace {
@@ -68,7 +69,7 @@ std::vector<std::string> Record::texts_or_none(const char* name) const {
 }
 
 void for_each_record(const std::string& path, const std::function<bool(const Record&)>& use) {
-  const std::string text = read_file(path);
+  const std::string text = decode_document(read_file(path), path).text;
   bool any = false;
   size_t begin = 0;
   for (int64_t number = 1; begin < text.size(); ++number) {
@@ -92,7 +93,7 @@ void for_each_record(const std::string& path, const std::function<bool(const Rec
 
 json::value read_json_file(const std::string& path) {
   boost::system::error_code error;
-  json::value value = json::parse(read_file(path), error);
+  json::value value = json::parse(decode_document(read_file(path), path).text, error);
   if (error) fail(ErrorCode::kInvalidArgument, "'{}' is not JSON: {}", path, error.message());
   return value;
 }

@@ -84,19 +84,22 @@ std::unique_ptr<Run> start_published(const ClaaParams& params, const PromptInfo&
                                                                      : prompt.layers});
 }
 
+// Messages begin with it: the program's name alone would stand there twice on the command line.
+constexpr const char* kOwner = "method claa";
+
 std::unique_ptr<Run> start(const ClaaParams& params, const PromptInfo& prompt) {
   const int layer = params.selection_layer_of(prompt);
-  check_together("claa", params);
+  check_together(kOwner, params);
   return params.heads.empty() ? start_published(params, prompt, layer)
-                              : make_run("claa", prompt, layer, params, params);
+                              : make_run(kOwner, prompt, layer, params, params);
 }
 
 }  // namespace
 
 void register_claa(MethodRegistry& registry) {
   const auto create = [](const ParamValues& values) -> std::unique_ptr<Method> {
-    const auto params = read_params<ClaaParams>("claa", values);
-    check_text("claa", params);
+    const auto params = read_params<ClaaParams>(kOwner, values);
+    check_text(kOwner, params);
     return std::make_unique<SimpleMethod<ClaaParams>>("claa", params, start);
   };
   registry.add({"claa", "tokens live on by the maximum over the last layers and heads", "arXiv 2602.16054",
