@@ -1,6 +1,8 @@
 # One interface target carries the warnings and the instrumentation of every target of the project.
 add_library(claa_flags INTERFACE)
-target_compile_options(claa_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion)
+# Sizes of tensors are signed and those of containers are not: core/usize.h is where they meet. For clang -Wconversion would
+# ask for a cast at every other place, too, such as the arithmetic of iterators.
+target_compile_options(claa_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion)
 if(CLAA_DEVELOPER)
   target_compile_options(claa_flags INTERFACE -Werror)
 endif()
