@@ -147,6 +147,9 @@ def test_json_files_with_a_byte_order_mark(tiny, refused, tmp_path):
     for option, name in (("--suite", "suite.json"), ("--sweep", "sweep.json")):
         (tmp_path / name).write_bytes(b'\xef\xbb\xbf{"nonsense": 1}')
         refused("eval", "-m", tiny, "-o", tmp_path / "out", "--task", "vt", option, tmp_path / name, words=["unknown field 'nonsense'"])
+    (tmp_path / "profile.json").write_bytes(b'\xef\xbb\xbf{"nonsense": 1}')
+    refused("run", "-m", tiny, "--method", "claa", "--profile", tmp_path / "profile.json", QUESTION,
+            words=["profile.json", "the field 'claa_profile' is missing"])
     data = tmp_path / "data"
     data.mkdir()
     (data / "niah_single_1.jsonl").write_bytes(b"\xef\xbb\xbf" + b'{"input": "", "outputs": ["a"]}\n')
@@ -188,6 +191,15 @@ def test_interrupt_while_a_named_pipe_has_no_writer(tiny, tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
         assert process.stdout.read() == b"" and process.stderr.read() == b"claa: interrupted\n"
+
+
+def test_interrupt_of_a_peer_is_no_failure_of_it(tiny):
+    command = [BIN, "bench", "-m", tiny, "-p", "16", "-r", "1", "--warmups", "0", "--decode", "0", "--methods", "full", "--compare", "sleep 20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        time.sleep(2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out, said = process.communicate(timeout=15)
+    assert process.returncode == 130 and out == b"" and said == b"claa: interrupted\n"
 
 
 def test_waiting_is_said(tiny):
