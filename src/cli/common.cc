@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <iostream>
 
 #include "claa/registry.h"
 #include "cli/input.h"

@@ -78,8 +78,7 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
     if (used.contains(tensor.name)) continue;
     fail(ErrorCode::kUnsupported,
          "{}: tensor '{}' has no place in a model of architecture '{}' with {} layers; the model needs an "
-         "engine "
-         "that knows it",
+         "engine that knows it",
          file.name(), tensor.name.substr(0, 60), config.architecture, config.layers);
   }
 }
