@@ -27,6 +27,25 @@ function(claa_units out name)
   set(${out} ${units} PARENT_SCOPE)
 endfunction()
 
+# claa_builtin_methods(OUT PREFILL): sets OUT to a generated file and OUT_sources to the methods' files. Every file of
+# PREFILL/methods registers itself by one function named after it; the generated file calls them all, so that a new method
+# touches no other file. Names that start with _ are left out.
+function(claa_builtin_methods out prefill)
+  file(GLOB sources CONFIGURE_DEPENDS ${prefill}/methods/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/_[^/]*$")
+  list(SORT sources)
+  set(METHOD_DECLARATIONS "")
+  set(METHOD_CALLS "")
+  foreach(path ${sources})
+    get_filename_component(method ${path} NAME_WE)
+    string(APPEND METHOD_DECLARATIONS "void register_${method}(MethodRegistry& registry);\n")
+    string(APPEND METHOD_CALLS "  register_${method}(registry);\n")
+  endforeach()
+  configure_file(${prefill}/builtin_methods.cc.in ${CMAKE_CURRENT_BINARY_DIR}/builtin_methods.cc @ONLY)
+  set(${out} ${CMAKE_CURRENT_BINARY_DIR}/builtin_methods.cc PARENT_SCOPE)
+  set(${out}_sources ${sources} PARENT_SCOPE)
+endfunction()
+
 # claa_included_headers(OUT FOLDER): sets OUT to the headers of the project that sources of FOLDER include, directly or
 # through others, without those of FOLDER itself; sorted.
 function(claa_included_headers out folder)

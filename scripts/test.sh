@@ -103,9 +103,11 @@ check_consumer() {
 }
 
 fuzz() {
-  cmake -G Ninja -S fuzz -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-14 >/dev/null
+  local launcher=()
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  cmake -G Ninja -S fuzz -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-14 "${launcher[@]}" >/dev/null
   cmake --build build/fuzz --parallel "$JOBS"
-  local target targets=(gguf tokenizer template) failed=0
+  local target targets=(gguf tokenizer template ranking profile records request) failed=0
   for target in "${targets[@]}"; do
     mkdir -p "build/fuzz/new_$target" "fuzz/corpus/$target"
     (cd build/fuzz && exec ./"${target}_fuzz" -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=4096 -timeout=20 \

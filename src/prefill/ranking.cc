@@ -66,6 +66,7 @@ Ranking read_ranking(const std::string& path) {
   if (payload % kEntry != 0 || payload / kEntry != count) {
     corrupt(fmt::format("it announces {} tokens but holds {} bytes", count, bytes.size()));
   }
+  if (count == 0) corrupt("it holds no tokens");
   const size_t end = bytes.size() - sizeof(uint64_t);
   if (fingerprint(bytes.first(end)) != load<uint64_t>(bytes, end)) {
     corrupt("its checksum is wrong");

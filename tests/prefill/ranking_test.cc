@@ -80,6 +80,8 @@ TEST_F(RankingFile, SaysWhatIsWrong) {
   bytes = bytes_;
   std::memset(bytes.data() + 24, 0x7f, 8);
   EXPECT_THAT(refusal(sealed(bytes)), HasSubstr("announces 9187201950435737471 tokens"));
+  bytes = bytes_.substr(0, 24) + std::string(8, '\0') + bytes_.substr(bytes_.size() - 8);
+  EXPECT_THAT(refusal(sealed(bytes)), HasSubstr("holds no tokens"));
   bytes = bytes_;
   bytes[bytes.size() - 1] = static_cast<char>(bytes[bytes.size() - 1] ^ 1);
   EXPECT_THAT(refusal(bytes), HasSubstr("checksum"));

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of the fuzzers of rankings, profiles, records and requests to fuzz/corpus.
+
+    python3 tools/make_fuzz_seeds.py
+"""
+import json
+import pathlib
+import struct
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CORPUS = ROOT / "fuzz/corpus"
+
+# Data of every kind of task. The fuzzer's first byte chooses the task, in the order of `all_tasks()` without those that
+# make their own data: qa_1, qa_2, ruler_files, 30 of LongBench, kv_retrieval, two of LongEval, five of BABILong.
+SQUAD = {"version": "2", "data": [{"title": "T", "paragraphs": [
+    {"context": "The key is red.", "qas": [{"question": "Which key?", "id": "1", "is_impossible": False,
+                                            "answers": [{"text": "red", "answer_start": 11}]}]},
+    {"context": "The door is blue.", "qas": []}]}]}
+HOTPOT = [{"_id": "1", "question": "Which key?", "answer": "red", "context": [["A", ["The key ", "is red."]], ["B", ["No."]]]}]
+LONGBENCH = {"input": "Which key?", "context": "The key is red.", "answers": ["red"], "length": 4, "dataset": "narrativeqa",
+             "language": "en", "all_classes": ["red", "blue"], "_id": "1"}
+RECORDS = {
+    "squad": (0, [SQUAD]),
+    "hotpot": (1, [HOTPOT]),
+    "ruler": (2, [{"index": 0, "input": "The key is red.", "outputs": ["red"], "answer_prefix": " It is"}]),
+    "narrativeqa": (3, [LONGBENCH, LONGBENCH]),
+    "trec": (12, [LONGBENCH]),
+    "keys": (33, [{"ordered_kv_records": [["a", "b"]], "key": "a", "value": "b"}]),
+    "lines": (34, [{"prompt": "line a: <1>", "expected_number": 1, "random_idx": ["a", 0], "num_lines": 1}]),
+    "topics": (35, [{"prompt": "A topic.", "topics": ["key"]}]),
+    "babilong": (36, [{"input": "Mary went to the garden.", "question": "Where is Mary?", "target": "garden"}]),
+}
+
+# method (in alphabetical order), layers - 1, tokens (two bytes), protected tokens, then parameter and value.
+REQUESTS = {
+    "claa": bytes([0, 29, 16, 0, 0]) + b"\x000.1\n\x0818\n",
+    "claa_heads": bytes([0, 29, 32, 0, 20]) + b"\x0c15.0*1,15.3*0.5\n\x0818\n\x0d10:0.4\n\x0e10.1*1\n\x0f0.9\n",
+    "fastkv": bytes([1, 31, 8, 0, 0]) + b"\x000.3\n\x0315\n",
+    "full": bytes([2, 29, 16, 0, 0]),
+    "gemfilter": bytes([3, 29, 16, 0, 8]) + b"\x000.3\n",
+    "oracle": bytes([4, 29, 16, 0, 8]) + b"\x0120\n",
+    "snapkv": bytes([5, 29, 16, 0, 8]) + b"\x050.3\n",
+    "specprefill": bytes([6, 29, 0, 40, 8]) + b"\x000.3\n",
+    "streaming": bytes([7, 3, 255, 255, 1]) + b"\x00100\n",
+    "uniform": bytes([8, 79, 1, 0, 255]) + b"\x000.5\n",
+}
+
+
+def ranking(ids, scores):
+    """Without the checksum at its end, which the fuzzer adds."""
+    return (b"CLAARANK" + struct.pack("<IIQQ", 1, 0, 7, len(ids)) + struct.pack(f"<{len(ids)}i", *ids)
+            + struct.pack(f"<{len(scores)}f", *scores))
+
+
+def write(target, name, data):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def main():
+    write("ranking", "empty", ranking([], []))
+    write("ranking", "three", ranking([1, 2, 70000], [0.5, 0.0, 3.0]))
+    write("ranking", "infinite", ranking([1], [float("inf")]))
+    for path in sorted((ROOT / "profiles").glob("*.json")):
+        write("profile", path.name, path.read_bytes())
+    for name, (task, records) in RECORDS.items():
+        write("records", name, bytes([task]) + "\n".join(map(json.dumps, records)).encode())
+    for name, data in REQUESTS.items():
+        write("request", name, data)
+
+
+if __name__ == "__main__":
+    main()
