@@ -10,9 +10,12 @@
 namespace claa {
 namespace {
 
-// Time that a thread spins before it sleeps: more than there is between two jobs of a decode step, and little
-// of what a scheduler gives another program's thread.
+// Time that a thread spins before it offers its core to others: more than there is between two jobs of a decode
+// step, and little of what a scheduler gives another program's thread.
 constexpr std::chrono::microseconds kSpin{50};
+// Time that it goes on looking, while it offers its core, before it sleeps. Waking a sleeper takes about as long
+// as a small job, and the threads of a prefill wait for each other some hundred times.
+constexpr std::chrono::microseconds kOffer{2000};
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -25,13 +28,20 @@ template <class Ready>
 bool spin_until(const Ready& ready) {
   constexpr int kPausesBetweenLooks = 32;
   if (ready()) return true;
-  const auto end = std::chrono::steady_clock::now() + kSpin;
+  const auto begin = std::chrono::steady_clock::now();
+  auto now = begin;
   do {
     for (int i = 0; i < kPausesBetweenLooks; ++i) {
       pause();
       if (ready()) return true;
     }
-  } while (std::chrono::steady_clock::now() < end);
+    now = std::chrono::steady_clock::now();
+  } while (now < begin + kSpin);
+  while (now < begin + kSpin + kOffer) {
+    std::this_thread::yield();
+    if (ready()) return true;
+    now = std::chrono::steady_clock::now();
+  }
   return false;
 }
 
