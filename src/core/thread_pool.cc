@@ -10,12 +10,12 @@
 namespace claa {
 namespace {
 
-// Time that a thread spins before it offers its core to others: more than there is between two jobs of a decode
+// Time that a thread spins before it yields its core: more than there is between two jobs of a decode
 // step, and little of what a scheduler gives another program's thread.
 constexpr std::chrono::microseconds kSpin{50};
-// Time that it goes on looking, while it offers its core, before it sleeps. Waking a sleeper takes about as long
-// as a small job, and the threads of a prefill wait for each other some hundred times.
-constexpr std::chrono::microseconds kOffer{2000};
+// Time that it goes on looking, while it yields its core, before it sleeps. Waking a sleeper takes about as
+// long as a small job, and the threads of a prefill wait for each other some hundred times.
+constexpr std::chrono::microseconds kYield{2000};
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -37,7 +37,7 @@ bool spin_until(const Ready& ready) {
     }
     now = std::chrono::steady_clock::now();
   } while (now < begin + kSpin);
-  while (now < begin + kSpin + kOffer) {
+  while (now < begin + kSpin + kYield) {
     std::this_thread::yield();
     if (ready()) return true;
     now = std::chrono::steady_clock::now();

@@ -1,5 +1,6 @@
 // Threads of one owner. They wait for a job by spinning for a moment, because the jobs of a prefill or of a
-// decode step follow each other within microseconds, then yield their cores to other programs, and then sleep.
+// decode step follow each other within microseconds, then yield their cores to other programs, and then
+// sleep.
 #pragma once
 
 #include <atomic>

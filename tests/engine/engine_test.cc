@@ -325,7 +325,8 @@ TEST(Engine, AnswerEndsAtTheContext) {
   Request request;
   request.ids.assign(8191, 100);
   request.method = "claa";
-  request.params = {{"heads", ""}, {"last_layers", "1"}, {"selection_layer", "1"}};  // most layers see few tokens
+  request.params = {
+      {"heads", ""}, {"last_layers", "1"}, {"selection_layer", "1"}};  // most layers see few tokens
   request.max_tokens = 8;
   const Answer answer = engine().answer(request);
   EXPECT_EQ(answer.finish, FinishReason::kLength);
