@@ -49,7 +49,7 @@ run_ctest() {
 
 run_pytest() {
   CLAA_BIN=$ROOT/build/cpu/claa CLAA_MODEL=$ROOT/$MODEL \
-    "$VENV/bin/python" -m pytest -q -p no:cacheprovider tests/cli | tee "$SCRATCH/pytest.log"
+    "$VENV/bin/python" -m pytest -q -p no:cacheprovider -n "$JOBS" --dist loadfile tests/cli | tee "$SCRATCH/pytest.log"
   tail -n 1 "$SCRATCH/pytest.log" >>"$SCRATCH/summary"
 }
 

