@@ -196,7 +196,9 @@ Value title(Context& context, const Text& text, WordRule rule) {
     if (c.code >= 0) append_case(mapped, c.code, mapping);
     out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.origin);
     const bool opens = c.code == '-' || c.code == '(' || c.code == '{' || c.code == '[' || c.code == '<';
-    word_starts = rule == WordRule::kLetters ? !is_alpha(c.code) : opens || is_space(c.code);
+    // To Python a letter without case, such as an ideograph, ends a word.
+    const bool cased = is_upper(c.code) || is_lower(c.code);
+    word_starts = rule == WordRule::kLetters ? !cased : opens || is_space(c.code);
   }
   return out.finish();
 }
