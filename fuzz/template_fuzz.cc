@@ -9,6 +9,7 @@
 
 #include "claa/error.h"
 #include "template/chat_template.h"
+#include "template/conversation.h"
 
 namespace {
 
@@ -33,6 +34,18 @@ claa::TemplateVariables make_variables() {
   return variables;
 }
 
+// Finds out how the template takes the messages: no error but the template's, and no empty span.
+void converse(const claa::ChatTemplate& chat, const std::vector<claa::ChatMessage>& messages,
+              const claa::TemplateVariables& variables, bool system_fallback) {
+  try {
+    const auto rendered =
+        claa::render_conversation(chat, messages, variables, {.system_fallback = system_fallback});
+    for (const auto& span : rendered.spans) expect(!span.text.empty());
+  } catch (const claa::Error& error) {
+    expect(error.code() == claa::ErrorCode::kTemplate);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -49,6 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.max_output = 1u << 16;
   try {
     const claa::ChatTemplate chat(source, limits);
+    converse(chat, messages, variables, size % 2 == 0);
     uint64_t bytes = 0;
     bool special = false;
     bool first = true;

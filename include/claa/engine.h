@@ -87,7 +87,12 @@ struct Protection {
 
 struct Request {
   std::string prompt;
-  std::string system;         // optional system message
+  // The system message. An empty one is as good as none, except that it switches off the one which the chat
+  // template writes of its own, where it has one.
+  std::optional<std::string> system;
+  // A system message for which the chat template has no place stands before the prompt, with a blank line
+  // between; without this such a request is refused.
+  bool system_fallback = false;
   std::string answer_prefix;  // how the answer begins; not repeated in its text
   bool raw = false;           // no chat template: the prompt as it is
   std::vector<int32_t> ids;   // when not empty: these tokens instead of prompt and template
@@ -101,7 +106,9 @@ struct Request {
   Protection protect;
   int64_t max_tokens = 256;  // 0: prefill only
   SamplingParams sampling;
-  std::vector<std::string> stop;                  // strings that end the answer and are not part of it
+  // Strings that end the answer and are not part of it, at most 16 of 1 to 256 bytes. The name of a control
+  // token ("<|im_end|>") in them stands for the token, which the answer's text does not show.
+  std::vector<std::string> stop;
   std::function<void(std::string_view)> on_text;  // whole UTF-8 characters only
   std::function<void(const PrefillProgress&)> on_progress;
   const std::atomic<bool>* cancel = nullptr;  // set it to stop within a layer

@@ -130,7 +130,12 @@ void PromptOptions::add_to(CLI::App& app) {
                  "a document to put before the prompt; without it, what is piped to standard input (-)");
   app.add_option("prompt", prompt, "the question or instruction");
   app.add_option("--answer-prefix", answer_prefix, "how the answer begins; it is not repeated");
-  app.add_option("--system", system, "a system message");
+  CLI::Option* given =
+      app.add_option("--system", system,
+                     "a system message; an empty one switches off what the chat template writes of its own");
+  app.add_flag("--system-fallback", system_fallback,
+               "where the chat template has no place for a system message, put it before the prompt")
+      ->needs(given);
   app.add_option("--ids", ids_file, "a file of token ids instead of text");
   app.add_flag("--raw", raw, "no chat template: the text as it is");
   app.add_option("--protect", protect,
@@ -166,7 +171,8 @@ void PromptOptions::fill(Request& request) const {
   request.raw = raw;
   request.protect.texts = protect;
   if (ids_file) return fill_ids(request);
-  request.system = system.value_or("");
+  request.system = system;
+  request.system_fallback = system_fallback;
   request.answer_prefix = answer_prefix.value_or("");
   request.prompt = document();
   const std::string question = prompt.value_or("");

@@ -51,7 +51,7 @@ struct PromptOptions {
   // What was given, where an empty text differs from none.
   std::optional<std::string> file;  // "-": standard input
   std::optional<std::string> prompt, system, answer_prefix, ids_file;
-  bool raw = false;
+  bool raw = false, system_fallback = false;
   std::vector<std::string> protect;
   void add_to(CLI::App& app);
   // The text of a request: document, blank line, prompt. The document is the file, else what is piped to

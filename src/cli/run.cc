@@ -25,7 +25,7 @@ std::string seconds(double ms) {
 
 std::string summary_line(const Answer& answer) {
   const PrefillSummary& prefill = answer.prefill;
-  std::string note = prefill.active && !prefill.note.empty() ? ", " + prefill.note : "";
+  std::string note = prefill.note.empty() ? "" : ", " + prefill.note;
   if (prefill.active && prefill.protected_tokens > 0)
     note += fmt::format(", {} tokens protected", group_digits(prefill.protected_tokens));
   const std::string selection =
@@ -113,7 +113,9 @@ void add_run(CLI::App& app) {
   command->add_option("--repetition-penalty", request.sampling.repetition_penalty, "1: off")
       ->capture_default_str();
   command->add_option("--seed", request.sampling.seed, "seed of the sampler")->capture_default_str();
-  command->add_option("--stop", request.stop, "a string that ends the answer; may be repeated")
+  command
+      ->add_option("--stop", request.stop,
+                   "a string that ends the answer, or the name of a control token; may be repeated")
       ->allow_extra_args(false);
   command->add_flag("--json", options->json, "one JSON object on stdout instead of text");
   command->callback([options] { run(*options); });

@@ -8,6 +8,7 @@
 #include "cli/common.h"
 #include "cli/input.h"
 #include "core/check.h"
+#include "engine/markers.h"
 #include "gguf/file.h"
 #include "tokenizer/tokenizer.h"
 
@@ -32,7 +33,11 @@ std::string text_of(const TokenizeOptions& options) {
 
 void run(const TokenizeOptions& options) {
   const gguf::File file = gguf::File::open(options.model);
-  const Tokenizer tokenizer(read_tokenizer_data(file));
+  TokenizerData data = read_tokenizer_data(file);
+  std::vector<std::string> warnings;
+  adopt_markers(data, warnings);
+  for (const std::string& warning : warnings) std::cerr << "claa: warning: " << warning << "\n";
+  const Tokenizer tokenizer(std::move(data));
   const std::string text = text_of(options);
   const std::vector<int32_t> ids = tokenizer.encode(text);
   if (options.count) {

@@ -15,46 +15,6 @@ const Tokenizer& Engine::Impl::text() const {
   return *tokenizer;
 }
 
-const ChatTemplate* Engine::Impl::chat() const {
-  const std::string& source = text().data().chat_template;
-  if (source.empty()) return nullptr;
-  std::call_once(chat_parsed_, [&] { chat_.emplace(source); });
-  return &*chat_;
-}
-
-std::vector<int32_t> Engine::Impl::tokenize(const Request& request) const {
-  if (!request.ids.empty()) return request.ids;
-  const TokenizerData& data = text().data();
-  std::vector<int32_t> ids;
-  const ChatTemplate* chat_template = request.raw ? nullptr : chat();
-  if (chat_template == nullptr) {
-    if (!request.system.empty()) {
-      fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",
-           request.raw ? "leave out --raw" : "this model file has none");
-    }
-    ids = tokenizer->encode(request.prompt + request.answer_prefix);
-    if (data.add_bos && data.bos >= 0) ids.insert(ids.begin(), data.bos);
-    return ids;
-  }
-  std::vector<ChatMessage> messages;
-  if (!request.system.empty()) messages.push_back({"system", request.system});
-  messages.push_back({"user", request.prompt});
-  TemplateVariables variables;
-  variables.add_generation_prompt = true;
-  const auto text_of = [&](int32_t id) { return id >= 0 ? data.tokens[usize(id)] : std::string(); };
-  variables.bos_token = text_of(data.bos);
-  variables.eos_token = text_of(data.eos);
-  const std::vector<TemplateSpan> rendered = chat_template->render(messages, variables);
-  std::vector<Span> spans;
-  for (const TemplateSpan& span : rendered) spans.push_back({span.text, span.special});
-  if (!request.answer_prefix.empty()) spans.push_back({request.answer_prefix, false});
-  ids = tokenizer->encode(spans);
-  // Templates differ in whether they write the begin-of-text token themselves; it must stand there once.
-  if (data.add_bos && data.bos >= 0 && (ids.empty() || ids.front() != data.bos))
-    ids.insert(ids.begin(), data.bos);
-  return ids;
-}
-
 void Engine::Impl::check_length(const Request& request, int64_t tokens) const {
   if (tokens == 0) fail(ErrorCode::kInvalidArgument, "the prompt is empty: give at least one token");
   if (request.max_tokens < 0) {
@@ -101,7 +61,7 @@ Prompt Engine::Impl::prepare(const Request& request) const {
          "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
          request.prompt.size(), model->config().context);
   }
-  prompt.ids = tokenize(request);
+  prompt.ids = tokenize(request, prompt.note);
   for (const int32_t id : prompt.ids) {
     if (id < 0 || id >= model->config().vocabulary) {
       fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", id,
@@ -204,7 +164,8 @@ OracleResult Engine::oracle(const OracleRequest& request) {
 }
 
 std::vector<int32_t> Engine::tokenize(const Request& request) const {
-  return impl_->tokenize(request);
+  std::string note;
+  return impl_->tokenize(request, note);
 }
 std::string Engine::detokenize(const std::vector<int32_t>& ids) const {
   return impl_->text().decode(ids);

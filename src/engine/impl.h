@@ -32,8 +32,7 @@ struct Prompt {
 // Without a tokenizer there is no text, and no token ends the answer.
 class AnswerText {
  public:
-  AnswerText(const Tokenizer* tokenizer, const Request& request, Answer& answer)
-      : tokenizer_(tokenizer), request_(request), answer_(answer), stops_(request.stop) {}
+  AnswerText(const Tokenizer* tokenizer, const Request& request, Answer& answer);
   // Records a token; false when the answer ends with it, for the reason left in Answer::finish.
   bool push(int32_t token);
   void finish();  // shows what was held back
@@ -51,7 +50,11 @@ struct Engine::Impl {
   Impl(const ModelSource& source, const EngineOptions& options);
 
   const Tokenizer& text() const;  // throws where there is no tokenizer
-  std::vector<int32_t> tokenize(const Request& request) const;
+  // `note`: what was done otherwise than the request says at first.
+  std::vector<int32_t> tokenize(const Request& request, std::string& note) const;
+  std::vector<int32_t> tokenize_plain(const Request& request, std::string& note) const;
+  std::vector<int32_t> tokenize_chat(const ChatTemplate& chat_template, const Request& request,
+                                     std::string& note) const;
   // The model's chat template, parsed when it is first used; null where the file has none. Throws kTemplate.
   const ChatTemplate* chat() const;
   Prompt prepare(const Request& request) const;

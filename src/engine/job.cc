@@ -5,6 +5,14 @@
 
 namespace claa {
 
+AnswerText::AnswerText(const Tokenizer* tokenizer, const Request& request, Answer& answer)
+    : tokenizer_(tokenizer),
+      request_(request),
+      answer_(answer),
+      stops_(request.stop, [tokenizer](std::string_view stop) {
+        return tokenizer != nullptr && tokenizer->names_control(stop);
+      }) {}
+
 bool AnswerText::push(int32_t token) {
   answer_.tokens.push_back(token);
   if (tokenizer_ == nullptr) return true;
@@ -12,7 +20,8 @@ bool AnswerText::push(int32_t token) {
     answer_.finish = FinishReason::kEnd;
     return false;
   }
-  if (!tokenizer_->is_special(token)) show(stops_.push(utf8_.push(tokenizer_->token_bytes(token))));
+  const std::string_view bytes = tokenizer_->token_bytes(token);
+  show(tokenizer_->is_special(token) ? stops_.push_hidden(bytes) : stops_.push(utf8_.push(bytes)));
   if (stops_.stopped()) answer_.finish = FinishReason::kStop;
   return !stops_.stopped();
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engine/impl.h"
+#include "engine/markers.h"
 #include "model/shapes.h"
 
 namespace claa {
@@ -48,7 +49,9 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
   profiles.emplace(options.profile, path,
                    [this] { return summary.fingerprint; });  // refuses before the weights
   const ModelConfig config = read_config(file);
-  tokenizer.emplace(read_tokenizer_data(file));
+  TokenizerData data = read_tokenizer_data(file);
+  adopt_markers(data, summary.warnings);
+  tokenizer.emplace(std::move(data));
   model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
   if (!file.has("tokenizer.ggml.pre")) {
     summary.warnings.push_back(path +

@@ -46,6 +46,7 @@ OracleResult Engine::Impl::oracle(const OracleRequest& wanted) {
   answer.timings.tokenize = clock.ms();
   answer.prompt_tokens = answer.kept_tokens = tokens;
   answer.prefill = {"full", {}, false, "the oracle reads the whole prompt"};
+  answer.prefill.note = prompt.note;
   // An answer ends with the context, however large max_tokens is.
   const int64_t most = std::min(request.max_tokens, model->config().context);
   AnswerScores scores(*backend, oracle_spec(wanted), tokens, most + 1);

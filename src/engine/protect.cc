@@ -78,10 +78,15 @@ void add_ranges(const std::vector<TokenRange>& ranges, int64_t tokens, std::vect
   }
 }
 
+// An empty system message is none.
+bool has_system(const Request& request) {
+  return request.system && !request.system->empty();
+}
+
 void add_messages(const Request& request, const TokenText& prompt, std::vector<TokenRange>& spans,
                   std::string& note) {
   std::vector<std::string_view> messages;
-  if (!request.system.empty()) messages.push_back(request.system);
+  if (has_system(request)) messages.push_back(*request.system);
   messages.push_back(request.prompt);
   for (const int64_t index : request.protect.messages) {
     if (index < 0 || index >= static_cast<int64_t>(messages.size())) {
@@ -94,8 +99,10 @@ void add_messages(const Request& request, const TokenText& prompt, std::vector<T
            index);
     }
   }
-  if (request.protect.system && !request.system.empty() && !add_message(prompt, request.system, spans))
-    note = "the chat template changed the system message, which is not protected";
+  if (request.protect.system && has_system(request) && !add_message(prompt, *request.system, spans)) {
+    note += note.empty() ? "" : ", ";
+    note += "the chat template changed the system message, which is not protected";
+  }
 }
 
 }  // namespace
@@ -106,7 +113,7 @@ std::vector<TokenRange> protected_spans(const Request& request, const Tokenizer*
   std::vector<TokenRange> spans;
   add_ranges(protect.tokens, static_cast<int64_t>(ids.size()), spans);
   const bool by_message =
-      request.ids.empty() && (!protect.messages.empty() || (protect.system && !request.system.empty()));
+      request.ids.empty() && (!protect.messages.empty() || (protect.system && has_system(request)));
   if (!request.ids.empty() && !protect.messages.empty()) {
     fail(ErrorCode::kInvalidArgument, "protect: a prompt of token ids has no messages; give token ranges");
   }

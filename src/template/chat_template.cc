@@ -1,6 +1,7 @@
 #include "template/chat_template.h"
 
 #include <algorithm>
+#include <iterator>
 #include <new>
 #include <stdexcept>
 
@@ -22,7 +23,8 @@ Value to_value(Context& context, const TemplateValue& source) {
   if (const auto* flag = std::get_if<bool>(&source.data)) return Value(*flag);
   if (const auto* integer = std::get_if<int64_t>(&source.data)) return Value(*integer);
   if (const auto* number = std::get_if<double>(&source.data)) return Value(*number);
-  if (const auto* text = std::get_if<std::string>(&source.data)) return context.text(*text, true);
+  if (const auto* text = std::get_if<std::string>(&source.data))
+    return context.text(*text, jinja::kFromCaller);
   if (const auto* array = std::get_if<TemplateValue::Array>(&source.data)) {
     std::vector<Value> items;
     for (const TemplateValue& item : *array) items.push_back(to_value(context, item));
@@ -31,17 +33,33 @@ Value to_value(Context& context, const TemplateValue& source) {
   if (const auto* object = std::get_if<TemplateValue::Object>(&source.data)) {
     std::vector<std::pair<Value, Value>> entries;
     for (const auto& [key, value] : *object)
-      entries.emplace_back(context.text(key, true), to_value(context, value));
+      entries.emplace_back(context.text(key, jinja::kFromCaller), to_value(context, value));
     return context.dict(std::move(entries));
   }
   return Value(jinja::None{});
 }
 
+// Templates write '<|' + role + '|>'. These names make no control token that the template did not mean.
+jinja::Origin origin_of_role(std::string_view role) {
+  static constexpr std::string_view kKnown[] = {"system", "user", "assistant", "tool", "developer"};
+  const bool known = std::find(std::begin(kKnown), std::end(kKnown), role) != std::end(kKnown);
+  return known ? jinja::kFromTemplate : jinja::kFromCaller;
+}
+
+Value to_value(Context& context, const ChatMessage& message, jinja::Origin origin) {
+  const Value text = context.text(message.content, origin);
+  if (!message.parts) return text;
+  return context.list(
+      {context.dict({{context.text("type"), context.text("text")}, {context.text("text"), text}})});
+}
+
 Value to_value(Context& context, std::span<const ChatMessage> messages) {
   std::vector<Value> items;
+  jinja::Origin origin = jinja::kFromContent;
   for (const ChatMessage& message : messages) {
-    items.push_back(context.dict({{context.text("role"), context.text(message.role, true)},
-                                  {context.text("content"), context.text(message.content, true)}}));
+    items.push_back(
+        context.dict({{context.text("role"), context.text(message.role, origin_of_role(message.role))},
+                      {context.text("content"), to_value(context, message, origin++)}}));
   }
   return context.list(std::move(items));
 }
@@ -56,14 +74,19 @@ void check_date(const TemplateDate& date) {
   }
 }
 
-std::vector<TemplateSpan> to_spans(const jinja::Text& text) {
-  std::vector<TemplateSpan> spans;
+RenderedChat to_rendered(const jinja::Text& text, size_t messages) {
+  RenderedChat chat;
+  chat.contents.resize(messages);
   size_t begin = 0;
   for (const auto& run : text.runs()) {
-    spans.push_back({std::string(text.view().substr(begin, run.end - begin)), !run.user});
+    const std::string_view bytes = text.view().substr(begin, run.end - begin);
+    const bool special = run.origin == jinja::kFromTemplate;
+    if (chat.spans.empty() || chat.spans.back().special != special) chat.spans.push_back({"", special});
+    chat.spans.back().text += bytes;
+    if (run.origin >= jinja::kFromContent) chat.contents[run.origin - jinja::kFromContent] += bytes;
     begin = run.end;
   }
-  return spans;
+  return chat;
 }
 
 void set_variables(jinja::Interpreter& interpreter, Context& context, std::span<const ChatMessage> messages,
@@ -112,12 +135,17 @@ ChatTemplate::ChatTemplate(std::string_view source, TemplateLimits limits) {
 
 std::vector<TemplateSpan> ChatTemplate::render(std::span<const ChatMessage> messages,
                                                const TemplateVariables& variables) const {
+  return render_chat(messages, variables).spans;
+}
+
+RenderedChat ChatTemplate::render_chat(std::span<const ChatMessage> messages,
+                                       const TemplateVariables& variables) const {
   check_date(variables.date);
   return within_memory([&] {
     Context context(program_->limits, variables.date);
     jinja::Interpreter interpreter(context);
     set_variables(interpreter, context, messages, variables);
-    return to_spans(interpreter.run(program_->block));
+    return to_rendered(interpreter.run(program_->block), messages.size());
   });
 }
 

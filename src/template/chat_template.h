@@ -18,6 +18,9 @@ namespace claa {
 struct ChatMessage {
   std::string role;
   std::string content;
+  // The template sees [{"type": "text", "text": content}], as those of models that also take pictures want
+  // it.
+  bool parts = false;
 };
 
 // A stretch of rendered text of one origin.
@@ -25,6 +28,11 @@ struct TemplateSpan {
   std::string text;
   bool special;  // true: text of the template (or bos/eos), in which control tokens may be recognised; false:
                  // a caller's data
+};
+
+struct RenderedChat {
+  std::vector<TemplateSpan> spans;    // neighbours differ in `special`
+  std::vector<std::string> contents;  // per message: what of its content stands in the text, in order
 };
 
 struct TemplateLimits {
@@ -66,11 +74,14 @@ class ChatTemplate {
   // Parses `source`. Throws Error{kTemplate} with the line number.
   explicit ChatTemplate(std::string_view source, TemplateLimits limits = {});
 
-  // Renders a conversation; neighbouring spans differ in `special`. Throws Error{kTemplate} with the line
-  // number: the template's own raise_exception text, a limit that was exceeded, or an operation on the wrong
-  // type.
+  // Renders a conversation; neighbouring spans differ in `special`. The names of well-known roles count as
+  // the template's own text, since templates make control tokens of them; other roles are data. Throws
+  // Error{kTemplate} with the line number: the template's own raise_exception text, a limit that was
+  // exceeded, or an operation on the wrong type.
   std::vector<TemplateSpan> render(std::span<const ChatMessage> messages,
                                    const TemplateVariables& variables) const;
+  // As render(), and tells what of each message has arrived.
+  RenderedChat render_chat(std::span<const ChatMessage> messages, const TemplateVariables& variables) const;
 
  private:
   struct Program;

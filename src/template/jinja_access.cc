@@ -14,6 +14,13 @@
 namespace claa::jinja {
 namespace {
 
+bool can_be_key(const Value& key) {
+  if (key.dict() != nullptr) return false;
+  const List* list = key.list();
+  if (list == nullptr) return true;
+  return list->tuple && std::all_of(list->items.begin(), list->items.end(), can_be_key);
+}
+
 Value missing(const Value& object, const Value& key, Context& context) {
   TextBuilder name(context);
   write_repr(name, key);
@@ -145,8 +152,7 @@ Value get_attribute(Context& context, const Value& object, std::string_view name
 
 Value get_item(Context& context, const Value& object, const Value& key) {
   if (object.is_undefined()) context.fail_undefined(object);
-  if (key.is_undefined()) context.fail_undefined(key);
-  if (const Dict* dict = object.dict()) {
+  if (const Dict* dict = object.dict(); dict != nullptr && can_be_key(key)) {
     if (const Value* found = find_key(context, *dict, key)) return *found;
   }
   if ((object.list() != nullptr || object.text() != nullptr) && key.is_integral()) {
@@ -196,7 +202,7 @@ ListPtr iterate(Context& context, const Value& value) {
   std::vector<Value> items;
   if (const Text* text = value.text()) {
     CharReader reader(*text);
-    for (Char c; reader.next(c);) items.push_back(context.text(c.bytes, c.user));
+    for (Char c; reader.next(c);) items.push_back(context.text(c.bytes, c.origin));
   } else if (const Dict* dict = value.dict()) {
     context.reserve_list(dict->entries.size());
     for (const auto& entry : dict->entries) items.push_back(entry.first);
@@ -223,8 +229,8 @@ const Value* find_text_key(Context& context, const Entries& entries, std::string
 
 const Value* find_entry(Context& context, const Entries& entries, const Value& key) {
   if (const Text* text = key.text()) return find_text_key(context, entries, text->view());
-  if (key.is_undefined()) context.fail_undefined(key);
-  if (key.dict() != nullptr || (key.list() != nullptr && !key.list()->tuple)) {
+  if (key.is_undefined()) return nullptr;  // it is a key like others, which no mapping has
+  if (!can_be_key(key)) {
     context.fail("a {} cannot be a key", type_name(key));
   }
   for (const auto& entry : entries) {

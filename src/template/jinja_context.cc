@@ -48,10 +48,10 @@ Value Context::text(Text text) {
   return Value(std::make_shared<const Text>(std::move(text)));
 }
 
-Value Context::text(std::string_view bytes, bool user) {
+Value Context::text(std::string_view bytes, Origin origin) {
   check_text_size(bytes.size());
   step(kTextSteps + bytes.size() / kBytesPerStep);
-  return Value(std::make_shared<const Text>(std::string(bytes), user));
+  return Value(std::make_shared<const Text>(std::string(bytes), origin));
 }
 
 Value Context::list(std::vector<Value> items, bool tuple) {
@@ -93,11 +93,11 @@ void TextBuilder::charge(uint64_t bytes) {
   pending_ %= Context::kBytesPerStep;
 }
 
-void TextBuilder::append(std::string_view bytes, bool user) {
+void TextBuilder::append(std::string_view bytes, Origin origin) {
   context_.check_text_size(text_.size() + bytes.size());
   charge(bytes.size());
   const size_t runs = text_.runs().size();
-  text_.append(bytes, user);
+  text_.append(bytes, origin);
   charge((text_.runs().size() - runs) * Context::kBytesPerStep);
 }
 

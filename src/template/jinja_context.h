@@ -45,7 +45,7 @@ class Context {
   // Creates values. Cost and size are checked before anything is copied; items that exist already are checked
   // as they are added.
   Value text(Text text);
-  Value text(std::string_view bytes, bool user = false);
+  Value text(std::string_view bytes, Origin origin = kFromTemplate);
   Value list(std::vector<Value> items, bool tuple = false);
   Value dict(std::vector<std::pair<Value, Value>> entries);
   Value function(std::string name, FunctionPtr function, Value subject = {});
@@ -88,7 +88,7 @@ class DepthGuard {
 class TextBuilder {
  public:
   explicit TextBuilder(Context& context) : context_(context) {}
-  void append(std::string_view bytes, bool user = false);
+  void append(std::string_view bytes, Origin origin = kFromTemplate);
   void append(const Text& text) { append(text, 0, text.size()); }
   void append(const Text& text, size_t begin, size_t end);
   size_t size() const { return text_.size(); }

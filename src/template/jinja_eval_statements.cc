@@ -103,6 +103,7 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& statement, TextBuilder& o
   // A value that holds the loop nests one level deeper than its items.
   if (items->depth >= context_.max_depth())
     context_.fail("nested deeper than {} levels", context_.max_depth());
+  bool completed = false;
   for (size_t i = 0; i < items->items.size(); ++i) {
     ScopeGuard scope(*this);
     context_.step(2);
@@ -110,9 +111,13 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& statement, TextBuilder& o
     set_variable("loop", Value(LoopPtr(loop)));
     context_.line = statement.line;
     execute_set(*statement.target, items->items[i]);
-    if (execute(statement.body, out) == Flow::kBreak) break;
+    const Flow flow = execute(statement.body, out);
+    if (flow == Flow::kBreak) break;
+    completed = completed || flow == Flow::kNext;
   }
-  return Flow::kNext;
+  // As Jinja does: a loop of which no round came to its end, because of `continue` or `break`, counts as
+  // empty.
+  return completed ? Flow::kNext : execute(statement.otherwise, out);
 }
 
 Interpreter::Flow Interpreter::execute_scope(const Stmt& statement, TextBuilder& out) {

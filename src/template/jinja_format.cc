@@ -24,13 +24,16 @@ struct Spec {
   int64_t width = 0;
   int64_t precision = -1;
   char type = '\0';
-  bool user = false;  // true if the field came from a caller's data; then everything made from it counts as
-                      // such, even fill and sign
+  // Where the field came from. What is made from a caller's field is the caller's, even fill and sign.
+  Origin origin = kFromTemplate;
 };
 
-bool has_user_bytes(const Text& text, size_t begin, size_t end) {
+// The template, where all of the part is its own; else the caller's data that come first.
+Origin origin_of(const Text& text, size_t begin, size_t end) {
   const Text part = text.slice(begin, end);
-  return std::any_of(part.runs().begin(), part.runs().end(), [](const Text::Run& run) { return run.user; });
+  const auto data = std::find_if(part.runs().begin(), part.runs().end(),
+                                 [](const Text::Run& run) { return run.origin != kFromTemplate; });
+  return data == part.runs().end() ? kFromTemplate : data->origin;
 }
 
 class Scanner {
@@ -73,9 +76,9 @@ void pad(TextBuilder& out, const Text& text, const Spec& spec, bool number) {
   const char align = spec.align != '\0' ? spec.align : number ? '>' : '<';
   const int64_t left = align == '<' ? 0 : align == '>' ? missing : missing / 2;
   out.context().check_text_size(out.size() + text.size() + static_cast<uint64_t>(missing));
-  out.append(std::string(usize(left), spec.fill), spec.user);
+  out.append(std::string(usize(left), spec.fill), spec.origin);
   out.append(text);
-  out.append(std::string(usize(missing - left), spec.fill), spec.user);
+  out.append(std::string(usize(missing - left), spec.fill), spec.origin);
 }
 
 std::string float_digits(double value, const Spec& spec) {
@@ -128,7 +131,7 @@ void write_number(TextBuilder& out, const Value& value, Spec spec) {
     context.check_text_size(out.size() + width);
     if (digits.size() < width) digits.insert(sign, width - digits.size(), '0');
   }
-  pad(out, Text(digits, spec.user), spec, true);
+  pad(out, Text(digits, spec.origin), spec, true);
 }
 
 void write_text(TextBuilder& out, const Value& value, const Spec& spec, bool repr) {
@@ -197,8 +200,8 @@ void write_percent_field(TextBuilder& out, const Text& pattern, Scanner& scan, P
   spec.width = scan.number(kMaxWidth);
   if (scan.skip('.')) spec.precision = scan.number(kMaxPrecision);
   spec.type = scan.take();
-  spec.user = has_user_bytes(pattern, begin, scan.offset());
-  if (spec.type == '%') return out.append("%", spec.user);
+  spec.origin = origin_of(pattern, begin, scan.offset());
+  if (spec.type == '%') return out.append("%", spec.origin);
   if (left) {
     spec.align = '<';
     spec.fill = ' ';
@@ -236,7 +239,7 @@ Spec parse_brace_spec(Context& context, std::string_view text) {
 }
 
 // Formats one {...}: a number, a name or nothing; then !r or !s; then a colon and a format.
-void write_brace_field(TextBuilder& out, std::string_view field, bool user, const Arguments& arguments,
+void write_brace_field(TextBuilder& out, std::string_view field, Origin origin, const Arguments& arguments,
                        size_t& next) {
   Context& context = out.context();
   const size_t colon = field.find(':');
@@ -255,7 +258,7 @@ void write_brace_field(TextBuilder& out, std::string_view field, bool user, cons
   }
   if (value == nullptr) context.fail("format(): there is no value for the field '{}'", field);
   Spec spec = parse_brace_spec(context, format);
-  spec.user = user;
+  spec.origin = origin;
   const bool plain = spec.type == '\0' || spec.type == 's';
   if (repr || (plain && !value->is_number())) {
     if (spec.fill == '0' && spec.align == '\0') spec.fill = ' ';
@@ -307,7 +310,7 @@ Value format_braces(Context& context, const Text& pattern, const Arguments& argu
     } else {
       const size_t field_begin = scan.offset();
       const std::string_view field = scan.until('}');
-      write_brace_field(out, field, has_user_bytes(pattern, field_begin, scan.offset()), arguments, next);
+      write_brace_field(out, field, origin_of(pattern, field_begin, scan.offset()), arguments, next);
     }
   }
   return out.finish();

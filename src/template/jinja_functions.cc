@@ -149,15 +149,15 @@ Value strftime_now(Context& context, const Value&, const Arguments& arguments) {
   CharReader characters(format);
   for (Char c; characters.next(c);) {
     if (c.code != '%') {
-      out.append(c.bytes, c.user);
+      out.append(c.bytes, c.origin);
       continue;
     }
-    const bool user = c.user;
+    const Origin percent = c.origin;
     bool more = characters.next(c);
     const bool plain = more && c.code == '-';
     if (plain) more = characters.next(c);
     if (!more || c.bytes.size() != 1) context.fail("strftime_now(): a '%' without a letter");
-    out.append(date_part(context, c.bytes[0], plain), user || c.user);
+    out.append(date_part(context, c.bytes[0], plain), percent != kFromTemplate ? percent : c.origin);
   }
   return out.finish();
 }

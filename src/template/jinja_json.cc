@@ -60,7 +60,7 @@ class JsonWriter {
   void write_string(const Text& text) {
     out_.append("\"");
     CharReader reader(text);
-    for (Char c; reader.next(c);) out_.append(json_character(c, style_.ascii_only), c.user);
+    for (Char c; reader.next(c);) out_.append(json_character(c, style_.ascii_only), c.origin);
     out_.append("\"");
   }
 

@@ -46,7 +46,7 @@ ExprPtr ExprParser::parse_string() {
   Expr expr = make(ExprKind::kConstant);
   std::string value = take().text;
   while (current().kind == TokenKind::kString) value += take().text;
-  expr.constant = Value(std::make_shared<const Text>(std::move(value), false));
+  expr.constant = Value(std::make_shared<const Text>(std::move(value), kFromTemplate));
   return finish(std::move(expr));
 }
 

@@ -37,7 +37,7 @@ class StatementParser : public ExprParser {
     while (current().kind != TokenKind::kEnd) {
       if (current().kind == TokenKind::kText) {
         Stmt text = make_statement(StmtKind::kText);
-        text.text = Value(std::make_shared<const Text>(take().text, false));
+        text.text = Value(std::make_shared<const Text>(take().text, kFromTemplate));
         block.push_back(done(std::move(text)));
       } else if (current().kind == TokenKind::kPrintBegin) {
         Stmt print = make_statement(StmtKind::kPrint);

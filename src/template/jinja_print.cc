@@ -35,7 +35,7 @@ void write_quoted(TextBuilder& out, const Text& text) {
   const char quote = single && !both ? '"' : '\'';
   out.append(std::string_view(&quote, 1));
   CharReader reader(text);
-  for (Char c; reader.next(c);) out.append(repr_character(c, quote), c.user);
+  for (Char c; reader.next(c);) out.append(repr_character(c, quote), c.origin);
   out.append(std::string_view(&quote, 1));
 }
 

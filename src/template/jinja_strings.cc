@@ -81,7 +81,7 @@ void check_separator(const Context& context, const Text* separator) {
 std::vector<Piece> split_reversed(Context& context, const Text& text, std::string_view separator,
                                   int64_t limit) {
   context.step_bytes(text.size());
-  const Text reversed(std::string(text.view().rbegin(), text.view().rend()), false);
+  const Text reversed(std::string(text.view().rbegin(), text.view().rend()), kFromTemplate);
   const std::string needle(separator.rbegin(), separator.rend());
   std::vector<Piece> pieces = split_at(context, reversed, needle, limit);
   for (Piece& piece : pieces) piece = {text.size() - piece.end, text.size() - piece.begin};
@@ -144,7 +144,7 @@ Value replace(Context& context, const Text& text, const Text& old_text, const Te
     for (Char c; reader.next(c);) {
       if (left > 0) out.append(new_text);
       left -= left > 0 ? 1 : 0;
-      out.append(c.bytes, c.user);
+      out.append(c.bytes, c.origin);
     }
     if (left > 0) out.append(new_text);
     return out.finish();
@@ -168,7 +168,7 @@ Value change_case(Context& context, const Text& text, Case mapping) {
   for (Char c; reader.next(c);) {
     mapped.clear();
     if (c.code >= 0) append_case(mapped, c.code, mapping);
-    out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.user);
+    out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.origin);
   }
   return out.finish();
 }
@@ -179,7 +179,7 @@ Value capitalize(Context& context, const Text& text) {
   for (Char c; reader.next(c);) {
     std::string mapped;
     if (c.code >= 0) append_case(mapped, c.code, c.offset == 0 ? Case::kTitle : Case::kLower);
-    out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.user);
+    out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.origin);
   }
   return out.finish();
 }
@@ -194,9 +194,11 @@ Value title(Context& context, const Text& text, WordRule rule) {
                          : rule == WordRule::kLetters ? Case::kTitle
                                                       : Case::kUpper;
     if (c.code >= 0) append_case(mapped, c.code, mapping);
-    out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.user);
+    out.append(c.code >= 0 ? std::string_view(mapped) : c.bytes, c.origin);
     const bool opens = c.code == '-' || c.code == '(' || c.code == '{' || c.code == '[' || c.code == '<';
-    word_starts = rule == WordRule::kLetters ? !is_alpha(c.code) : opens || is_space(c.code);
+    // To Python a letter without case, such as an ideograph, ends a word.
+    const bool cased = is_upper(c.code) || is_lower(c.code);
+    word_starts = rule == WordRule::kLetters ? !cased : opens || is_space(c.code);
   }
   return out.finish();
 }

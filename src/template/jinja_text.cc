@@ -15,23 +15,17 @@ std::vector<Text::Run>::const_iterator run_at(const std::vector<Text::Run>& runs
 
 }  // namespace
 
-Text::Text(std::string bytes, bool user) : bytes_(std::move(bytes)) {
-  if (!bytes_.empty()) runs_.push_back({bytes_.size(), user});
+Text::Text(std::string bytes, Origin origin) : bytes_(std::move(bytes)) {
+  if (!bytes_.empty()) runs_.push_back({bytes_.size(), origin});
 }
 
-bool Text::user_at(size_t offset) const {
-  if (runs_.empty()) return false;
-  const auto run = run_at(runs_, offset);
-  return run == runs_.end() ? runs_.back().user : run->user;
-}
-
-void Text::append(std::string_view bytes, bool user) {
+void Text::append(std::string_view bytes, Origin origin) {
   if (bytes.empty()) return;
   bytes_.append(bytes);
-  if (!runs_.empty() && runs_.back().user == user) {
+  if (!runs_.empty() && runs_.back().origin == origin) {
     runs_.back().end = bytes_.size();
   } else {
-    runs_.push_back({bytes_.size(), user});
+    runs_.push_back({bytes_.size(), origin});
   }
 }
 
@@ -39,7 +33,7 @@ void Text::append(const Text& other, size_t begin, size_t end) {
   size_t done = begin;
   for (auto run = run_at(other.runs_, begin); done < end && run != other.runs_.end(); ++run) {
     const size_t stop = std::min(run->end, end);
-    append(other.view().substr(done, stop - done), run->user);
+    append(other.view().substr(done, stop - done), run->origin);
     done = stop;
   }
 }
@@ -54,9 +48,9 @@ bool CharReader::next(Char& out) {
   if (offset_ >= text_.size()) return false;
   while (text_.runs()[run_].end <= offset_) ++run_;
   const CodePoint point = decode_character(text_.view(), offset_);
-  out = {text_.view().substr(offset_, point.size), point.value, offset_, text_.runs()[run_].user};
+  out = {text_.view().substr(offset_, point.size), point.value, offset_, text_.runs()[run_].origin};
   // A character spliced together from two origins counts as the caller's.
-  if (offset_ + point.size > text_.runs()[run_].end) out.user = true;
+  if (out.origin == kFromTemplate && offset_ + point.size > text_.runs()[run_].end) out.origin = kFromCaller;
   offset_ += point.size;
   return true;
 }

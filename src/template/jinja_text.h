@@ -1,5 +1,6 @@
-// Text: a string that knows, byte by byte, whether it came from a caller's data. Every string of a template
-// is one, so that control tokens in a user's message never pass for the template's own.
+// Text: a string that knows, byte by byte, where it came from. Every string of a template is one, so that
+// control tokens in a user's message never pass for the template's own, and so that it can be seen what of a
+// message has arrived in the prompt.
 #pragma once
 
 #include <cstdint>
@@ -9,25 +10,29 @@
 
 namespace claa::jinja {
 
+// The template itself, or a caller's data; the contents of messages have numbers of their own.
+using Origin = uint32_t;
+inline constexpr Origin kFromTemplate = 0;
+inline constexpr Origin kFromCaller = 1;   // data that are no message's content
+inline constexpr Origin kFromContent = 2;  // message i is kFromContent + i
+
 class Text {
  public:
   // Bytes from the previous run's end up to `end` have one origin.
   struct Run {
     size_t end;
-    bool user;
+    Origin origin;
   };
 
   Text() = default;
-  Text(std::string bytes, bool user);
+  Text(std::string bytes, Origin origin);
 
   std::string_view view() const { return bytes_; }
   size_t size() const { return bytes_.size(); }
   bool empty() const { return bytes_.empty(); }
   const std::vector<Run>& runs() const { return runs_; }
-  // Origin of the byte at `offset`; of the last byte when `offset` is past the end; false for an empty text.
-  bool user_at(size_t offset) const;
 
-  void append(std::string_view bytes, bool user);
+  void append(std::string_view bytes, Origin origin);
   void append(const Text& other, size_t begin, size_t end);  // `other` must not be this text
   void append(const Text& other) { append(other, 0, other.size()); }
   Text slice(size_t begin, size_t end) const;
@@ -42,7 +47,7 @@ struct Char {
   std::string_view bytes;
   int32_t code = -1;
   size_t offset = 0;
-  bool user = false;
+  Origin origin = kFromTemplate;
 };
 
 // Walks the characters of a text in order.

@@ -57,7 +57,7 @@ Value filter_escape(Context& context, const Value& subject, const Arguments& arg
   CharReader reader(*text);
   for (Char c; reader.next(c);) {
     const size_t special = c.bytes.size() == 1 ? kSpecial.find(c.bytes[0]) : std::string_view::npos;
-    out.append(special == std::string_view::npos ? c.bytes : kEscaped[special], c.user);
+    out.append(special == std::string_view::npos ? c.bytes : kEscaped[special], c.origin);
   }
   return out.finish();
 }
@@ -68,18 +68,18 @@ Value filter_indent(Context& context, const Value& subject, const Arguments& arg
   const bool first = reader.flag("first", false);
   const bool blank = reader.flag("blank", false);
   reader.done();
-  Text indentation("    ", false);
+  Text indentation("    ", kFromTemplate);
   if (width != nullptr && width->text() != nullptr) {
     indentation = *width->text();
   } else if (width != nullptr) {
     if (!width->is_integral()) context.fail("indent() needs a number or a string as its width");
     const auto spaces = static_cast<uint64_t>(std::max<int64_t>(width->as_integer(), 0));
     context.check_text_size(spaces);
-    indentation = Text(std::string(spaces, ' '), false);
+    indentation = Text(std::string(spaces, ' '), kFromTemplate);
   }
   // With the newline Jinja adds, a text that ends in a newline has one more, empty, line.
   Text text = *to_text(context, subject);
-  text.append("\n", false);
+  text.append("\n", kFromTemplate);
   const std::vector<Value> lines = split_lines(context, text, false);
   TextBuilder out(context);
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -105,10 +105,10 @@ Value filter_tojson(Context& context, const Value& subject, const Arguments& arg
     if (!indent->is_integral()) context.fail("tojson() needs a number or a string for 'indent'");
     const auto spaces = static_cast<uint64_t>(std::max<int64_t>(indent->as_integer(), 0));
     context.check_text_size(spaces);
-    style.indent = Text(std::string(spaces, ' '), false);
+    style.indent = Text(std::string(spaces, ' '), kFromTemplate);
   }
-  style.item_separator = Text(style.indent.has_value() ? "," : ", ", false);
-  style.key_separator = Text(": ", false);
+  style.item_separator = Text(style.indent.has_value() ? "," : ", ", kFromTemplate);
+  style.key_separator = Text(": ", kFromTemplate);
   if (separators != nullptr && !separators->is_none()) {
     const List* list = separators->list();
     if (list == nullptr || list->items.size() != 2)

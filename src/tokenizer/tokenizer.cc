@@ -18,8 +18,9 @@ namespace {
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
 // Control tokens that end an answer in models that have them, even when the file does not list their ids.
-constexpr std::array<std::string_view, 7> kEndNames = {
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "</s>"};
+constexpr std::array<std::string_view, 8> kEndNames = {
+    "<|im_end|>",    "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>",
+    "<|endoftext|>", "<|end|>",    "</s>",       "<end_of_turn>"};
 
 TokenType type_of(const TokenizerData& data, size_t id) {
   if (!data.token_types.empty()) return static_cast<TokenType>(data.token_types[id]);
@@ -73,6 +74,7 @@ std::vector<bool> end_tokens(const TokenizerData& data, const std::vector<TokenT
   for (const int32_t id : {data.eos, data.eot, data.eom}) {
     if (id >= 0) ends[usize(id)] = true;
   }
+  for (const int32_t id : data.turn_ends) ends[usize(id)] = true;
   for (const std::string_view name : kEndNames) {
     const int32_t id = bpe.find(data.tokens, name);
     if (id >= 0 && types[usize(id)] == TokenType::kControl) ends[usize(id)] = true;
@@ -204,6 +206,18 @@ bool Tokenizer::is_special(int32_t id) const {
 
 bool Tokenizer::is_end_of_generation(int32_t id) const {
   return impl_->ends[impl_->checked_id(id)];
+}
+
+bool Tokenizer::names_control(std::string_view text) const {
+  const std::vector<AddedTokens::Range> everywhere = {{0, text.size()}};
+  size_t range = 0;
+  for (size_t at = 0; at < text.size();) {
+    const auto hit = impl_->added.find(text, at, everywhere, range);
+    if (!hit) return false;
+    if (is_special(hit->id)) return true;
+    at = hit->end;
+  }
+  return false;
 }
 
 int32_t Tokenizer::vocab_size() const {

@@ -37,6 +37,7 @@ struct TokenizerData {  // contents of a model file
   std::vector<int32_t> token_types;  // empty: all normal, except those named by the ids below
   std::vector<std::string> merges;   // "left right", in order of rank
   int32_t bos = -1, eos = -1, eot = -1, eom = -1, unknown = -1, padding = -1;  // -1: the model has none
+  std::vector<int32_t> turn_ends;         // control tokens that the chat template writes after an answer
   bool add_bos = false, add_eos = false;  // what a caller should add around a prompt; encode() never does
   std::string chat_template;              // empty when the file has none
   std::string source = "tokenizer";       // begins what is thrown: the name of the file
@@ -83,8 +84,12 @@ class Tokenizer {
 
   // True for control, unknown and unused tokens, which are not text.
   bool is_special(int32_t id) const;
-  // True if generation ends here: eos, eot, eom, and control tokens with well-known names like "<|im_end|>".
+  // True if generation ends here: eos, eot, eom, those in turn_ends, and control tokens with well-known names
+  // like "<|im_end|>".
   bool is_end_of_generation(int32_t id) const;
+
+  // Whether the name of a control token stands in `text`.
+  bool names_control(std::string_view text) const;
 
   int32_t vocab_size() const;
   // Looks a token up by its spelling in the vocabulary ("Ġthe", "<|im_end|>").

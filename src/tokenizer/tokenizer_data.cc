@@ -94,6 +94,12 @@ void check_tokenizer_data(const TokenizerData& data) {
            id, count);
     }
   }
+  for (const int32_t id : data.turn_ends) {
+    if (id < 0 || usize(id) >= count) {
+      fail(ErrorCode::kCorruptFile, "{}: the token {} ends a turn, but the vocabulary has {} tokens", source,
+           id, count);
+    }
+  }
 }
 
 TokenizerData read_tokenizer_data(const gguf::File& file) {

@@ -2,7 +2,8 @@
 import random
 import struct
 
-UINT32, INT32, FLOAT32, STRING, ARRAY = 4, 5, 6, 8, 9
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types of tokens
 
 
 def text(value):
@@ -16,6 +17,8 @@ def typed(value):
         return STRING, text(value)
     if isinstance(value, float):
         return FLOAT32, struct.pack("<f", value)
+    if isinstance(value, bool):
+        return BOOL, struct.pack("<?", value)
     if isinstance(value, list):
         strings = any(isinstance(item, str) for item in value) or not value
         items = [text(item) if strings else struct.pack("<i", item) for item in value]
@@ -56,15 +59,20 @@ def byte_tokens():
     return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
-def byte_model(context=256):
-    """A Llama of random weights that reads and writes single bytes: token n is byte n, and token 256 ends an answer."""
+def byte_model(context=256, extra=(("</s>", CONTROL),), eos="</s>", says=(), **metadata):
+    """A Llama that reads and writes single bytes: token n is byte n, and those in `extra`, (name, type), come after.
+
+    Its weights are random; or it says the tokens `says` (ids or names) one after another, whatever it reads, and then the
+    last of them again and again.
+    """
     hidden, ffn, heads, layers, size = 32, 64, 2, 2, 16
-    tokens = [*byte_tokens(), "</s>"]
-    metadata = llama(llama__block_count=layers, llama__context_length=context, llama__attention__head_count_kv=1,
-                     llama__attention__layer_norm_rms_epsilon=1e-5, llama__rope__freq_base=10000.0, tokenizer__ggml__model="gpt2",
-                     tokenizer__ggml__pre="gpt-2", tokenizer__ggml__tokens=tokens, tokenizer__ggml__merges=[],
-                     tokenizer__ggml__token_type=[1] * 256 + [3], tokenizer__ggml__eos_token_id=256)
-    shapes = {"token_embd": (hidden, 257), "output": (hidden, 257), "output_norm": (hidden,)}
+    tokens = [*byte_tokens(), *(name for name, _ in extra)]
+    values = llama(llama__block_count=layers, llama__context_length=context, llama__attention__head_count_kv=1,
+                   llama__attention__layer_norm_rms_epsilon=1e-5, llama__rope__freq_base=10000.0, tokenizer__ggml__model="gpt2",
+                   tokenizer__ggml__pre="gpt-2", tokenizer__ggml__tokens=tokens, tokenizer__ggml__merges=[],
+                   tokenizer__ggml__token_type=[NORMAL] * 256 + [kind for _, kind in extra],
+                   tokenizer__ggml__eos_token_id=tokens.index(eos) if eos else None, **metadata)
+    shapes = {"token_embd": (hidden, len(tokens)), "output": (hidden, len(tokens)), "output_norm": (hidden,)}
     for layer in range(layers):
         for name, shape in (("attn_q", (hidden, hidden)), ("attn_k", (hidden, size)), ("attn_v", (hidden, size)),
                             ("attn_output", (hidden, heads * size)), ("ffn_gate", (hidden, ffn)), ("ffn_up", (hidden, ffn)),
@@ -73,6 +81,24 @@ def byte_model(context=256):
     draw, tensors = random.Random(1), []
     for name, shape in shapes.items():
         count = shape[0] * (shape[1] if len(shape) == 2 else 1)
-        values = [draw.gauss(0, 0.3) if len(shape) == 2 else 1.0 for _ in range(count)]
-        tensors.append((name + ".weight", shape, 0, struct.pack(f"<{count}f", *values)))
-    return gguf(metadata, tensors)
+        weights = [draw.gauss(0, 0.3) if len(shape) == 2 else 1.0 for _ in range(count)]
+        if says:
+            weights = scripted(name, weights, hidden, [tokens.index(t) if isinstance(t, str) else t for t in says])
+        tensors.append((name + ".weight", shape, 0, struct.pack(f"<{count}f", *weights)))
+    return gguf(values, tensors)
+
+
+def scripted(name, weights, hidden, says):
+    """The weights of a tensor of a model that says `says`: a token's embedding alone decides what comes next."""
+    if name.endswith(("attn_output", "ffn_down")):
+        return [0.0] * len(weights)
+    if name not in ("token_embd", "output"):
+        return weights
+    rows = [[0.0] * hidden for _ in range(len(weights) // hidden)]
+    if name == "token_embd":
+        for token, row in enumerate(rows):
+            row[says.index(token) + 1 if token in says else 0] = 1.0
+    else:
+        for place, token in enumerate([*says, says[-1]]):
+            rows[token][place] = 1.0
+    return [value for row in rows for value in row]

@@ -93,6 +93,47 @@ TEST(StopMatcherTest, AnyCutEqualsTheWholeText) {
   }
 }
 
+bool names_end(std::string_view stop) {
+  return stop.find("<end>") != std::string_view::npos;
+}
+
+TEST(StopMatcherTest, ANameOfATokenMatchesTheTokenThatIsNotShown) {
+  StopMatcher matcher({"<end>"}, names_end);
+  EXPECT_EQ(matcher.push("ab"), "ab");
+  EXPECT_EQ(matcher.push_hidden("<other>"), "");
+  EXPECT_EQ(matcher.push("c"), "c");
+  EXPECT_EQ(matcher.push_hidden("<end>"), "");
+  EXPECT_TRUE(matcher.stopped());
+}
+
+TEST(StopMatcherTest, ANameOfATokenMayStandBesideText) {
+  StopMatcher matcher({"b<end>\n"}, names_end);
+  EXPECT_EQ(matcher.push("ab"), "a");
+  EXPECT_EQ(matcher.push_hidden("<end>"), "");
+  EXPECT_EQ(matcher.push("x"), "bx") << "the token itself is never shown";
+  EXPECT_EQ(matcher.push("b"), "");
+  EXPECT_EQ(matcher.push_hidden("<end>"), "");
+  EXPECT_EQ(matcher.push("\nz"), "");
+  EXPECT_TRUE(matcher.stopped());
+  StopMatcher flushed({"b<end>\n"}, names_end);
+  EXPECT_EQ(flushed.push("b"), "");
+  EXPECT_EQ(flushed.push_hidden("<end>"), "");
+  EXPECT_EQ(flushed.flush(), "b");
+}
+
+// What is not shown does not keep a stop string apart that names no token.
+TEST(StopMatcherTest, OtherStopsSeeTheShownTextAlone) {
+  StopMatcher matcher({"ab", "<end>x"}, names_end);
+  EXPECT_EQ(matcher.push("za"), "z");
+  EXPECT_EQ(matcher.push_hidden("<other>"), "");
+  EXPECT_EQ(matcher.push("b"), "");
+  EXPECT_TRUE(matcher.stopped());
+  StopMatcher name({"other"});
+  EXPECT_EQ(name.push_hidden("<other>"), "");
+  EXPECT_EQ(name.push("other!"), "");
+  EXPECT_TRUE(name.stopped()) << "written as text";
+}
+
 TEST(StopMatcherTest, RefusesSenselessStops) {
   EXPECT_THROW(StopMatcher({""}), Error);
   EXPECT_THROW(StopMatcher({std::string(257, 'x')}), Error);

@@ -18,13 +18,16 @@
 
 namespace claa::test {
 
-inline std::string template_data(const std::string& name) {
-  const std::string path = test_data("chat_template/") + name;
+inline std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) throw std::runtime_error("cannot read " + path);
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();
+}
+
+inline std::string template_data(const std::string& name) {
+  return read_file(test_data("chat_template/") + name);
 }
 
 inline TemplateValue to_template_value(const boost::json::value& source) {

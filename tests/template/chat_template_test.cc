@@ -148,6 +148,28 @@ TEST(ChatTemplate, RolesAndExtraStringsAreData) {
             "[<|r|>]|{\"[<|k|>]\": \"[<|v|>]\"}|[{'[<|k|>]': '[<|v|>]'}]|[('[<|k|>]', '[<|v|>]')]");
 }
 
+// A template that writes '<|' + role + '|>' means a control token; no other role can make one.
+TEST(ChatTemplate, WellKnownRolesAreTheTemplatesOwn) {
+  const ChatTemplate chat("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}");
+  const std::vector<ChatMessage> messages = {
+      {"system", "a"}, {"user", "b"}, {"assistant", "c"}, {"im_end", "d"}};
+  EXPECT_EQ(test::marked(chat.render(messages, {})),
+            "<|system|>[a]<|user|>[b]<|assistant|>[c]<|[im_end]|>[d]");
+}
+
+TEST(ChatTemplate, TellsWhatOfEachMessageArrived) {
+  const ChatTemplate chat(
+      "{{ messages[1].content | upper }}-{{ messages[0].content[:2] }}{{ messages[1].content }}"
+      "{% for part in messages[2].content %}{{ part.type }}{{ part.text }}{% endfor %}{{ x }}");
+  const std::vector<ChatMessage> messages = {
+      {"user", "abc"}, {"assistant", "é"}, {"user", "p", true}, {"user", "lost"}};
+  TemplateVariables variables;
+  variables.extra.push_back({"x", {"of nobody"}});
+  const RenderedChat rendered = chat.render_chat(messages, variables);
+  EXPECT_EQ(rendered.contents, (std::vector<std::string>{"ab", "Éé", "p", ""}));
+  EXPECT_EQ(test::marked(rendered.spans), "[É]-[abé]text[pof nobody]");
+}
+
 TEST(ChatTemplate, DateIsFixedUnlessGiven) {
   const ChatTemplate chat("{{ strftime_now('%d %b %Y, %A') }}");
   TemplateVariables variables;

@@ -14,7 +14,7 @@ std::string marks(std::string_view source, const std::string& content = kUser) {
 TEST(JinjaMarks, PlainTextAndTokensAreSpecial) {
   EXPECT_EQ(marks("a{{ bos_token }}{{ 'b' }}{{ 1 }}{{ eos_token }}"), "a<s>b1</s>");
   EXPECT_EQ(marks("a{{ x }}b"), "a[ <|im_start|>Sys ]b");
-  EXPECT_EQ(marks("{{ messages[0]['content'] }}{{ messages[0].role }}"), "[ <|im_start|>Sys user]");
+  EXPECT_EQ(marks("{{ messages[0]['content'] }}{{ messages[0].role }}"), "[ <|im_start|>Sys ]user");
 }
 
 TEST(JinjaMarks, SurviveJoiningOperators) {

@@ -1,0 +1,97 @@
+// From a request's messages to token ids: template, control tokens and the begin token.
+#include <algorithm>
+
+#include "engine/impl.h"
+#include "engine/markers.h"
+#include "template/conversation.h"
+#include "text/unicode.h"
+
+namespace claa {
+namespace {
+
+bool is_blank_token(const Tokenizer& tokenizer, int32_t id) {
+  if (tokenizer.is_special(id)) return false;
+  const std::string_view text = tokenizer.token_bytes(id);
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_character(text, at);
+    if (!is_space(point.value)) return false;
+    at += point.size;
+  }
+  return true;
+}
+
+// Templates differ in whether they write the begin-of-text token themselves, some after a line break and some
+// twice; it must stand there once.
+void begin_once(const Tokenizer& tokenizer, std::vector<int32_t>& ids) {
+  const TokenizerData& data = tokenizer.data();
+  if (data.bos < 0) return;
+  size_t at = 0;
+  while (at < ids.size() && is_blank_token(tokenizer, ids[at])) ++at;
+  if (at == ids.size() || ids[at] != data.bos) {
+    if (data.add_bos) ids.insert(ids.begin(), data.bos);
+    return;
+  }
+  if (!tokenizer.is_special(data.bos)) return;  // a text of the user's may begin with it
+  const auto first = ids.begin() + static_cast<std::ptrdiff_t>(at);
+  const auto other = std::find_if(first, ids.end(), [&](int32_t id) { return id != data.bos; });
+  ids.erase(first + 1, other);
+}
+
+// The system message that is to be given; an empty one may still switch off a template's own.
+std::string_view system_of(const Request& request) {
+  return request.system ? std::string_view(*request.system) : std::string_view();
+}
+
+}  // namespace
+
+const ChatTemplate* Engine::Impl::chat() const {
+  const std::string& source = text().data().chat_template;
+  if (source.empty()) return nullptr;
+  std::call_once(chat_parsed_, [&] { chat_.emplace(source); });
+  return &*chat_;
+}
+
+std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string& note) const {
+  if (!request.ids.empty()) return request.ids;
+  const ChatTemplate* chat_template = request.raw ? nullptr : chat();
+  return chat_template == nullptr ? tokenize_plain(request, note)
+                                  : tokenize_chat(*chat_template, request, note);
+}
+
+std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::string& note) const {
+  std::string prompt = request.prompt;
+  if (const std::string_view system = system_of(request); !system.empty()) {
+    if (request.raw || !request.system_fallback) {
+      fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",
+           request.raw ? "leave out --raw"
+                       : "this model file has none; leave the message out, or let it stand before the prompt "
+                         "(--system-fallback)");
+    }
+    prompt = with_system(system, prompt);
+    note = "the system message stands before the prompt";
+  }
+  const TokenizerData& data = text().data();
+  std::vector<int32_t> ids = tokenizer->encode(prompt + request.answer_prefix);
+  if (data.add_bos && data.bos >= 0) ids.insert(ids.begin(), data.bos);
+  return ids;
+}
+
+std::vector<int32_t> Engine::Impl::tokenize_chat(const ChatTemplate& chat_template, const Request& request,
+                                                 std::string& note) const {
+  const TokenizerData& data = text().data();
+  std::vector<ChatMessage> messages;
+  if (request.system) messages.push_back({"system", *request.system});
+  messages.push_back({"user", request.prompt});
+  const RenderedConversation rendered =
+      render_conversation(chat_template, std::move(messages), prompt_variables(data),
+                          {.system_fallback = request.system_fallback});
+  note = rendered.note;
+  std::vector<Span> spans;
+  for (const TemplateSpan& span : rendered.spans) spans.push_back({span.text, span.special});
+  if (!request.answer_prefix.empty()) spans.push_back({request.answer_prefix, false});
+  std::vector<int32_t> ids = tokenizer->encode(spans);
+  begin_once(*tokenizer, ids);
+  return ids;
+}
+
+}  // namespace claa

@@ -1,0 +1,209 @@
+#include "template/conversation.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "text/unicode.h"
+
+namespace claa {
+namespace {
+
+using Messages = std::vector<ChatMessage>;
+
+std::string without_space(std::string_view text) {
+  std::string kept;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_character(text, at);
+    if (!is_space(point.value)) kept += text.substr(at, point.size);
+    at += point.size;
+  }
+  return kept;
+}
+
+bool is_blank(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_character(text, at);
+    if (!is_space(point.value)) return false;
+    at += point.size;
+  }
+  return true;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+bool has_system(const Messages& messages) {
+  return !messages.empty() && messages.front().role == "system";
+}
+
+// How a template takes a conversation whose contents are short words.
+struct Probe {
+  Messages messages;            // the words, in the form that was tried
+  std::vector<size_t> missing;  // which of them the text lacks
+  size_t size = 0;              // bytes of the text
+  std::string error;            // why there is no text; empty: there is
+  bool complete() const { return error.empty() && missing.empty(); }
+};
+
+Probe probe(const ChatTemplate& chat, Messages messages, const TemplateVariables& variables) {
+  constexpr std::string_view kWord = "words";
+  for (ChatMessage& message : messages) message.content = kWord;
+  Probe result;
+  try {
+    const RenderedChat rendered = chat.render_chat(messages, variables);
+    for (size_t i = 0; i < messages.size(); ++i) {
+      if (rendered.contents[i].size() < kWord.size()) result.missing.push_back(i);
+    }
+    for (const TemplateSpan& span : rendered.spans) result.size += span.text.size();
+  } catch (const Error& error) {
+    result.error = error.what();
+  }
+  result.messages = std::move(messages);
+  return result;
+}
+
+// The first form in which every content arrives, else the one in which most do. Strings come first, because
+// templates that take both treat them alike, and those that take strings write parts with their brackets.
+Probe find_form(const ChatTemplate& chat, Messages messages, const TemplateVariables& variables) {
+  Probe best = probe(chat, messages, variables);
+  const auto consider = [&](const Messages& form) {
+    if (best.complete()) return;
+    Probe next = probe(chat, form, variables);
+    const bool better =
+        next.error.empty() && (!best.error.empty() || next.missing.size() < best.missing.size());
+    if (better) best = std::move(next);
+  };
+  Messages form = messages;
+  for (const size_t i : best.missing) form[i].parts = true;
+  if (!best.missing.empty()) consider(form);
+  for (ChatMessage& message : form) message.parts = message.role != "system";
+  if (has_system(form)) consider(form);
+  for (ChatMessage& message : form) message.parts = true;
+  consider(form);
+  return best;
+}
+
+// Whether the template leaves out a text of its own when it is given an empty system message.
+bool empty_system_matters(const ChatTemplate& chat, const Messages& messages,
+                          const TemplateVariables& variables) {
+  const Probe without = find_form(chat, Messages(messages.begin() + 1, messages.end()), variables);
+  Probe with = find_form(chat, messages, variables);
+  if (!with.error.empty() || !without.error.empty()) return false;
+  with.messages.front().content.clear();
+  try {
+    size_t size = 0;
+    for (const TemplateSpan& span : chat.render(with.messages, variables)) size += span.text.size();
+    return size < without.size;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+[[noreturn]] void fail_system(const Probe& tried) {
+  fail(ErrorCode::kTemplate,
+       "the chat template has no place for a system message{}; leave it out, or let it stand before the "
+       "user's first message (--system-fallback)",
+       tried.error.empty() ? "" : " (" + tried.error + ")");
+}
+
+std::string shown_role(const ChatMessage& message) {
+  constexpr size_t kShown = 40;
+  return message.role.substr(0, kShown);
+}
+
+[[noreturn]] void fail_left_out(const Messages& messages, size_t index) {
+  fail(ErrorCode::kTemplate,
+       "the chat template leaves out message {} of {}, of the role '{}'; give the whole prompt without the "
+       "template (--raw), or use a model file whose template writes it",
+       index + 1, messages.size(), shown_role(messages[index]));
+}
+
+// Puts the system message before the user's first one; false when there is none.
+bool move_system(Messages& messages) {
+  const auto user = std::find_if(messages.begin() + 1, messages.end(),
+                                 [](const ChatMessage& message) { return message.role == "user"; });
+  if (user == messages.end()) return false;
+  user->content = with_system(messages.front().content, user->content);
+  messages.erase(messages.begin());
+  return true;
+}
+
+// The messages in the form in which all arrive.
+Messages fitted(const ChatTemplate& chat, Messages messages, const TemplateVariables& variables,
+                const ConversationOptions& options, std::string& note) {
+  Probe form = find_form(chat, messages, variables);
+  const bool system_lost = !form.error.empty() || (!form.missing.empty() && form.missing.front() == 0);
+  Messages moved = messages;
+  if (has_system(messages) && system_lost && move_system(moved)) {
+    Probe without = find_form(chat, moved, variables);
+    // Where it fails too, the system message is not what the template objects to.
+    if (without.complete()) {
+      if (!options.system_fallback) fail_system(form);
+      note = "the system message stands before the user's first message";
+      messages = std::move(moved);
+      form = std::move(without);
+    }
+  }
+  // A failure is told by the rendering of the messages themselves, with its line.
+  if (form.error.empty() && !form.missing.empty()) fail_left_out(messages, form.missing.front());
+  for (size_t i = 0; i < messages.size(); ++i) messages[i].parts = form.messages[i].parts;
+  return messages;
+}
+
+// Whether the text is the same with message `index` empty.
+bool ignored(const ChatTemplate& chat, Messages messages, size_t index, const TemplateVariables& variables,
+             const RenderedChat& rendered) {
+  messages[index].content.clear();
+  const auto same = [](const TemplateSpan& a, const TemplateSpan& b) {
+    return a.special == b.special && a.text == b.text;
+  };
+  const std::vector<TemplateSpan> emptied = chat.render(messages, variables);
+  return std::equal(emptied.begin(), emptied.end(), rendered.spans.begin(), rendered.spans.end(), same);
+}
+
+// Compares what was given with what has arrived. Templates may trim it, write it in capitals or as JSON;
+// where characters are missing, that is told. Some are meant as switches ("/no_think"), and of answers
+// templates leave out the reasoning, which is no loss.
+void check_arrived(const ChatTemplate& chat, const Messages& messages, const TemplateVariables& variables,
+                   const RenderedChat& rendered, std::string& note) {
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const std::string_view arrived = rendered.contents[i];
+    if (arrived.find(trimmed(messages[i].content)) != std::string_view::npos) continue;
+    const size_t wanted = count_characters(without_space(messages[i].content));
+    const size_t found = count_characters(without_space(arrived));
+    if (found >= wanted) continue;
+    if (found == 0 && ignored(chat, messages, i, variables, rendered)) fail_left_out(messages, i);
+    if (messages[i].role == "assistant") continue;
+    note += fmt::format("{}the chat template left out {} of {} characters of message {}, of the role '{}'",
+                        note.empty() ? "" : ", ", wanted - found, wanted, i + 1, shown_role(messages[i]));
+  }
+}
+
+}  // namespace
+
+std::string with_system(std::string_view system, std::string_view user) {
+  std::string joined(system);
+  joined += "\n\n";
+  joined += user;
+  return joined;
+}
+
+RenderedConversation render_conversation(const ChatTemplate& chat, std::vector<ChatMessage> messages,
+                                         const TemplateVariables& variables,
+                                         const ConversationOptions& options) {
+  RenderedConversation result;
+  if (has_system(messages) && is_blank(messages.front().content)) {
+    if (!empty_system_matters(chat, messages, variables)) messages.erase(messages.begin());
+  }
+  messages = fitted(chat, std::move(messages), variables, options, result.note);
+  RenderedChat rendered = chat.render_chat(messages, variables);
+  check_arrived(chat, messages, variables, rendered, result.note);
+  result.spans = std::move(rendered.spans);
+  return result;
+}
+
+}  // namespace claa
