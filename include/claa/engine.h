@@ -180,7 +180,7 @@ struct OracleRequest {
   Request request;                           // its method is not used: the prefill is full, the answer greedy
   std::optional<std::string> gold;           // this answer, teacher forced, instead of the model's own
   int64_t kernel = 13;                       // width of the average pooling of the ranking
-  std::function<void(LayerView&)> on_layer;  // sees every layer of the prefill; may be empty
+  std::function<void(LayerView&)> on_layer;  // gets every layer without a sliding window; may be empty
   // Scores of a SpecPrefill look-ahead by the model itself, from the same pass.
   std::optional<LookAheadSpec> look_ahead;
 };

@@ -37,7 +37,14 @@ struct PromptInfo {
   std::span<const int32_t> ids;             // the prompt; valid as long as the run
   uint64_t model_fingerprint = 0;           // of the weights; 0: unknown
   std::vector<TokenRange> protected_spans;  // ascending, disjoint: no drop and no cut takes these tokens
+  // By layer, whether it has a sliding window; empty: none has. Such a layer does not see the whole prompt:
+  // it cannot rank, is not asked to decide, and keeps an entry for every token that enters it.
+  std::vector<bool> windowed = {};
 };
+
+CLAA_API bool sees_whole_prompt(const PromptInfo& prompt, int layer);
+// Throws Error{kInvalidArgument}, with the layers that do, for a layer that does not.
+CLAA_API void check_sees_whole_prompt(const PromptInfo& prompt, int layer);
 
 // The view that a run has of one layer, valid for one call. The hook sits after Q, K, V and RoPE, before
 // attention.
@@ -138,6 +145,7 @@ class CLAA_API Run {
   virtual void preview(LayerView& /*view*/) {}
   // Default: all tokens. `look_ahead`: one score per prompt token when preview_spec() asked for them.
   virtual Entry entry(std::vector<float> look_ahead);
+  // Asked at the layers that see the whole prompt, in order.
   virtual Decision decide(LayerView& view) = 0;
   virtual RunReport report() const = 0;
 

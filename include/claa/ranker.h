@@ -41,7 +41,7 @@ struct Drop {
 };
 
 // Every layer's cache by its own scores, from first_layer on; and, if there is a drop, live tokens by the
-// scores of its last `history` layers.
+// scores of its last `history` layers. Layers with a sliding window do not count: they have no scores.
 struct PerLayer {
   int64_t window = 8;
   int first_layer = 0;

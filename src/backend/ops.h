@@ -57,8 +57,9 @@ class Ops {
 
   virtual std::unique_ptr<PackedWeight> prepare(const WeightSource& source) = 0;
 
-  // out[r] = rows ids[r] of the table [vocabulary, hidden]; out f32.
-  virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) = 0;
+  // out[r] = scale times row ids[r] of the table [vocabulary, hidden]; out f32.
+  virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+                     const Tensor& out) = 0;
   // out = x W^T (+ out when accumulate); x [rows, inputs] activation type or DeviceTraits::linear, out [rows,
   // outputs] f32 or the wide type. The vocabulary's product reads the activation type.
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) = 0;

@@ -35,7 +35,8 @@ class ProfiledBackend final : public Backend {
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override {
     return inner_->prepare(source);
   }
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+             const Tensor& out) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;

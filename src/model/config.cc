@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 #include "core/usize.h"
-#include "model/llama_family.h"
+#include "model/architectures.h"
 #include "model/metadata.h"
 
 namespace claa {
@@ -86,7 +86,7 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 3> kAll{&kLlama, &kMistral, &kQwen2};
+  static constexpr std::array<const Architecture*, 5> kAll{&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3};
   return kAll;
 }
 

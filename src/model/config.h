@@ -32,6 +32,7 @@ struct ModelConfig {
   int64_t layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0,
           context = 0;
   float norm_eps = 1e-5f;
+  float embedding_scale = 1;  // that rows of the embedding are multiplied by
   bool tied_output = false;
   std::vector<RopeConfig> ropes;
   std::vector<LayerSpec> specs;          // one per layer

@@ -22,7 +22,7 @@ const WeightSet& layer_of(const ModelWeights& weights, int64_t layer) {
 }  // namespace
 
 void Model::embed(std::span<const int32_t> ids, const Tensor& hidden) const {
-  backend_.embed(weights_.model.matrix(Role::kEmbedding), ids, hidden);
+  backend_.embed(weights_.model.matrix(Role::kEmbedding), ids, config_.embedding_scale, hidden);
 }
 
 std::shared_ptr<const RopeTables> Model::rope(int64_t positions) const {

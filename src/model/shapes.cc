@@ -8,7 +8,7 @@
 #include <random>
 
 #include "core/usize.h"
-#include "model/llama_family.h"
+#include "model/architectures.h"
 
 namespace claa {
 namespace {

@@ -68,6 +68,7 @@ class Loader {
       const std::span<float> to = std::span(values).last(usize(spec.inputs));
       gguf::dequantize(info.type, info.data, to);
       check_finite(file_.name(), name, 0, to);
+      for (float& value : to) value *= spec.factor;
     }
     return values;
   }

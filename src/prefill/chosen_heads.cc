@@ -71,6 +71,9 @@ std::unique_ptr<Run> make_run(std::string_view owner, const PromptInfo& prompt, 
   check_early_drops(owner, early, early_heads.empty() ? heads : early_heads, layer);
   check_heads(owner, heads, prompt.layers, prompt.heads, layer);
   check_heads(owner, early_heads, prompt.layers, prompt.heads, layer);
+  for (const std::vector<LayerHead>* list : {&heads, &early_heads}) {
+    for (const LayerHead& head : *list) check_sees_whole_prompt(prompt, head.layer);
+  }
 
   const bool own_early = !early_heads.empty();
   std::shared_ptr<Ranker> ranker = std::make_shared<HeadsRanker>(params, std::move(heads));

@@ -62,6 +62,7 @@ int64_t listen_to_draft(const PassContext& context, int64_t layer, int64_t most,
   const auto rope = context.model.rope(next + fed);
   Workspace work(context.model.config(), context.model.backend(), 1);
   for (int64_t past = 0; past <= layer && fed > 0; ++past) {
+    if (!sees_whole_prompt(context.info, static_cast<int>(past))) continue;
     std::vector<int32_t> positions = cache.prompt_positions(past).front();
     for (int32_t i = 0; i < fed; ++i) positions.push_back(next + i);
     const KvView kv = cache.view(past);

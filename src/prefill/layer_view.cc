@@ -37,10 +37,8 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   Backend& backend = state_.model.backend();
   if (const int64_t window = config.spec(state_.layer).window; window > 0) {
     fail(ErrorCode::kUnsupported,
-         "layer {} sees a sliding window of {} positions and cannot rank the whole prompt; choose a layer "
-         "that "
-         "sees all",
-         state_.layer, window);
+         "layer {} sees a sliding window of {} positions and cannot rank the whole prompt", state_.layer,
+         window);
   }
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result =

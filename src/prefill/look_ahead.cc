@@ -88,6 +88,7 @@ AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
   reserve_memory(context, info_.tokens, (info_.tokens + options.reserve) * info_.layers);
   cache_.next_position = info_.tokens;
   prefill_ = std::make_unique<StoringPass>(context, cache_, [this](LayerView& view) {
+    if (!sees_whole_prompt(info_, view.layer())) return;
     for (AnswerScores* scores : spec_.scores) scores->observe(view);
     if (spec_.on_layer) spec_.on_layer(view);
   });
@@ -111,7 +112,8 @@ bool AnswerPass::feed() {
     decoder_ = nullptr;
     return false;
   }
-  logits_ = decoder_->step(token, [this](int64_t /*layer*/, const Tensor& q, const KvView& kv) {
+  logits_ = decoder_->step(token, [this](int64_t layer, const Tensor& q, const KvView& kv) {
+    if (!sees_whole_prompt(info_, static_cast<int>(layer))) return;
     for (AnswerScores* scores : spec_.scores) scores->observe(q, kv);
   });
   for (AnswerScores* scores : spec_.scores) scores->end_query();

@@ -63,6 +63,7 @@ OneRankingRun::OneRankingRun(const PromptInfo& prompt, OneRanking schedule)
   for (size_t i = 0; i < drops.size(); ++i) {
     require(drops[i].ranker != nullptr, "a drop needs a ranker");
     require(i == 0 || drops[i].layer > drops[i - 1].layer, "drops must rise");
+    check_sees_whole_prompt(prompt, drops[i].layer);
     Voice& voice = voice_of(drops[i]);
     voice.last_layer = drops[i].layer;
   }

@@ -21,6 +21,10 @@ class PerLayerRun : public Run {
     // After the last layer nothing is left to save.
     drops_live_ = schedule_.live && schedule_.live->layer < prompt.layers - 1 && live_budget_ < tokens_;
     drops_kept_ = kept_budget_ < tokens_ && schedule_.first_layer < prompt.layers;
+    if (schedule_.live) {
+      check_sees_whole_prompt(prompt, schedule_.live->layer);
+      find_history(prompt);
+    }
   }
 
   std::optional<int> first_drop() const override {
@@ -36,8 +40,7 @@ class PerLayerRun : public Run {
     const int layer = view.layer();
     const bool compress = drops_kept_ && layer >= schedule_.first_layer && view.live() > kept_budget_;
     // Layers whose scores are not used are not scored: neither for their cache nor for the live tokens.
-    const bool remember =
-        drops_live_ && layer <= schedule_.live->layer && layer > schedule_.live->layer - schedule_.history;
+    const bool remember = drops_live_ && layer <= schedule_.live->layer && layer >= history_from_;
     Decision decision;
     const bool observable = view.live() > schedule_.window;  // else everything is window, and is kept
     if ((!compress && !remember) || !observable) return decision;
@@ -69,6 +72,16 @@ class PerLayerRun : public Run {
   }
 
  private:
+  // The first of the last layers up to the drop that have scores.
+  void find_history(const PromptInfo& prompt) {
+    int left = schedule_.history;
+    for (int layer = schedule_.live->layer; layer >= 0 && left > 0; --layer) {
+      if (!sees_whole_prompt(prompt, layer)) continue;
+      history_from_ = layer;
+      --left;
+    }
+  }
+
   // Protected tokens and the window are kept whatever the budget.
   int64_t raised(int64_t budget) const {
     return std::min(tokens_, std::max(budget, schedule_.window + protected_));
@@ -85,6 +98,7 @@ class PerLayerRun : public Run {
   PerLayer schedule_;
   int64_t tokens_, protected_, kept_budget_, live_budget_;
   bool drops_live_ = false, drops_kept_ = false;
+  int history_from_ = 0;
   std::vector<Scores> history_;
   Scores chosen_by_;
 };

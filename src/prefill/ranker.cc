@@ -1,14 +1,21 @@
 // The common part of the plain runs: parameters, reasons, the run of a method that chooses at the entry.
 #include "claa/ranker.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 
 Entry Run::entry(std::vector<float> /*look_ahead*/) {
   return {};
+}
+
+bool sees_whole_prompt(const PromptInfo& prompt, int layer) {
+  return usize(layer) >= prompt.windowed.size() || !prompt.windowed[usize(layer)];
 }
 
 int64_t protected_tokens(const PromptInfo& prompt) {
@@ -30,13 +37,46 @@ ScoreSpec SelectionParams::score_spec() const {
   return spec;
 }
 
+namespace {
+
+// The first layer from half depth on that sees the whole prompt, or the last one before, if there is any.
+int half_depth(const PromptInfo& prompt) {
+  const int half = std::max(0, prompt.layers / 2 - 1);
+  for (int layer = half; layer < prompt.layers - 1; ++layer) {
+    if (sees_whole_prompt(prompt, layer)) return layer;
+  }
+  for (int layer = half; layer > 0; --layer) {
+    if (sees_whole_prompt(prompt, layer)) return layer;
+  }
+  return half;
+}
+
+}  // namespace
+
 int SelectionParams::selection_layer_of(const PromptInfo& prompt) const {
   if (selection_layer >= prompt.layers - 1) {
     fail(ErrorCode::kInvalidArgument,
          "selection_layer {} does not fit a model of {} layers; choose 0..{} or -1", selection_layer,
          prompt.layers, prompt.layers - 2);
   }
-  return selection_layer >= 0 ? static_cast<int>(selection_layer) : std::max(0, prompt.layers / 2 - 1);
+  const int layer = selection_layer >= 0 ? static_cast<int>(selection_layer) : half_depth(prompt);
+  check_sees_whole_prompt(prompt, layer);
+  return layer;
+}
+
+void check_sees_whole_prompt(const PromptInfo& prompt, int layer) {
+  if (sees_whole_prompt(prompt, layer)) return;
+  std::vector<int> others;
+  for (int other = 0; other < prompt.layers - 1; ++other) {
+    if (sees_whole_prompt(prompt, other)) others.push_back(other);
+  }
+  if (others.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "every layer of this model has a sliding window: none can rank the whole prompt; use method full");
+  }
+  fail(ErrorCode::kInvalidArgument,
+       "layer {} has a sliding window and cannot rank the whole prompt; tokens can be chosen after layers {}",
+       layer, fmt::join(others, ", "));
 }
 
 std::string keeps_all_reason(int64_t budget) {

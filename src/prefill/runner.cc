@@ -35,7 +35,8 @@ class Prefill::MainPass : public Pass {
   SelectClock* clock(bool selects) { return selects ? &clock_ : nullptr; }
 
   bool keeps_all_rows(int64_t layer) const override {
-    return !is_last_layer() && !run_.may_drop(static_cast<int>(layer));
+    return !is_last_layer() && !(sees_whole_prompt(context().info, static_cast<int>(layer)) &&
+                                 run_.may_drop(static_cast<int>(layer)));
   }
   bool decide(RunnerLayerView& view) override;
   void store(const Decision& decision);
@@ -50,6 +51,11 @@ class Prefill::MainPass : public Pass {
 
 bool Prefill::MainPass::decide(RunnerLayerView& view) {
   result_.layers.push_back({live()});
+  if (!sees_whole_prompt(context().info, static_cast<int>(layer()))) {
+    // It is short-lived, and found by position.
+    result_.cache->store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
+    return true;
+  }
   view.set_draft([this](const KeepSet& kept, int64_t tokens, const ListenToDraft& listen) {
     return draft(kept, tokens, listen);
   });
@@ -70,13 +76,10 @@ bool Prefill::MainPass::decide(RunnerLayerView& view) {
 
 void Prefill::MainPass::store(const Decision& decision) {
   const int64_t reserve = context().options.reserve;
-  // What a layer with a sliding window stores is short-lived, and found by position.
-  const bool window = context().model.config().spec(layer()).window > 0;
-  const bool all = window || !decision.kept || decision.kept->all();
+  const bool all = !decision.kept || decision.kept->all();
   const SelectClock::Scope scope(clock(!all));
   result_.cache->store(layer(), kv(), all ? KeepSet{} : *decision.kept, positions(), reserve);
   if (!decision.kept) {
-    if (window) return;
     waiting_.push_back(layer());
     return;
   }
@@ -108,6 +111,7 @@ PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
   info.heads = static_cast<int>(config.heads);
   info.kv_heads = static_cast<int>(config.kv_heads);
   info.head_size = static_cast<int>(config.head_size);
+  for (const LayerSpec& spec : config.specs) info.windowed.push_back(spec.window > 0);
   return info;
 }
 
@@ -151,6 +155,7 @@ Prefill::Prefill(const Model& model, std::vector<int32_t> ids, const Method& met
   info_.model_fingerprint = options_.model_fingerprint;
   info_.protected_spans = options_.protected_spans;
   run_ = method.start(info_);
+  if (const auto drop = run_->first_drop(); drop && *drop >= 0) check_sees_whole_prompt(info_, *drop);
   const ScopedTimer timer(result_.entry_ms);
   begin_preview();
 }

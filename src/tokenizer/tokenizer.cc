@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <limits>
 
 #include "core/check.h"
 #include "core/usize.h"
-#include "text/normalize.h"
 #include "tokenizer/added_tokens.h"
-#include "tokenizer/bpe.h"
-#include "tokenizer/pretokenizer.h"
+#include "tokenizer/subwords.h"
 #include "tokenizer/tokenizer_data.h"
 
 namespace claa {
@@ -52,31 +51,37 @@ std::vector<TokenType> types_of(const TokenizerData& data) {
   return types;
 }
 
-std::vector<TokenRole> roles_of(const std::vector<TokenType>& types) {
+std::unique_ptr<const Subwords> subwords_of(const TokenizerData& data, const std::vector<TokenType>& types) {
   std::vector<TokenRole> roles(types.size());
   std::transform(types.begin(), types.end(), roles.begin(), role_of);
-  return roles;
+  std::vector<bool> is_byte(types.size());
+  std::transform(types.begin(), types.end(), is_byte.begin(),
+                 [](TokenType type) { return type == TokenType::kByte; });
+  return make_subwords(data, roles, is_byte);
 }
 
-AddedTokens added_tokens(const TokenizerData& data, const std::vector<TokenType>& types) {
+// `spellings` keeps the texts.
+AddedTokens added_tokens(const TokenizerData& data, const std::vector<TokenType>& types,
+                         const Subwords& subwords, std::deque<std::string>& spellings) {
   std::vector<AddedTokens::Token> added;
   for (size_t i = 0; i < types.size(); ++i) {
     const bool control = types[i] == TokenType::kControl || types[i] == TokenType::kUnknown;
     if (!control && types[i] != TokenType::kUserDefined) continue;
-    added.push_back({data.tokens[i], static_cast<int32_t>(i), control});
+    spellings.push_back(subwords.spelled(data.tokens[i]));
+    added.push_back({spellings.back(), static_cast<int32_t>(i), control});
   }
   return AddedTokens(std::move(added));
 }
 
 std::vector<bool> end_tokens(const TokenizerData& data, const std::vector<TokenType>& types,
-                             const BpeModel& bpe) {
+                             const Subwords& subwords) {
   std::vector<bool> ends(types.size(), false);
   for (const int32_t id : {data.eos, data.eot, data.eom}) {
     if (id >= 0) ends[usize(id)] = true;
   }
   for (const int32_t id : data.turn_ends) ends[usize(id)] = true;
   for (const std::string_view name : kEndNames) {
-    const int32_t id = bpe.find(data.tokens, name);
+    const int32_t id = subwords.find(name);
     if (id >= 0 && types[usize(id)] == TokenType::kControl) ends[usize(id)] = true;
   }
   return ends;
@@ -92,21 +97,17 @@ TokenizerData checked(TokenizerData data) {
 struct Tokenizer::Impl {
   TokenizerData data;
   std::vector<TokenType> types;
-  PreKind kind;
-  BpeModel bpe;
-  AddedTokens added;  // views into data
+  std::unique_ptr<const Subwords> subwords;  // views into data
+  std::deque<std::string> spellings;         // of added tokens
+  AddedTokens added;                         // views into spellings
   std::vector<bool> ends;
-  PreTokenizer pre;
 
   explicit Impl(TokenizerData given)
       : data(checked(std::move(given))),
         types(types_of(data)),
-        kind(*pre_kind_from_name(data.pre)),
-        bpe(data.tokens, roles_of(types), data.merges,
-            {.ignore_merges = kind == PreKind::kLlama3, .source = data.source}),
-        added(added_tokens(data, types)),
-        ends(end_tokens(data, types, bpe)),
-        pre(kind) {}
+        subwords(subwords_of(data, types)),
+        added(added_tokens(data, types, *subwords, spellings)),
+        ends(end_tokens(data, types, *subwords)) {}
 
   size_t checked_id(int32_t id) const {
     if (id < 0 || usize(id) >= data.tokens.size()) {
@@ -118,27 +119,7 @@ struct Tokenizer::Impl {
 
   std::vector<int32_t> encode(std::string_view text,
                               const std::vector<AddedTokens::Range>& control_ranges) const;
-  void encode_stretch(std::string_view text, BpeModel::Scratch& scratch, std::vector<int32_t>& ids) const;
 };
-
-// Encodes text between added tokens: made valid, normalised, cut into words, merged.
-void Tokenizer::Impl::encode_stretch(std::string_view text, BpeModel::Scratch& scratch,
-                                     std::vector<int32_t>& ids) const {
-  std::string valid;
-  if (valid_utf8_prefix(text) != text.size()) {
-    valid = replace_invalid_utf8(text);
-    text = valid;
-  }
-  std::string normal;
-  if (kind == PreKind::kQwen2 && may_need_nfc(text)) {
-    normal = normalize_nfc(text);
-    text = normal;
-  }
-  PreTokenizer::Words words(pre, text);
-  for (std::string_view word = words.next(); !word.empty(); word = words.next()) {
-    bpe.encode_word(word, ids, scratch);
-  }
-}
 
 std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
                                              const std::vector<AddedTokens::Range>& control_ranges) const {
@@ -148,15 +129,23 @@ std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
   }
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 8);
-  BpeModel::Scratch scratch;
+  Subwords::Scratch scratch;
   size_t pos = 0;
   size_t range_hint = 0;
+  bool first = true;
   while (pos < text.size()) {
     const auto hit = added.find(text, pos, control_ranges, range_hint);
     const size_t end = hit ? hit->begin : text.size();
-    if (end > pos) encode_stretch(text.substr(pos, end - pos), scratch, ids);
+    if (end > pos) {
+      const std::string_view stretch = text.substr(pos, end - pos);
+      const bool valid = valid_utf8_prefix(stretch) == stretch.size();
+      subwords->encode(valid ? stretch : std::string_view(replace_invalid_utf8(stretch)), first, scratch,
+                       ids);
+      first = false;
+    }
     if (!hit) break;
     ids.push_back(hit->id);
+    first = types[usize(hit->id)] != TokenType::kUserDefined;
     pos = hit->end;
   }
   return ids;
@@ -168,7 +157,7 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
-  return impl_->encode(text, {});
+  return impl_->encode(impl_->subwords->spelled(text), {});
 }
 
 std::vector<int32_t> Tokenizer::encode(std::span<const Span> spans) const {
@@ -176,7 +165,7 @@ std::vector<int32_t> Tokenizer::encode(std::span<const Span> spans) const {
   std::vector<AddedTokens::Range> ranges;
   for (const Span& span : spans) {
     const size_t begin = joined.size();
-    joined.append(span.text);
+    joined.append(impl_->subwords->spelled(span.text));
     if (!span.special || span.text.empty()) continue;
     if (!ranges.empty() && ranges.back().end == begin) {
       ranges.back().end = joined.size();
@@ -197,7 +186,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool keep_special) c
 }
 
 std::string_view Tokenizer::token_bytes(int32_t id) const {
-  return impl_->bpe.bytes()[impl_->checked_id(id)];
+  return impl_->subwords->bytes()[impl_->checked_id(id)];
 }
 
 bool Tokenizer::is_special(int32_t id) const {
@@ -225,7 +214,7 @@ int32_t Tokenizer::vocab_size() const {
 }
 
 std::optional<int32_t> Tokenizer::find(std::string_view token) const {
-  const int32_t id = impl_->bpe.find(impl_->data.tokens, token);
+  const int32_t id = impl_->subwords->find(token);
   if (id < 0) return std::nullopt;
   return id;
 }
@@ -234,7 +223,7 @@ std::vector<uint8_t> Tokenizer::missing_bytes() const {
   std::vector<uint8_t> missing;
   for (int b = 0; b < 256; ++b) {
     const auto byte = static_cast<uint8_t>(b);
-    if (impl_->bpe.byte_token(byte) < 0) missing.push_back(byte);
+    if (impl_->subwords->byte_token(byte) < 0) missing.push_back(byte);
   }
   return missing;
 }

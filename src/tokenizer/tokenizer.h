@@ -1,5 +1,6 @@
-// Tokenizer: byte-level BPE as a model file describes it. Its ids equal those of the Python `tokenizers`
-// package built from the same vocabulary (checked by tests/tokenizer and tools/compare_tokenizers.py).
+// Tokenizer: byte-level BPE, or SentencePiece's, as a model file describes it. Its ids equal those of the
+// Python packages `tokenizers` and `sentencepiece` built from the same vocabulary (checked by tests/tokenizer
+// and tools/compare_tokenizers.py).
 #pragma once
 
 #include <cstddef>
@@ -31,11 +32,13 @@ enum class TokenType : int32_t {
 };
 
 struct TokenizerData {  // contents of a model file
-  std::string model;    // "gpt2" is byte-level BPE, the only one supported
-  std::string pre;      // name of the pre-tokenizer: "smollm", "gpt-2", "llama-bpe", "qwen2" and aliases
-  std::vector<std::string> tokens;   // by id, in the byte-level alphabet
+  std::string model;    // "gpt2" is byte-level BPE, "llama" SentencePiece's BPE
+  std::string pre;      // of "gpt2", the pre-tokenizer: "smollm", "gpt-2", "llama-bpe", "qwen2" and aliases
+  std::vector<std::string> tokens;   // by id; of "gpt2" in the byte-level alphabet, of "llama" with U+2581
   std::vector<int32_t> token_types;  // empty: all normal, except those named by the ids below
-  std::vector<std::string> merges;   // "left right", in order of rank
+  std::vector<std::string> merges;   // of "gpt2": "left right", in order of rank
+  std::vector<float> scores;         // of "llama": one per token; the highest is joined first
+  bool add_space_prefix = false;     // of "llama": a space before a text and after a control token
   int32_t bos = -1, eos = -1, eot = -1, eom = -1, unknown = -1, padding = -1;  // -1: the model has none
   std::vector<int32_t> turn_ends;         // control tokens that the chat template writes after an answer
   bool add_bos = false, add_eos = false;  // what a caller should add around a prompt; encode() never does

@@ -48,17 +48,25 @@ std::vector<int32_t> read_types(const gguf::File& file) {
   return types;
 }
 
+std::vector<float> read_scores(const gguf::File& file) {
+  constexpr const char* key = "tokenizer.ggml.scores";
+  const auto values = file.get_floats(key);
+  if (!values)
+    fail(ErrorCode::kCorruptFile, "{}: {} is missing: the file has no complete tokenizer", file.name(), key);
+  return {values->begin(), values->end()};
+}
+
 // Names come from files: only the beginning of a long one is shown.
 std::string_view shown(std::string_view name) {
   return name.substr(0, 60);
 }
 
 void check_model(const std::string& model, const std::string& pre, const std::string& source) {
+  if (model == "llama") return;
   if (model != "gpt2") {
     fail(ErrorCode::kUnsupported,
-         "{}: the tokenizer model is '{}'; only byte-level BPE ('gpt2', as used by Llama 3, Qwen 2 and "
-         "SmolLM) can be "
-         "run",
+         "{}: the tokenizer model is '{}'; this build runs byte-level BPE ('gpt2') and SentencePiece's BPE "
+         "('llama')",
          source, shown(model));
   }
   if (!pre_kind_from_name(pre)) {
@@ -78,6 +86,9 @@ void check_tokenizer_data(const TokenizerData& data) {
   }
   if (!data.token_types.empty() && data.token_types.size() != count) {
     fail(ErrorCode::kCorruptFile, "{}: {} token types for {} tokens", source, data.token_types.size(), count);
+  }
+  if (data.model == "llama" && data.scores.size() != count) {
+    fail(ErrorCode::kCorruptFile, "{}: {} scores for {} tokens", source, data.scores.size(), count);
   }
   for (size_t i = 0; i < data.token_types.size(); ++i) {
     const int32_t type = data.token_types[i];
@@ -116,7 +127,13 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
               file.name());  // checked before the lists, because other models need not have merges
   data.tokens = read_strings(file, "tokenizer.ggml.tokens");
   data.token_types = read_types(file);
-  data.merges = read_strings(file, "tokenizer.ggml.merges");
+  const bool pieces = data.model == "llama";
+  if (pieces) {
+    data.scores = read_scores(file);
+    data.add_space_prefix = file.get_bool("tokenizer.ggml.add_space_prefix").value_or(true);
+  } else {
+    data.merges = read_strings(file, "tokenizer.ggml.merges");
+  }
   const size_t count = data.tokens.size();
   data.bos = read_id(file, "tokenizer.ggml.bos_token_id", count, IdUse::kUsed);
   data.eos = read_id(file, "tokenizer.ggml.eos_token_id", count, IdUse::kUsed);
@@ -124,9 +141,9 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count, IdUse::kUsed);
   data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count, IdUse::kUnused);
   data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count, IdUse::kUnused);
-  // Files of Llama 3 often omit the flag and mean yes.
-  const bool is_llama3 = pre_kind_from_name(data.pre) == PreKind::kLlama3;
-  data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(is_llama3) && data.bos >= 0;
+  // Files of Llama 3 often omit the flag and mean yes, as do those with SentencePiece's tokens.
+  const bool begins = pieces || pre_kind_from_name(data.pre) == PreKind::kLlama3;
+  data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(begins) && data.bos >= 0;
   data.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false) && data.eos >= 0;
   data.chat_template = file.get_string("tokenizer.chat_template").value_or("");
   check_tokenizer_data(data);

@@ -82,10 +82,13 @@ TEST_P(Dense, EmbedIsExact) {
     const Weights w = weights(101, hidden, true);
     const auto expected = reference->prepare(w.source), packed = backend->prepare(w.source);
     const std::vector<int32_t> ids = {0, 100, 5, 5, 42};
-    Array want(DType::kF32, 5, hidden), got(DType::kF32, 5, hidden);
-    reference->embed(*expected, ids, want.tensor);
-    backend->embed(*packed, ids, got.tensor);
-    EXPECT_EQ(std::memcmp(want.tensor.data, got.tensor.data, want.tensor.bytes()), 0) << "hidden " << hidden;
+    for (const float scale : {1.0f, 25.298f}) {
+      Array want(DType::kF32, 5, hidden), got(DType::kF32, 5, hidden);
+      reference->embed(*expected, ids, scale, want.tensor);
+      backend->embed(*packed, ids, scale, got.tensor);
+      EXPECT_EQ(std::memcmp(want.tensor.data, got.tensor.data, want.tensor.bytes()), 0)
+          << "hidden " << hidden << ", scale " << scale;
+    }
   }
 }
 

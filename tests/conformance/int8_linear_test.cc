@@ -244,7 +244,7 @@ TEST_P(Int8Linear, TablesKeepTheirValues) {
                                            to[i] = 0.25f * static_cast<float>(first * 8 + i);
                                        }});
   Array out(DType::kF32, 2, 8);
-  backend->embed(*table, std::vector<int32_t>{4, 1}, out.tensor);
+  backend->embed(*table, std::vector<int32_t>{4, 1}, 1, out.tensor);
   EXPECT_EQ(out.get(0, 0, 3), 0.25f * 35);
   EXPECT_EQ(out.get(0, 1, 0), 0.25f * 8);
 }

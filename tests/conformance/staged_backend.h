@@ -26,9 +26,10 @@ class StagedBackend : public Backend {
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override {
     return device_->prepare(source);
   }
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override {
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+             const Tensor& out) override {
     Copy to(*device_, out);
-    device_->embed(table, ids, to.tensor);
+    device_->embed(table, ids, scale, to.tensor);
     to.fetch();
   }
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override {

@@ -3,25 +3,15 @@
 // norms after each branch and of every head, another gate, sliding windows, and two kinds of RoPE.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <boost/json.hpp>
-#include <fstream>
-#include <sstream>
-
 #include "claa/registry.h"
 #include "core/usize.h"
+#include "golden_model.h"
 #include "model/metadata.h"
 #include "model/shapes.h"
-#include "paths.h"
-#include "prefill/decoder.h"
 #include "prefill/memory_plan.h"
-#include "prefill/prefill_support.h"
-#include "prefill/test_methods.h"
 
 namespace claa {
 namespace {
-
-namespace json = boost::json;
 
 void describe_toy(const gguf::File& file, ModelConfig& config) {
   const Metadata metadata(file, config.architecture);
@@ -66,103 +56,77 @@ std::vector<WeightSpec> toy_layer_weights(const ModelConfig& config, int64_t lay
 const Architecture kToy{"toy", describe_toy, toy_model_weights, toy_layer_weights};
 const Architecture* const kKnown[] = {&kToy};
 
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in) << path;
-  std::ostringstream text;
-  text << in.rdbuf();
-  return std::move(text).str();
-}
-
-std::vector<BackendOptions> devices() {
-#ifdef CLAA_TEST_CUDA
-  return {{"cuda", DType::kF32, 0, ""}};
-#else
-  return {{"reference", DType::kF32, 1, ""}, {"cpu", DType::kF32, 2, ""}, {"cpu", DType::kF32, 1, "avx2"}};
-#endif
-}
-
 class Toy : public testing::TestWithParam<BackendOptions> {
  protected:
-  std::vector<int32_t> ints(const char* name) const {
-    return json::value_to<std::vector<int32_t>>(golden.at(name));
-  }
-  void expect_logits(const char* name, const std::vector<float>& got) const {
-    const auto want = json::value_to<std::vector<double>>(golden.at(name));
-    ASSERT_EQ(want.size(), got.size());
-    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(want[i], got[i], 1e-3) << name << ", token " << i;
-  }
-  PrefillResult run(const Method& method) const { return run_prefill(model, ints("ids"), method, {}); }
+  PrefillResult run(const Method& method) const { return toy.run(method); }
 
-  const std::string text = read(test_data("toy/toy.gguf"));
-  const gguf::File file = gguf::File::parse(std::as_bytes(std::span(text.data(), text.size())), "toy.gguf");
-  const ModelConfig config = read_config(file, kKnown);
-  const std::unique_ptr<Backend> backend = make_backend(GetParam());
-  const Model model{config, load_weights(file, config, *backend), *backend};
-  const json::object golden = json::parse(read(test_data("toy/toy.json"))).as_object();
+  const test::GoldenModel toy{"toy/toy", kKnown, GetParam()};
+  const ModelConfig& config = toy.config;
 };
 
 TEST_P(Toy, WholePrompt) {
-  expect_logits("logits", run(*builtin_methods().create("full", {})).logits);
+  toy.expect_prompt();
 }
-
-// Twenty tokens, more than the window holds: its first slot moves from the prompt into the answer.
 TEST_P(Toy, Answer) {
-  PrefillResult result = run(*builtin_methods().create("full", {}));
-  Decoder decoder(model, *result.cache);
-  std::vector<float> logits;
-  for (const int32_t token : ints("answer")) logits = decoder.step(token);
-  expect_logits("answer_logits", logits);
+  toy.expect_answer();
 }
-
-// Windows are by position: of the tokens that entered, each sees those of the last 16 positions.
 TEST_P(Toy, WindowsHoldWhereFewTokensEnter) {
-  expect_logits("entry_logits", run(test::entry_method(ints("survivors"))).logits);
+  toy.expect_few_entering();
 }
-
 TEST_P(Toy, WindowsHoldAfterADrop) {
-  test::Script script;
-  const std::vector<int32_t> survivors = ints("survivors");
-  const int layer = json::value_to<int>(golden.at("drop_layer"));
-  // The golden drops them behind the layer: it needs nothing of the layer's second half for those that go.
-  script.decide = [&](LayerView& view) {
-    Decision decision;
-    decision.kept = KeepSet{};
-    if (view.layer() == layer) decision.live = view.keep(survivors);
-    return decision;
-  };
-  expect_logits("drop_logits", run(test::TestMethod(script)).logits);
+  toy.expect_drop();
 }
 
-// The published method ranks by layers that see all; a layer with a window cannot, and says so.
+// Layers with a window have no say and keep all; tokens are chosen after a layer that sees the whole prompt.
 TEST_P(Toy, RanksByLayersThatSeeAll) {
-  const ParamValues by_layer_1 = {{"selection_layer", "1"},
-                                  {"last_layers", "1"},
-                                  {"first_layer", "4"},
-                                  {"window", "4"},
-                                  {"keep_tokens", "30"}};
-  EXPECT_EQ(run(*builtin_methods().create("claa", by_layer_1)).kept_tokens, 30);
+  const auto by_layer = [this](const char* method, const char* layer) {
+    return run(*builtin_methods().create(method, {{"selection_layer", layer}, {"keep_tokens", "30"}}));
+  };
+  EXPECT_EQ(by_layer("claa", "1").kept_tokens, 30);
+  EXPECT_EQ(by_layer("claa", "-1").report.selection_layer, 1) << "half depth of five layers";
   try {
-    run(*builtin_methods().create("snapkv", {{"keep", "0.5"}, {"window", "4"}}));
-    FAIL() << "a layer with a sliding window was ranked";
+    by_layer("claa", "2");
+    FAIL() << "tokens were chosen after a layer with a sliding window";
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_NE(std::string(error.what()).find("sliding window of 16 positions"), std::string::npos);
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_STREQ(error.what(),
+                 "layer 2 has a sliding window and cannot rank the whole prompt; tokens can be chosen after "
+                 "layers 1");
   }
+  const PrefillResult result =
+      run(*builtin_methods().create("snapkv", {{"keep_tokens", "30"}, {"window", "4"}}));
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const bool windowed = config.spec(layer).window > 0;
+    EXPECT_EQ(result.cache->length(layer), windowed ? 61 : 30) << "layer " << layer;
+  }
+}
+
+// Heads, early drops and previews by name are refused too.
+TEST_P(Toy, RefusesHeadsOfLayersWithAWindow) {
+  const ParamValues heads = {{"heads", "0.1*1,1.0*1"}, {"selection_layer", "1"}, {"keep_tokens", "30"}};
+  EXPECT_THROW(run(*builtin_methods().create("claa", heads)), Error);
+  const ParamValues preview = {{"selection_layer", "3"}, {"keep_tokens", "30"}};
+  EXPECT_THROW(run(*builtin_methods().create("gemfilter", preview)), Error);
+}
+
+// The oracle and SpecPrefill look on from layers that see all.
+TEST_P(Toy, LooksAheadFromLayersThatSeeAll) {
+  for (const char* method : {"oracle", "specprefill", "gemfilter"})
+    EXPECT_EQ(run(*builtin_methods().create(method, {{"keep_tokens", "30"}})).kept_tokens, 30) << method;
 }
 
 // The same table gives random weights, and the plan of their memory.
 TEST_P(Toy, TableServesRandomWeightsAndThePlan) {
-  const ModelWeights random = random_weights(config, *backend);
-  EXPECT_EQ(random.bytes(), model.weights().bytes());
+  const ModelWeights random = random_weights(config, *toy.backend);
+  EXPECT_EQ(random.bytes(), toy.model.weights().bytes());
   EXPECT_EQ(random.bytes(), weight_bytes(config, GetParam()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Toy, testing::ValuesIn(devices()),
+INSTANTIATE_TEST_SUITE_P(Devices, Toy, testing::ValuesIn(test::golden_devices()),
                          [](const auto& info) { return test::options_name(info.param); });
 
 TEST(ToyArchitecture, IsUnknownToTheLibrary) {
-  const std::string text = read(test_data("toy/toy.gguf"));
+  const std::string text = test::read_test_data("toy/toy.gguf");
   const gguf::File file = gguf::File::parse(std::as_bytes(std::span(text.data(), text.size())), "toy.gguf");
   EXPECT_THROW(read_config(file), Error);
 }

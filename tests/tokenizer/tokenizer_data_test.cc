@@ -146,8 +146,8 @@ TEST(TokenizerData, FilesThatLieAreRefused) {
                  [](Values& v) { v["tokenizer.ggml.tokens"] = std::vector<std::string>{}; });
   expect_refused(corrupt, "merge 0",
                  [](Values& v) { v["tokenizer.ggml.merges"] = std::vector<std::string>{"ab"}; });
-  expect_refused(ErrorCode::kUnsupported, "'llama'; only byte-level BPE",
-                 [](Values& v) { v["tokenizer.ggml.model"] = std::string("llama"); });
+  expect_refused(ErrorCode::kUnsupported, "'bert'; this build runs byte-level BPE",
+                 [](Values& v) { v["tokenizer.ggml.model"] = std::string("bert"); });
   expect_refused(ErrorCode::kUnsupported, "the pre-tokenizer 'x' is not known",
                  [](Values& v) { v["tokenizer.ggml.pre"] = std::string("x"); });
 }

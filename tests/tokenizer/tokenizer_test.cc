@@ -189,7 +189,7 @@ void expect_refused(ErrorCode code, const std::string& part, Change change) {
 
 TEST(Tokenizer, ContradictingDataAreRefused) {
   using Data = TokenizerData;
-  expect_refused(ErrorCode::kUnsupported, "model is 'llama'", [](Data& d) { d.model = "llama"; });
+  expect_refused(ErrorCode::kUnsupported, "model is 'bert'", [](Data& d) { d.model = "bert"; });
   expect_refused(ErrorCode::kUnsupported, "'tekken' is not known; known are gpt-2,",
                  [](Data& d) { d.pre = "tekken"; });
   expect_refused(ErrorCode::kCorruptFile, "vocabulary of 0 tokens", [](Data& d) { d.tokens.clear(); });

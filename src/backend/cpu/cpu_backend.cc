@@ -112,10 +112,14 @@ size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
   return PanelWeight::bytes_for(select_kernels(options.isa, options.dtype), shape.outputs, shape.inputs);
 }
 
-void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+                       const Tensor& out) {
   const auto& weight = static_cast<const CpuWeight&>(table);
   for (size_t r = 0; r < ids.size(); ++r) {
-    weight.row(ids[r], out.ptr<float>(0, static_cast<int64_t>(r)));
+    float* to = out.ptr<float>(0, static_cast<int64_t>(r));
+    weight.row(ids[r], to);
+    if (scale != 1)
+      std::transform(to, to + out.columns(), to, [scale](float value) { return scale * value; });
   }
 }
 

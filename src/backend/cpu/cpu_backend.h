@@ -24,7 +24,8 @@ class CpuBackend : public HostBackend {
   const DeviceTraits& traits() const override { return traits_; }
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+             const Tensor& out) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;

@@ -184,14 +184,15 @@ std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
   return weight;
 }
 
-void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+                        const Tensor& out) {
   const auto& weight = static_cast<const CudaWeight&>(table);
   const int32_t* indices = on_device(ids);
-  if (step_.skips(kEmbed, weight.memory.data(), out)) return;
+  if (step_.skips(kEmbed, weight.memory.data(), scale, out)) return;
   if (std::ssize(ids) >= FusedAttention::kLeastRows) fused_.prompt_begins();
   const View rows{weight.memory.data(), traits_.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
                   weight.inputs};
-  embed_rows(rows, indices, view_of(out), stream_.get());
+  embed_rows(rows, indices, scale, view_of(out), stream_.get());
   check_launch("embed");
 }
 

@@ -7,11 +7,11 @@ namespace {
 constexpr int kThreads = 256;
 
 template <typename T>
-__global__ void embed_kernel(const T* table, int64_t stride, const int32_t* ids, float* out,
+__global__ void embed_kernel(const T* table, int64_t stride, const int32_t* ids, float scale, float* out,
                              int64_t out_stride, int64_t columns) {
   const T* from = table + ids[blockIdx.x] * stride;
   float* to = out + blockIdx.x * out_stride;
-  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) to[c] = load(from + c);
+  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) to[c] = scale * load(from + c);
 }
 
 __device__ void store4(float* p, float4 v) {
@@ -238,10 +238,10 @@ bool wide_loads(const View& view) {
 
 }  // namespace
 
-void embed_rows(const View& table, const int32_t* ids, const View& out, cudaStream_t stream) {
+void embed_rows(const View& table, const int32_t* ids, float scale, const View& out, cudaStream_t stream) {
   with_type(table, [&](auto* rows) {
-    embed_kernel<<<rows_of(out), kThreads, 0, stream>>>(rows, table.row_stride, ids, data_of<float>(out),
-                                                        out.row_stride, out.columns);
+    embed_kernel<<<rows_of(out), kThreads, 0, stream>>>(rows, table.row_stride, ids, scale,
+                                                        data_of<float>(out), out.row_stride, out.columns);
   });
 }
 

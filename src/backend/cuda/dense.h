@@ -5,7 +5,7 @@
 
 namespace claa::cuda {
 
-void embed_rows(const View& table, const int32_t* ids, const View& out, cudaStream_t stream);
+void embed_rows(const View& table, const int32_t* ids, float scale, const View& out, cudaStream_t stream);
 void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
 void add_rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
 void norm_head_rows(const View& x, int64_t heads, int64_t head_size, const float* weight, float eps,

@@ -101,11 +101,13 @@ std::unique_ptr<PackedWeight> ReferenceBackend::prepare(const WeightSource& sour
   return weight;
 }
 
-void ReferenceBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, const Tensor& out) {
+void ReferenceBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+                             const Tensor& out) {
   const auto& weight = static_cast<const ReferenceWeight&>(table);
   for (size_t r = 0; r < ids.size(); ++r) {
     const float* from = weight.rows.data() + ids[r] * weight.inputs;
-    std::copy(from, from + weight.inputs, out.ptr<float>(0, static_cast<int64_t>(r)));
+    std::transform(from, from + weight.inputs, out.ptr<float>(0, static_cast<int64_t>(r)),
+                   [scale](float value) { return scale * value; });
   }
 }
 

@@ -1,0 +1,64 @@
+// The architectures that this build runs, beside the Llama family (whose goldens are those of the methods):
+// tiny random models against transformers.
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "golden_model.h"
+#include "model/shapes.h"
+#include "prefill/memory_plan.h"
+
+namespace claa {
+namespace {
+
+using Parameters = std::tuple<const char*, BackendOptions>;
+
+class Architectures : public testing::TestWithParam<Parameters> {
+ protected:
+  const test::GoldenModel golden{std::string("architectures/") + std::get<0>(GetParam()), architectures(),
+                                 std::get<1>(GetParam())};
+};
+
+TEST_P(Architectures, WholePrompt) {
+  golden.expect_prompt();
+}
+TEST_P(Architectures, Answer) {
+  golden.expect_answer();
+}
+TEST_P(Architectures, FewTokensEnter) {
+  golden.expect_few_entering();
+}
+TEST_P(Architectures, Drop) {
+  golden.expect_drop();
+}
+
+// Rankers choose after layers that see the whole prompt, by default and by name.
+TEST_P(Architectures, EveryMethodKeepsItsBudget) {
+  const MethodRegistry methods = builtin_methods();
+  for (const MethodInfo& info : methods.all()) {
+    if (info.name == "full") continue;
+    const PrefillResult result = golden.run(*info.create({{"keep_tokens", "30"}}));
+    EXPECT_TRUE(result.report.active) << info.name;
+    if (const auto layer = result.report.selection_layer) {
+      EXPECT_EQ(golden.config.spec(*layer).window, 0) << info.name;
+      EXPECT_EQ(result.kept_tokens, 30) << info.name;
+    }
+  }
+}
+
+TEST_P(Architectures, TableServesRandomWeightsAndThePlan) {
+  const ModelWeights random = random_weights(golden.config, *golden.backend);
+  EXPECT_EQ(random.bytes(), golden.model.weights().bytes());
+  EXPECT_EQ(random.bytes(), weight_bytes(golden.config, std::get<1>(GetParam())));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Architectures,
+                         testing::Combine(testing::Values("qwen3", "gemma3"),
+                                          testing::ValuesIn(test::golden_devices())),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param)) + "_" +
+                                  test::options_name(std::get<1>(info.param));
+                         });
+
+}  // namespace
+}  // namespace claa

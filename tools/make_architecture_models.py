@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Makes tiny random models of real architectures for tests/model/architectures_test.cc, and their goldens by transformers.
+
+    python3 -m venv /tmp/toy
+    /tmp/toy/bin/pip install torch==2.4.1 transformers==4.56.2 gguf==0.10.0 'numpy<2'
+    /tmp/toy/bin/python tools/make_architecture_models.py tests/data/architectures
+
+As in tools/make_toy_model.py, from which the names of tensors and the masks come, layers are run one by one, so that
+goldens with dropped tokens say what a layer sees, and weights are such that F16 holds them exactly.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import gguf
+import numpy as np
+import torch
+from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
+from transformers.models.gemma3.modeling_gemma3 import Gemma3ForCausalLM
+from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
+
+from make_toy_model import ANSWER, NAMES, SURVIVORS, TOKENS, VOCABULARY, WINDOW, gguf_name, mask
+
+# Where an architecture has the norm before the feed-forward under another name than Gemma 3.
+PRE_NORM_NAMES = {"post_attention_layernorm": "ffn_norm"}
+
+
+class Qwen3:
+    """Heads wider than hidden / heads, norms of heads, and a tied output."""
+
+    name, layers, drop_layer, shift = "qwen3", 4, 1, 0
+
+    def __init__(self):
+        self.config = Qwen3Config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=96, num_hidden_layers=self.layers,
+                                  num_attention_heads=4, num_key_value_heads=2, head_dim=32, rope_theta=1e6,
+                                  max_position_embeddings=256, rms_norm_eps=1e-6, tie_word_embeddings=True,
+                                  attn_implementation="eager")
+        self.model = Qwen3ForCausalLM(self.config).float().eval()
+
+    def window(self, layer):
+        return 0
+
+    def layer(self, index, hidden, positions):
+        inner, where = self.model.model, torch.tensor([positions])
+        out = inner.layers[index](hidden, position_embeddings=inner.rotary_emb(hidden, where), position_ids=where,
+                                  attention_mask=mask(positions, positions, 0))
+        return out if torch.is_tensor(out) else out[0]
+
+    def metadata(self, writer):
+        writer.add_rope_freq_base(self.config.rope_theta)
+
+    def tensor_name(self, key):
+        for theirs, ours in PRE_NORM_NAMES.items():
+            if f".{theirs}." in key:
+                return f"blk.{key.split('.')[2]}.{ours}.weight"
+        return gguf_name(key)
+
+
+class Gemma3:
+    """Embeddings times the root of a hidden size that is no square, windows in two of three layers, a tied output."""
+
+    name, layers, drop_layer, shift = "gemma3", 6, 2, 1
+
+    def __init__(self):
+        types = ["sliding_attention" if self.window(i) else "full_attention" for i in range(self.layers)]
+        self.config = Gemma3TextConfig(vocab_size=VOCABULARY, hidden_size=80, intermediate_size=96,
+                                       num_hidden_layers=self.layers, num_attention_heads=4, num_key_value_heads=1,
+                                       head_dim=32, query_pre_attn_scalar=32, max_position_embeddings=256,
+                                       rms_norm_eps=1e-6, rope_theta=1e6, rope_local_base_freq=1e4,
+                                       sliding_window=WINDOW, layer_types=types, tie_word_embeddings=True,
+                                       hidden_activation="gelu_pytorch_tanh", attn_implementation="eager")
+        self.model = Gemma3ForCausalLM(self.config).float().eval()
+
+    def window(self, layer):
+        return 0 if (layer + 1) % 3 == 0 else WINDOW
+
+    def layer(self, index, hidden, positions):
+        inner, where = self.model.model, torch.tensor([positions])
+        return inner.layers[index](hidden, position_embeddings_global=inner.rotary_emb(hidden, where),
+                                   position_embeddings_local=inner.rotary_emb_local(hidden, where), position_ids=where,
+                                   attention_mask=mask(positions, positions, self.window(index)))[0]
+
+    def metadata(self, writer):
+        writer.add_rope_freq_base(self.config.rope_theta)
+        writer.add_sliding_window(WINDOW)
+        writer.add_uint32("gemma3.attention.sliding_window_pattern", 3)
+
+    def tensor_name(self, key):
+        return gguf_name(key)
+
+
+def randomise(twin):
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for name, value in twin.model.named_parameters():
+            noise = torch.randn(value.shape, generator=generator)
+            if "norm" in name:
+                drawn = (1 - twin.shift) + 0.25 * noise
+            elif "embed_tokens" in name:
+                drawn = 0.5 * noise
+            else:
+                drawn = noise / math.sqrt(value.shape[1])
+            value.copy_(drawn.half().float())
+
+
+def forward(twin, ids, positions, drop=None):
+    """Logits of the last token; with `drop`, only the tokens at these indices live on after the drop layer."""
+    with torch.no_grad():
+        hidden = twin.model.model.embed_tokens(torch.tensor([ids]))
+        for index in range(twin.layers):
+            hidden = twin.layer(index, hidden, positions)
+            if drop is not None and index == twin.drop_layer:
+                hidden, positions = hidden[:, drop], [positions[i] for i in drop]
+        logits = twin.model.lm_head(twin.model.model.norm(hidden))[0, -1]
+    return [float(f"{x:.7g}") for x in logits.tolist()]
+
+
+def write_gguf(path, twin):
+    config = twin.config
+    writer = gguf.GGUFWriter(path, twin.name)
+    writer.add_name(f"tiny {twin.name}")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    twin.metadata(writer)
+    for key, value in twin.model.state_dict().items():
+        if key == "lm_head.weight":  # tied
+            continue
+        array = value.numpy()
+        if "norm" in key:
+            array = twin.shift + array
+        name = NAMES.get(key) or twin.tensor_name(key)
+        writer.add_tensor(name, array.astype(np.float16) if array.ndim == 2 else array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def main(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for twin in (Qwen3(), Gemma3()):
+        randomise(twin)
+        write_gguf(folder / f"{twin.name}.gguf", twin)
+        generator = torch.Generator().manual_seed(3)
+        ids = torch.randint(0, VOCABULARY, (TOKENS + ANSWER,), generator=generator).tolist()
+        prompt, positions = ids[:TOKENS], list(range(TOKENS))
+        golden = {"ids": prompt, "answer": ids[TOKENS:], "survivors": SURVIVORS, "drop_layer": twin.drop_layer,
+                  "logits": forward(twin, prompt, positions),
+                  "answer_logits": forward(twin, ids, list(range(len(ids)))),
+                  "entry_logits": forward(twin, [prompt[i] for i in SURVIVORS], SURVIVORS),
+                  "drop_logits": forward(twin, prompt, positions, SURVIVORS)}
+        # The loop over layers is the model's own where nothing is dropped.
+        whole = twin.model(input_ids=torch.tensor([prompt])).logits[0, -1].tolist()
+        assert max(abs(a - b) for a, b in zip(golden["logits"], whole)) < 1e-4, twin.name
+        (folder / f"{twin.name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/data/architectures"))
