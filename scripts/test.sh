@@ -109,9 +109,11 @@ fuzz() {
   cmake --build build/fuzz --parallel "$JOBS"
   local target targets=(gguf tokenizer template ranking profile records request) failed=0
   for target in "${targets[@]}"; do
-    mkdir -p "build/fuzz/new_$target" "fuzz/corpus/$target"
+    mkdir -p "build/fuzz/new_$target"
+    local seeds=$ROOT/fuzz/corpus/$target
+    if [ "$target" = template ]; then seeds=$ROOT/tests/data/template_corpus; fi
     (cd build/fuzz && exec ./"${target}_fuzz" -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=4096 -timeout=20 \
-      -print_final_stats=1 "new_$target" "$ROOT/fuzz/corpus/$target" >"$SCRATCH/fuzz_$target.log" 2>&1) &
+      -print_final_stats=1 "new_$target" "$seeds" >"$SCRATCH/fuzz_$target.log" 2>&1) &
     # As many at a time as there are cores.
     while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n || failed=1; done
   done

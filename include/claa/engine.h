@@ -95,7 +95,7 @@ struct Request {
   bool system_fallback = false;
   std::string answer_prefix;  // how the answer begins; not repeated in its text
   bool raw = false;           // no chat template: the prompt as it is
-  std::vector<int32_t> ids;   // when not empty: these tokens instead of prompt and template
+  std::vector<int32_t> ids;   // when not empty: these tokens, and no prompt, system message or answer prefix
   std::string method = "full";
   ParamValues params;  // of the method, e.g. {"keep", "0.2"}; they win over profile and quality
   // Settings of `claa` that were measured, instead of a method: "balanced" (as many tokens as the prompt asks

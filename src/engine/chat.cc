@@ -52,7 +52,13 @@ const ChatTemplate* Engine::Impl::chat() const {
 }
 
 std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string& note) const {
-  if (!request.ids.empty()) return request.ids;
+  if (!request.ids.empty()) {
+    if (!request.prompt.empty() || request.system || !request.answer_prefix.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "a request has token ids and also a prompt, a system message or an answer prefix; leave out one");
+    }
+    return request.ids;
+  }
   const ChatTemplate* chat_template = request.raw ? nullptr : chat();
   return chat_template == nullptr ? tokenize_plain(request, note)
                                   : tokenize_chat(*chat_template, request, note);
@@ -60,6 +66,7 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string&
 
 std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::string& note) const {
   std::string prompt = request.prompt;
+  if (!request.raw) note = "the model has no chat template: the prompt is continued as plain text";
   if (const std::string_view system = system_of(request); !system.empty()) {
     if (request.raw || !request.system_fallback) {
       fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",
@@ -68,7 +75,7 @@ std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::s
                          "(--system-fallback)");
     }
     prompt = with_system(system, prompt);
-    note = "the system message stands before the prompt";
+    note += std::string(note.empty() ? "" : ", ") + "the system message stands before the prompt";
   }
   const TokenizerData& data = text().data();
   std::vector<int32_t> ids = tokenizer->encode(prompt + request.answer_prefix);

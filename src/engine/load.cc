@@ -53,7 +53,7 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
   adopt_markers(data, summary.warnings);
   tokenizer.emplace(std::move(data));
   model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
-  if (!file.has("tokenizer.ggml.pre")) {
+  if (!file.has("tokenizer.ggml.pre") && tokenizer->data().model == "gpt2") {
     summary.warnings.push_back(path +
                                ": the file names no pre-tokenizer (tokenizer.ggml.pre); that of GPT-2 is "
                                "assumed, which cuts numbers and "

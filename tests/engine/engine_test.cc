@@ -200,6 +200,13 @@ TEST(Engine, RefusesBadRequests) {
   Request ids;
   ids.ids = {1, 49152};
   EXPECT_EQ(code_of(ids), ErrorCode::kInvalidArgument);
+  Request both;
+  both.ids = {1, 2};
+  both.prompt = "x";
+  EXPECT_EQ(code_of(both), ErrorCode::kInvalidArgument);
+  both.prompt.clear();
+  both.system = "x";
+  EXPECT_EQ(code_of(both), ErrorCode::kInvalidArgument);
   Request temperature;
   temperature.prompt = "x";
   temperature.sampling.temperature = std::nan("");

@@ -247,8 +247,11 @@ TEST(Protection, BySystemMessageTextAndMessage) {
 TEST(Protection, RefusesWhatThePromptLacks) {
   const auto refusal = [](const Protection& protect, bool by_ids) -> std::string {
     Request request;
-    request.prompt = "Two words";
-    if (by_ids) request.ids = ids_of(20, 1);
+    if (by_ids) {
+      request.ids = ids_of(20, 1);
+    } else {
+      request.prompt = "Two words";
+    }
     request.protect = protect;
     try {
       engine().start(request);

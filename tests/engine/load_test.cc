@@ -60,6 +60,18 @@ TEST(Load, WarnsOfAMissingPreTokenizer) {
   EXPECT_TRUE(with.load().model().warnings.empty());
 }
 
+// A base model has no template: it continues the prompt, and the summary says so.
+TEST(Load, WithoutATemplateTheTextIsContinued) {
+  const ModelFile file([](test::TinyFile& f) { f.metadata.erase("tokenizer.chat_template"); });
+  Engine engine = file.load();
+  Request request;
+  request.max_tokens = 1;
+  request.prompt = "abc";
+  EXPECT_THAT(engine.answer(request).prefill.note, testing::HasSubstr("no chat template"));
+  request.raw = true;
+  EXPECT_EQ(engine.answer(request).prefill.note, "");
+}
+
 // A template that this build cannot parse is refused by those who need it, each time, and by nobody else.
 TEST(Load, ParsesTheTemplateWhenItIsUsed) {
   const ModelFile file([](test::TinyFile& f) {

@@ -94,6 +94,7 @@ void AgreementMeter::measure(const PlannedExample& planned, Request request, Out
     answer = *reference_.answer;
   } else {
     request.prompt.clear();
+    request.answer_prefix.clear();
     request.ids = reference_.prompt;
     answer = engine_.score_continuation(
         request, reference_.tokens, [&](int64_t step, const std::vector<float>& logits) {
