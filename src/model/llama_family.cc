@@ -35,7 +35,7 @@ void read_rope_scaling(const gguf::File& file, const Metadata& metadata, RopeCon
     fail(ErrorCode::kUnsupported,
          "{}: rope scaling '{}' is not supported; this build runs none, linear, yarn and the "
          "frequency factors of Llama 3",
-         file.name(), type);
+         file.name(), type.substr(0, 60));
   }
 }
 
@@ -50,7 +50,9 @@ void read_frequency_factors(const gguf::File& file, RopeConfig& rope) {
   rope.frequency_factors.resize(usize(tensor->elements()));
   gguf::dequantize(tensor->type, tensor->data, rope.frequency_factors);
   for (const float factor : rope.frequency_factors) {
-    if (!(factor > 0)) fail(ErrorCode::kCorruptFile, "{}: rope_freqs.weight holds {}", file.name(), factor);
+    if (!(factor > 0))
+      fail(ErrorCode::kCorruptFile, "{}: rope_freqs.weight holds {}; frequency factors must be positive",
+           file.name(), factor);
   }
 }
 
@@ -64,7 +66,8 @@ void describe(const gguf::File& file, ModelConfig& config, bool interleaved) {
   rope.rotated = metadata.optional("rope.dimension_count", config.head_size, config.head_size);
   rope.interleaved = interleaved;
   if (rope.rotated % 2 != 0) {
-    fail(ErrorCode::kCorruptFile, "{}: rope.dimension_count {} is odd", file.name(), rope.rotated);
+    fail(ErrorCode::kCorruptFile, "{}: rope.dimension_count {} is odd; it must be even", file.name(),
+         rope.rotated);
   }
   read_rope_scaling(file, metadata, rope);
   read_frequency_factors(file, rope);

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "core/counts.h"
 #include "core/usize.h"
 #include "kv/keep_set.h"
 
@@ -40,7 +41,7 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
          "layer {} sees a sliding window of {} positions and cannot rank the whole prompt; choose a layer "
          "that "
          "sees all",
-         state_.layer, window);
+         state_.layer, group_digits(window));
   }
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result =

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/counts.h"
 
 namespace claa {
 
@@ -40,7 +41,7 @@ int SelectionParams::selection_layer_of(const PromptInfo& prompt) const {
 }
 
 std::string keeps_all_reason(int64_t budget) {
-  return fmt::format("the budget of {} tokens keeps the whole prompt", budget);
+  return fmt::format("the budget of {} tokens keeps the whole prompt", group_digits(budget));
 }
 
 namespace {
