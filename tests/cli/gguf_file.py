@@ -6,18 +6,18 @@ UINT32, INT32, FLOAT32, STRING, ARRAY = 4, 5, 6, 8, 9
 
 
 def text(value):
-    data = value.encode()
+    data = value if isinstance(value, bytes) else value.encode()
     return struct.pack("<Q", len(data)) + data
 
 
 def typed(value):
-    """Type number and bytes of a metadata value; a list holds strings or integers."""
-    if isinstance(value, str):
+    """Type number and bytes of a metadata value; a list holds strings or integers. A string may be bytes that are no text."""
+    if isinstance(value, (str, bytes)):
         return STRING, text(value)
     if isinstance(value, float):
         return FLOAT32, struct.pack("<f", value)
     if isinstance(value, list):
-        strings = any(isinstance(item, str) for item in value) or not value
+        strings = any(isinstance(item, (str, bytes)) for item in value) or not value
         items = [text(item) if strings else struct.pack("<i", item) for item in value]
         return ARRAY, struct.pack("<IQ", STRING if strings else INT32, len(items)) + b"".join(items)
     return UINT32, struct.pack("<I", value)
@@ -56,15 +56,17 @@ def byte_tokens():
     return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
-def byte_model(context=256):
-    """A Llama of random weights that reads and writes single bytes: token n is byte n, and token 256 ends an answer."""
+def byte_model(context=256, end="</s>", extra=(), **changes):
+    """A Llama of random weights that reads and writes single bytes: token n is byte n, and token 256 ends an answer. Control tokens
+    named in `extra` follow; `changes` are of the metadata, with __ for a dot."""
     hidden, ffn, heads, layers, size = 32, 64, 2, 2, 16
-    tokens = [*byte_tokens(), "</s>"]
+    tokens = [*byte_tokens(), end, *extra]
     metadata = llama(llama__block_count=layers, llama__context_length=context, llama__attention__head_count_kv=1,
                      llama__attention__layer_norm_rms_epsilon=1e-5, llama__rope__freq_base=10000.0, tokenizer__ggml__model="gpt2",
                      tokenizer__ggml__pre="gpt-2", tokenizer__ggml__tokens=tokens, tokenizer__ggml__merges=[],
-                     tokenizer__ggml__token_type=[1] * 256 + [3], tokenizer__ggml__eos_token_id=256)
-    shapes = {"token_embd": (hidden, 257), "output": (hidden, 257), "output_norm": (hidden,)}
+                     tokenizer__ggml__token_type=[1] * 256 + [3] * (1 + len(extra)), tokenizer__ggml__eos_token_id=256)
+    metadata |= {key.replace("__", "."): value for key, value in changes.items()}
+    shapes = {"token_embd": (hidden, len(tokens)), "output": (hidden, len(tokens)), "output_norm": (hidden,)}
     for layer in range(layers):
         for name, shape in (("attn_q", (hidden, hidden)), ("attn_k", (hidden, size)), ("attn_v", (hidden, size)),
                             ("attn_output", (hidden, heads * size)), ("ffn_gate", (hidden, ffn)), ("ffn_up", (hidden, ffn)),
