@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/host_ops.h"
+#include "core/counts.h"
 #include "core/usize.h"
 
 namespace claa {
@@ -13,7 +14,8 @@ Buffer HostBackend::allocate(size_t bytes) {
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   void* data = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
   if (data == nullptr)
-    fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes; use a shorter prompt or a smaller model", bytes);
+    fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes; use a shorter prompt or a smaller model",
+         group_digits(bytes));
   return Buffer(data, bytes, [](void* p) { std::free(p); });
 }
 

@@ -23,8 +23,8 @@ int64_t score_tokens(const ScoreSpec& spec, int64_t length) {
 void check_score_spec(const ScoreSpec& spec, int64_t heads, int64_t kv_heads, int64_t length) {
   require(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "query heads must be a multiple of KV heads");
   if (spec.window < 1 || spec.window > length || score_tokens(spec, length) < 1) {
-    fail(ErrorCode::kInvalidArgument, "a window of {} queries cannot score {} live tokens", spec.window,
-         length);
+    fail(ErrorCode::kInvalidArgument,
+         "a window of {} queries cannot score {} live tokens; choose a smaller window", spec.window, length);
   }
   if (spec.kernel < 1)
     fail(ErrorCode::kInvalidArgument, "pooling kernel must be positive, not {}", spec.kernel);

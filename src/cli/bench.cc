@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <iostream>
 #include <random>
 
 #include "claa/registry.h"
@@ -14,6 +13,7 @@
 #include "cli/common.h"
 #include "cli/input.h"
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 
 namespace claa::cli {
@@ -43,8 +43,9 @@ std::vector<int32_t> prompt_ids(const BenchOptions& options, BenchTarget& target
   if (!options.file.empty()) {
     std::vector<int32_t> ids = target.tokenize(read_text(options.file));
     if (static_cast<int64_t>(ids.size()) < tokens) {
-      fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, fewer than the {} asked for", options.file,
-           ids.size(), tokens);
+      fail(ErrorCode::kInvalidArgument,
+           "'{}' has {} tokens, fewer than the {} asked for; give a longer text or fewer --prompt-tokens",
+           options.file, group_digits(ids.size()), group_digits(tokens));
     }
     ids.resize(usize(tokens));
     return ids;
@@ -127,7 +128,8 @@ double run_peer(std::string command, int64_t tokens) {
     std::from_chars(line.data() + first, line.data() + last + 1, ms);
   }
   if (ms <= 0) {
-    fail(ErrorCode::kInvalidArgument, "the last line of the peer '{}' has no milliseconds: '{}'", command,
+    fail(ErrorCode::kInvalidArgument,
+         "the last line of the peer '{}' has no milliseconds: '{}'; it must hold a positive number", command,
          line);
   }
   return ms;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iostream>
 
+#include "cli/terminal.h"
 #include "core/output_file.h"
 #include "eval/stats/bootstrap.h"
+#include "output/json.h"
+#include "text/visible.h"
 
 namespace claa::cli {
 namespace {
@@ -26,80 +28,85 @@ double keep_of(const BenchRow& row) {
 void print_markdown(const std::vector<BenchRow>& rows, const BenchTarget& target) {
   const auto noted =
       std::find_if(rows.begin(), rows.end(), [](const BenchRow& row) { return !row.note.empty(); });
-  std::cout << fmt::format("{}, {}{}\n\n", target.name(), target.device(),
-                           noted == rows.end() ? "" : fmt::format(", {}: {}", noted->method, noted->note));
-  std::cout << "| tokens | method | keep | TTFT ms (median) | min | max | tokens/s | select ms | decode "
-               "ms/token | peak MiB |\n"
-               "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+  std::string out = fmt::format(
+      "{}, {}{}\n\n", visible_line(target.name()), target.device(),
+      noted == rows.end() ? "" : fmt::format(", {}: {}", noted->method, visible_line(noted->note)));
+  out +=
+      "| tokens | method | keep | TTFT ms (median) | min | max | tokens/s | select ms | decode "
+      "ms/token | peak MiB |\n"
+      "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
   for (const BenchRow& row : rows) {
     const double ttft = median(row.ttft);
-    std::cout << fmt::format(
+    out += fmt::format(
         "| {} | {} | {:.2f} | {:.1f} | {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.1f} | {:.0f} |\n", row.tokens,
         row.method, keep_of(row), ttft, *std::min_element(row.ttft.begin(), row.ttft.end()),
         *std::max_element(row.ttft.begin(), row.ttft.end()), 1000.0 * static_cast<double>(row.tokens) / ttft,
         median(row.select), decode_ms(row), static_cast<double>(row.peak_bytes) / (1024 * 1024));
   }
+  write_text(out);
 }
 
 void print_stages(const std::vector<BenchRow>& rows, double peak) {
   const std::vector<StageTime>& first = rows.front().stages;
-  std::cout << "\n| tokens | method | keep |";
-  for (const StageTime& stage : first) std::cout << " " << stage.stage << " ms |";
-  std::cout << " sum ms | TTFT / (linear + attention) |";
+  std::string out = "\n| tokens | method | keep |";
+  for (const StageTime& stage : first) out += " " + stage.stage + " ms |";
+  out += " sum ms | TTFT / (linear + attention) |";
   for (const StageTime& stage : first) {
-    if (stage.flops > 0) std::cout << " " << stage.stage << " GFLOP/s |";
-    if (stage.flops > 0 && peak > 0) std::cout << " of peak |";
+    if (stage.flops > 0) out += " " + stage.stage + " GFLOP/s |";
+    if (stage.flops > 0 && peak > 0) out += " of peak |";
   }
-  std::cout << "\n|---:|---|---:|";
+  out += "\n|---:|---|---:|";
   for (const StageTime& stage : first) {
-    std::cout << "---:|" << (stage.flops > 0 ? "---:|" : "") << (stage.flops > 0 && peak > 0 ? "---:|" : "");
+    out += "---:|";
+    if (stage.flops > 0) out += peak > 0 ? "---:|---:|" : "---:|";
   }
-  std::cout << "---:|---:|\n";
+  out += "---:|---:|\n";
   for (const BenchRow& row : rows) {
-    std::cout << fmt::format("| {} | {} | {:.2f} |", row.tokens, row.method, keep_of(row));
+    out += fmt::format("| {} | {} | {:.2f} |", row.tokens, row.method, keep_of(row));
     double sum = 0, ceiling = 0;
     for (const StageTime& stage : row.stages) {
-      std::cout << fmt::format(" {:.2f} |", stage.ms);
+      out += fmt::format(" {:.2f} |", stage.ms);
       sum += stage.ms;
       if (stage.stage == "linear" || stage.stage == "attention") ceiling += stage.ms;
     }
-    std::cout << fmt::format(" {:.2f} | {:.3f} |", sum, median(row.ttft) / ceiling);
+    out += fmt::format(" {:.2f} | {:.3f} |", sum, median(row.ttft) / ceiling);
     for (const StageTime& stage : row.stages) {
       if (stage.flops == 0) continue;
       const double rate = stage.flops / (stage.ms * 1e-3);
-      std::cout << fmt::format(" {:.0f} |", rate * 1e-9);
-      if (peak > 0) std::cout << fmt::format(" {:.2f} |", rate / peak);
+      out += fmt::format(" {:.0f} |", rate * 1e-9);
+      if (peak > 0) out += fmt::format(" {:.2f} |", rate / peak);
     }
-    std::cout << "\n";
+    out += "\n";
   }
   if (peak > 0) {
-    std::cout << fmt::format(
+    out += fmt::format(
         "\nPeak: {:.0f} GFLOP/s, one linear layer of 1024 x 1024 for 512 rows, the best of several.\n",
         peak * 1e-9);
   }
+  write_text(out);
 }
 
 void print_peers(const std::vector<BenchRow>& rows, const std::vector<BenchPeer>& peers) {
-  std::cout << "\n| tokens | peer ms (median) | min | max |";
+  std::string out = "\n| tokens | peer ms (median) | min | max |";
   std::vector<const BenchRow*> shown;
   for (const BenchRow& row : rows) {
     if (row.tokens != rows.front().tokens) break;
-    std::cout << fmt::format(" {} {:.2f} / peer |", row.method, keep_of(row));
+    out += fmt::format(" {} {:.2f} / peer |", row.method, keep_of(row));
   }
-  std::cout << "\n|---:|---:|---:|---:|";
-  for (const BenchRow& row : rows) std::cout << (row.tokens == rows.front().tokens ? "---:|" : "");
-  std::cout << "\n";
+  out += "\n|---:|---:|---:|---:|";
+  for (const BenchRow& row : rows) out += (row.tokens == rows.front().tokens ? "---:|" : "");
+  out += "\n";
   for (const BenchPeer& peer : peers) {
     const double ms = median(peer.ms);
-    std::cout << fmt::format("| {} | {:.1f} | {:.1f} | {:.1f} |", peer.tokens, ms,
-                             *std::min_element(peer.ms.begin(), peer.ms.end()),
-                             *std::max_element(peer.ms.begin(), peer.ms.end()));
+    out += fmt::format("| {} | {:.1f} | {:.1f} | {:.1f} |", peer.tokens, ms,
+                       *std::min_element(peer.ms.begin(), peer.ms.end()),
+                       *std::max_element(peer.ms.begin(), peer.ms.end()));
     for (const BenchRow& row : rows) {
-      if (row.tokens == peer.tokens) std::cout << fmt::format(" {:.3f} |", median(row.ttft) / ms);
+      if (row.tokens == peer.tokens) out += fmt::format(" {:.3f} |", median(row.ttft) / ms);
     }
-    std::cout << "\n";
+    out += "\n";
   }
-  std::cout << "\nPeer: " << peers.front().command << "\n";
+  write_text(out + "\nPeer: " + visible_line(peers.front().command) + "\n");
 }
 
 void print_json(const std::vector<BenchRow>& rows, const std::vector<BenchPeer>& peers, double peak,
@@ -137,7 +144,7 @@ void print_json(const std::vector<BenchRow>& rows, const std::vector<BenchPeer>&
       if (peer.tokens == row.tokens) object["peer_ms"] = rounded(median(peer.ms));
     }
   }
-  std::cout << boost::json::serialize(json) << "\n";
+  write_json(std::move(json));
 }
 
 void write_trace(const std::string& path, const std::vector<BenchRow>& rows) {
@@ -163,7 +170,7 @@ void write_trace(const std::string& path, const std::vector<BenchRow>& rows) {
     }
   }
   OutputFile file(path);
-  file.commit(boost::json::serialize(boost::json::object{{"traceEvents", events}}));
+  file.commit(json_text(boost::json::object{{"traceEvents", events}}));
 }
 
 }  // namespace claa::cli

@@ -5,18 +5,22 @@
 
 #include <fmt/format.h>
 
-#include <iostream>
 #include <set>
 
 #include "cli/common.h"
+#include "cli/input.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/counts.h"
 #include "core/output_file.h"
 #include "eval/draw/files.h"
 #include "eval/draw/gnuplot.h"
 #include "eval/draw/plot.h"
 #include "eval/study/study_log.h"
+#include "output/markdown.h"
+#include "text/visible.h"
 
 namespace claa::cli {
 namespace {
@@ -50,7 +54,7 @@ std::vector<eval::CollectedPrompt> collected_of(const eval::StudyLog& log,
   for (const eval::StudyPrompt& prompt : prompts) files.insert(eval::scores_file(prompt));
   std::vector<eval::CollectedPrompt> collected;
   for (const json::object& line : log.results()) {
-    eval::CollectedPrompt prompt = eval::collected_from_json(line);
+    eval::CollectedPrompt prompt = eval::of_log(log.path(), [&] { return eval::collected_from_json(line); });
     if (files.count(prompt.file) != 0) collected.push_back(std::move(prompt));
   }
   return collected;
@@ -73,13 +77,13 @@ bool collect_all(Engine& engine, const CalibrateCommand& command,
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kCancelled) return false;
       if (error.code() != ErrorCode::kContextExceeded && error.code() != ErrorCode::kInvalidArgument) throw;
-      std::cerr << fmt::format("\nleft out '{}': {}\n", prompt.id, error.what());
+      leave_out(prompt.id, error);
     }
     ++finished;
     ++timed;
   }
   show_study_progress(finished, prompts.size(), 0, 0, "collected");
-  std::cerr << "\n";
+  tell_line("");
   return true;
 }
 
@@ -94,41 +98,44 @@ std::string chooser(const eval::Candidate& candidate) {
   return fmt::format("{} picks", candidate.heads);
 }
 
-// Prints the published rule and the best heads at the same layer with the same scores, group by group.
-void print_groups(const eval::SelectionResult& result, const std::vector<eval::CollectedPrompt>& collected) {
+// The published rule and the best heads at the same layer with the same scores, group by group.
+std::string groups_text(const eval::SelectionResult& result,
+                        const std::vector<eval::CollectedPrompt>& collected) {
   const auto groups = eval::recall_by_group(result.choice(), collected);
-  if (groups.size() < 2) return;
-  std::cout << "\n| layer | window | kernel | tokens by |";
-  for (const auto& [name, recall] : groups) std::cout << fmt::format(" {} ({}) |", name, recall.n);
-  std::cout << "\n|---:|---:|---:|:---|";
-  for (size_t i = 0; i < groups.size(); ++i) std::cout << "---:|";
-  std::cout << "\n";
+  if (groups.size() < 2) return "";
+  std::string out = "\n| layer | window | kernel | tokens by |";
+  for (const auto& [name, recall] : groups) out += fmt::format(" {} ({}) |", markdown_cell(name), recall.n);
+  out += "\n|---:|---:|---:|:---|";
+  for (size_t i = 0; i < groups.size(); ++i) out += "---:|";
+  out += "\n";
   for (const eval::Candidate* candidate : eval::to_compare(result)) {
-    std::cout << fmt::format("| {} | {} | {} | {} |", candidate->layer, candidate->scores.window,
-                             candidate->scores.kernel, chooser(*candidate));
+    out += fmt::format("| {} | {} | {} | {} |", candidate->layer, candidate->scores.window,
+                       candidate->scores.kernel, chooser(*candidate));
     for (const auto& [name, recall] : eval::recall_by_group(*candidate, collected))
-      std::cout << fmt::format(" {} |", percent(recall));
-    std::cout << "\n";
+      out += fmt::format(" {} |", percent(recall));
+    out += "\n";
   }
+  return out;
 }
 
 void print_result(const eval::SelectionResult& result, double budget,
                   const std::vector<eval::CollectedPrompt>& collected) {
-  std::cout << fmt::format("recall, %, of the oracle's best tokens among {:g} % of the prompt\n\n",
-                           100 * budget)
-            << "| layer | window | kernel | tokens by | selected on | prompts left out | groups left out |\n"
-               "|---:|---:|---:|:---|---:|---:|---:|\n";
+  std::string out = fmt::format(
+      "recall, %, of the oracle's best tokens among {:g} % of the prompt\n\n"
+      "| layer | window | kernel | tokens by | selected on | prompts left out | groups left out |\n"
+      "|---:|---:|---:|:---|---:|---:|---:|\n",
+      100 * budget);
   for (const eval::Candidate& candidate : result.candidates) {
-    std::cout << fmt::format("| {} | {} | {} | {} | {:.1f} | {} | {} |\n", candidate.layer,
-                             candidate.scores.window, candidate.scores.kernel, chooser(candidate),
-                             100 * candidate.selected_on, percent(candidate.prompts_left_out),
-                             percent(candidate.groups_left_out));
+    out += fmt::format("| {} | {} | {} | {} | {:.1f} | {} | {} |\n", candidate.layer, candidate.scores.window,
+                       candidate.scores.kernel, chooser(candidate), 100 * candidate.selected_on,
+                       percent(candidate.prompts_left_out), percent(candidate.groups_left_out));
   }
-  print_groups(result, collected);
+  out += groups_text(result, collected);
   const eval::Candidate& chosen = result.choice();
-  std::cout << fmt::format("\nchosen: layer {}, window {}, kernel {}, {}{}{}\n\n", chosen.layer,
-                           chosen.scores.window, chosen.scores.kernel, chooser(chosen),
-                           chosen.heads > 0 ? ": " : "", show_heads(chosen.chosen));
+  out += fmt::format("\nchosen: layer {}, window {}, kernel {}, {}{}{}\n\n", chosen.layer,
+                     chosen.scores.window, chosen.scores.kernel, chooser(chosen),
+                     chosen.heads > 0 ? ": " : "", show_heads(chosen.chosen));
+  write_text(out);
 }
 
 eval::SelectionResult select(const CalibrateCommand& command,
@@ -146,7 +153,7 @@ eval::SelectionResult select(const CalibrateCommand& command,
   };
   eval::SelectionResult result =
       eval::choose_heads(collected, command.options, kinds, selection, budget, command.folder);
-  std::cerr << "\n";
+  tell_line("");
   return result;
 }
 
@@ -169,7 +176,7 @@ void calibrate(CalibrateCommand& command) {
     fail(ErrorCode::kInvalidArgument, "--early takes one LAYER:RATE, not '{}'", command.early);
   if (!early.empty()) options.early = early.front();
   // Refuses everything that can be refused before the model is loaded.
-  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
+  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts, read_exact_text);
   { const OutputFile writable(command.output); }
   if (command.folder.empty()) command.folder = command.output + ".data";
   eval::make_folder(command.folder);
@@ -193,7 +200,7 @@ void calibrate(CalibrateCommand& command) {
   print_result(result, options.budget, collected);
   if (at_early) print_result(*at_early, options.early.rate, collected);
   if (!command.no_pictures) draw_recall(collected, command, kind);
-  std::cout << fmt::format("{} prompts: {}\n", collected.size(), command.output);
+  write_text(fmt::format("{} prompts: {}\n", group_digits(collected.size()), visible_line(command.output)));
 }
 
 void add_numbers(CLI::App& sub, eval::CalibrateOptions& options) {
@@ -246,7 +253,7 @@ void add_calibrate(CLI::App& app) {
       "calibrate", "choose the query heads that find what answers need: a profile for claa");
   command->model.add_to(*sub);
   sub->add_option("--prompts", command->prompts,
-                  "a folder of .txt and .md files, one such file, or a .jsonl file")
+                  "a folder of .txt and .md files, one such file, a .jsonl file, or a pipe of either")
       ->required();
   sub->add_option("-o,--output", command->output, "the profile, a JSON file")->required();
   sub->add_option("--data", command->folder,

@@ -7,12 +7,12 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
-#include <iostream>
 
 #include "claa/registry.h"
 #include "cli/input.h"
+#include "cli/terminal.h"
 #include "core/check.h"
-#include "core/usize.h"
+#include "core/counts.h"
 #include "gguf/file.h"
 
 namespace claa::cli {
@@ -57,8 +57,7 @@ Engine ModelOptions::load(const ModelSource& source) const {
     if (engine.on_load) engine.on_load(done, layers);
   };
   Engine loaded = Engine::load(source, options);
-  for (const std::string& warning : loaded.model().warnings)
-    std::cerr << "claa: warning: " << warning << "\n";
+  for (const std::string& warning : loaded.model().warnings) tell("warning: " + warning);
   return loaded;
 }
 
@@ -146,7 +145,8 @@ void PromptOptions::add_to(CLI::App& app) {
 std::string PromptOptions::document() const {
   if (file) {
     std::string text = read_text(*file);
-    if (text.empty()) fail(ErrorCode::kInvalidArgument, "the document '{}' is empty", *file);
+    if (text.empty())
+      fail(ErrorCode::kInvalidArgument, "the document '{}' is empty; give a text, or leave out -f", *file);
     if (!is_standard_input(*file)) note_unread_input("-f gives the document");
     return text;
   }
@@ -163,7 +163,8 @@ void PromptOptions::fill_ids(Request& request) const {
   refuse(system, "--system");
   refuse(answer_prefix, "--answer-prefix");
   request.ids = parse_ids(read_text(*ids_file), *ids_file);
-  if (request.ids.empty()) fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids", *ids_file);
+  if (request.ids.empty())
+    fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids; give whole numbers", *ids_file);
   if (!is_standard_input(*ids_file)) note_unread_input("--ids gives the whole prompt");
 }
 
@@ -212,12 +213,17 @@ double rounded(double milliseconds) {
   return std::round(milliseconds * 1000) / 1000;
 }
 
-std::string group_digits(int64_t value) {
-  std::string digits = std::to_string(value);
-  for (int64_t i = static_cast<int64_t>(digits.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3) {
-    digits.insert(usize(i), ",");
-  }
-  return digits;
+void note_context_end(const Answer& answer, int64_t max_tokens, int64_t context) {
+  const auto tokens = static_cast<int64_t>(answer.tokens.size());
+  if (answer.finish != FinishReason::kLength || tokens >= max_tokens) return;
+  tell(fmt::format(
+      "note: the answer ended after {} tokens because the model's context of {} is full; shorten the prompt",
+      group_digits(tokens), group_digits(context)));
+}
+
+void leave_out(const std::string& id, const Error& error) {
+  tell_line("");  // after the line of progress
+  tell_line(fmt::format("left out '{}': {}", id, error.what()));
 }
 
 boost::json::object summary_json(const PrefillSummary& summary) {

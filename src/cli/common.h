@@ -69,9 +69,12 @@ void install_interrupt_handler();
 
 boost::json::object summary_json(const PrefillSummary& summary);
 boost::json::object timings_json(const Timings& timings);
+// Says on stderr that the answer ended because the model's context did, where it was for that.
+void note_context_end(const Answer& answer, int64_t max_tokens, int64_t context);
+// Says on stderr that a study goes on without this prompt, and why.
+void leave_out(const std::string& id, const Error& error);
 // Timings are shown to a microsecond; more digits are noise.
 double rounded(double milliseconds);
-std::string group_digits(int64_t value);  // 12,345
 
 // Thrown by a command that did its work and still must not exit with 0: a quality gate that was missed. What
 // there is to say has been said.

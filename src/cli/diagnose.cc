@@ -2,19 +2,23 @@
 // are stored prompt by prompt, so that a stopped run continues where it was.
 #include <fmt/format.h>
 
-#include <iostream>
 #include <set>
 
 #include "claa/version.h"
 #include "cli/common.h"
+#include "cli/input.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/counts.h"
 #include "eval/diagnosis/diagnose.h"
 #include "eval/diagnosis/report.h"
 #include "eval/draw/files.h"
 #include "eval/draw/gnuplot.h"
 #include "eval/study/study_log.h"
+#include "output/json.h"
+#include "text/visible.h"
 
 namespace claa::cli {
 namespace {
@@ -42,8 +46,11 @@ json::object configuration_json(const DiagnoseCommand& command, const ModelSumma
 
 std::vector<eval::PromptDiagnosis> diagnoses_of(const eval::StudyLog& log, const std::string& path) {
   std::vector<eval::PromptDiagnosis> diagnoses;
-  for (const json::object& result : log.results()) diagnoses.push_back(eval::diagnosis_from_json(result));
-  if (diagnoses.empty()) fail(ErrorCode::kInvalidArgument, "'{}' holds no results yet", path);
+  for (const json::object& result : log.results())
+    diagnoses.push_back(eval::of_log(path, [&] { return eval::diagnosis_from_json(result); }));
+  if (diagnoses.empty())
+    fail(ErrorCode::kInvalidArgument, "'{}' holds no results yet; give prompts that fit the model's context",
+         path);
   return diagnoses;
 }
 
@@ -51,7 +58,8 @@ std::vector<eval::PromptDiagnosis> diagnoses_of(const eval::StudyLog& log, const
 bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
                   const std::vector<eval::StudyPrompt>& prompts, eval::StudyLog& log) {
   std::set<std::string> done;
-  for (const json::object& result : log.results()) done.insert(eval::diagnosis_from_json(result).id);
+  for (const json::object& result : log.results())
+    done.insert(eval::of_log(log.path(), [&] { return eval::diagnosis_from_json(result); }).id);
   Stopwatch clock;
   size_t finished = done.size(), timed = 0;
   for (const eval::StudyPrompt& prompt : prompts) {
@@ -62,19 +70,19 @@ bool diagnose_all(Engine& engine, const DiagnoseCommand& command,
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kCancelled) return false;
       if (error.code() != ErrorCode::kContextExceeded) throw;
-      std::cerr << fmt::format("\nleft out '{}': {}\n", prompt.id, error.what());
+      leave_out(prompt.id, error);
     }
     ++finished;
     ++timed;
   }
   show_study_progress(finished, prompts.size(), 0, 0, "");
-  std::cerr << "\n";
+  tell_line("");
   return true;
 }
 
 void run(const DiagnoseCommand& command) {
   // Refuses everything that can be refused before the model is loaded.
-  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts);
+  const std::vector<eval::StudyPrompt> prompts = eval::read_prompts(command.prompts, read_exact_text);
   eval::make_folder(command.output);
   if (!command.no_pictures)
     eval::run_gnuplot(command.output, "/dev/null");  // fails early if gnuplot is missing
@@ -87,11 +95,12 @@ void run(const DiagnoseCommand& command) {
   info.title = fmt::format("Rankings against the oracle: {}", engine.model().name);
   info.pictures = !command.no_pictures;
   for (const auto& [name, value] : configuration) {
-    info.configuration.emplace_back(
-        name, value.is_string() ? std::string(value.as_string()) : json::serialize(value));
+    info.configuration.emplace_back(name,
+                                    value.is_string() ? std::string(value.as_string()) : json_text(value));
   }
   eval::write_report(diagnoses_of(log, log_path), info, command.output);
-  std::cout << fmt::format("{} prompts: {}/report.html\n", log.results().size(), command.output);
+  write_text(fmt::format("{} prompts: {}/report.html\n", group_digits(log.results().size()),
+                         visible_line(command.output)));
   if (!complete) throw Error(ErrorCode::kCancelled, "interrupted");
 }
 
@@ -107,7 +116,7 @@ void add_diagnose(CLI::App& app) {
     sub->add_option(name, value, help)->check(CLI::Range(minimum, int64_t{65536}))->capture_default_str();
   };
   sub->add_option("--prompts", command->prompts,
-                  "a folder of .txt and .md files, one such file, or a .jsonl file")
+                  "a folder of .txt and .md files, one such file, a .jsonl file, or a pipe of either")
       ->required();
   sub->add_option("-o,--output", command->output,
                   "folder for results and report; a stopped run continues there")

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
+#include <map>
 
 #include "cli/common.h"
+#include "cli/input.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/file_map.h"
@@ -18,6 +20,7 @@
 #include "eval/study/evaluate.h"
 #include "eval/study/study.h"
 #include "eval/study/suite.h"
+#include "text/visible.h"
 
 namespace claa::cli {
 namespace {
@@ -113,6 +116,12 @@ eval::TaskOptions task_options(const eval::StudySetup& setup, const Engine& engi
   options.examples = setup.examples;
   options.skip = setup.skip;
   options.haystack = setup.haystack;
+  // A pipe gives its text once, and several tasks ask for it.
+  options.read_text = [known =
+                           std::make_shared<std::map<std::string, std::string>>()](const std::string& path) {
+    if (known->count(path) == 0) (*known)[path] = read_exact_text(path);
+    return known->at(path);
+  };
   const int64_t begin = count("");  // the begin-of-text token, if the model has one
   options.count_tokens = [count, begin](std::string_view text) { return count(text) - begin; };
   return options;
@@ -149,11 +158,11 @@ void conclude(const eval::Study& study, const std::vector<std::string>& baseline
       eval::summarize_scores(study.configurations, eval::outcomes_of(study.results, study.configurations),
                              all_baselines(study.configurations, baselines), study.expected);
   eval::write_scores(summary, study.configuration, pictures, output);
-  std::cout << eval::markdown(eval::score_tables(summary).front()) << eval::completeness(summary) << "\n"
-            << fmt::format("{}/report.html\n", output);
+  write_text(eval::markdown(eval::score_tables(summary).front()) + eval::completeness(summary) + "\n" +
+             visible_line(output) + "/report.html\n");
   if (thresholds.empty() || summary.results < summary.expected) return;
   const std::vector<eval::Verdict> verdicts = eval::check_thresholds(summary, thresholds);
-  std::cout << "\n" << eval::markdown(eval::verdict_table(verdicts));
+  write_text("\n" + eval::markdown(eval::verdict_table(verdicts)));
   for (const eval::Verdict& verdict : verdicts) {
     if (!verdict.passed) throw ExitStatus{1};
   }
@@ -167,7 +176,7 @@ bool run_all(Engine& engine, const std::vector<eval::PlannedExample>& examples,
     const std::string what =
         at.example == nullptr ? "" : fmt::format("{} {}", at.configuration->label, at.example->example.id);
     show_study_progress(at.done, at.total, at.example == nullptr ? 0 : at.timed, clock.ms(), what);
-    if (at.example == nullptr) std::cerr << "\n";
+    if (at.example == nullptr) tell_line("");
   };
   const auto answer = [&](const eval::PlannedExample& example, const eval::Configuration& configuration) {
     return evaluator.run(example, configuration);
@@ -240,7 +249,8 @@ void add_study_options(CLI::App& app, EvalCommand& command) {
                  "tasks and groups of tasks, e.g. ruler,niah,agreement")
       ->delimiter(',');
   app.add_option("--data", command.setup.data, "folder with the tasks' data");
-  app.add_option("--haystack", command.setup.haystack, "a text to hide needles in, and for agreement");
+  app.add_option("--haystack", command.setup.haystack,
+                 "a text to hide needles in, and for agreement; a file or a pipe");
   app.add_option("--lengths", command.setup.lengths, "prompt lengths in tokens, for tasks that make prompts")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 27))

@@ -8,9 +8,10 @@
 #include <limits>
 #include <numeric>
 
-#include "cli/common.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "text/utf8.h"
+#include "text/visible.h"
 
 namespace claa::cli {
 namespace {
@@ -106,20 +107,6 @@ void mark_window(int64_t window, Heatmap& map) {
   }
 }
 
-// True for C1 controls, of which U+009B begins escape sequences, and for characters that reorder the text
-// around them.
-bool is_invisible_control(uint32_t code) {
-  return (code >= 0x80 && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
-         (code >= 0x2066 && code <= 0x2069);
-}
-
-uint32_t code_point(std::string_view character) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(character[i])); };
-  uint32_t code = character.size() == 1 ? byte(0) : byte(0) & (0x7Fu >> character.size());
-  for (size_t i = 1; i < character.size(); ++i) code = code << 6 | (byte(i) & 0x3F);
-  return code;
-}
-
 std::string percent(double share) {
   return fmt::format("{:.1f}%", 100 * share);
 }
@@ -152,9 +139,9 @@ std::string caches_sentence(const Heatmap& map) {
 Heatmap make_heatmap(const Trace& trace, const ModelSummary& model,
                      const std::vector<std::string>& token_bytes) {
   Heatmap map;
-  map.model = visible_text(replace_invalid_utf8(model.name.empty() ? model.file : model.name));
+  map.model = visible_line(model.name.empty() ? model.file : model.name);
   map.prefill = trace.answer.prefill;
-  map.answer = visible_text(replace_invalid_utf8(trace.answer.text));
+  map.answer = visible_text(trace.answer.text);
   map.finish = trace.answer.finish;
   fill_texts(trace, token_bytes, map);
   count_caches(trace, std::max<int64_t>(model.kv_heads, 1), map);
@@ -168,27 +155,6 @@ Heatmap make_heatmap(const Trace& trace, const ModelSummary& model,
   return map;
 }
 
-std::string visible_text(std::string_view utf8) {
-  std::string out;
-  out.reserve(utf8.size());
-  while (!utf8.empty()) {
-    const size_t size = next_utf8_unit(utf8).size;
-    const std::string_view character = utf8.substr(0, size);
-    const uint32_t code = code_point(character);
-    if (code < 0x20 && code != '\n' && code != '\t') {
-      out += {'\xE2', '\x90', static_cast<char>(0x80 + code)};  // U+2400 and on: pictures of the controls
-    } else if (code == 0x7F) {
-      out += "\xE2\x90\xA1";
-    } else if (is_invisible_control(code)) {
-      out += fmt::format("\\u{{{:x}}}", code);
-    } else {
-      out += character;
-    }
-    utf8.remove_prefix(size);
-  }
-  return out;
-}
-
 std::vector<std::pair<std::string, std::string>> heatmap_facts(const Heatmap& map) {
   std::string method = map.prefill.method;
   for (size_t i = 0; i < map.prefill.params.size(); ++i) {
@@ -196,7 +162,7 @@ std::vector<std::pair<std::string, std::string>> heatmap_facts(const Heatmap& ma
     method += fmt::format("{}{} {}", i == 0 ? ": " : ", ", name, value);
   }
   std::vector<std::pair<std::string, std::string>> facts = {
-      {"Model", map.model}, {"Method", method}, {"Kept", kept_sentence(map)}};
+      {"Model", map.model}, {"Method", visible_line(method)}, {"Kept", visible_line(kept_sentence(map))}};
   if (map.caches > 0) facts.emplace_back("Caches", caches_sentence(map));
   facts.emplace_back("Answer", map.answer + (map.finish == FinishReason::kLength ? " …" : ""));
   return facts;

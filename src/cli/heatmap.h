@@ -13,7 +13,7 @@ namespace claa::cli {
 
 struct HeatToken {
   int32_t id = 0;
-  // Valid UTF-8 without control characters except newline and tab. A character that spans several tokens
+  // visible_text() (text/visible.h) of its bytes. A character that spans several tokens
   // stands on the last of them, so the text may be empty.
   std::string text;
   bool kept = true;
@@ -43,10 +43,6 @@ struct Heatmap {
 // `token_bytes`: raw bytes of each prompt token, which may begin or end inside a character.
 Heatmap make_heatmap(const Trace& trace, const ModelSummary& model,
                      const std::vector<std::string>& token_bytes);
-
-// Valid UTF-8 in which nothing acts on a terminal or reorders the text: control characters other than newline
-// and tab become visible symbols.
-std::string visible_text(std::string_view utf8);
 
 // Label and sentence of each line that both forms print above the text. The answer comes last.
 std::vector<std::pair<std::string, std::string>> heatmap_facts(const Heatmap& map);

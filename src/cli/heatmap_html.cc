@@ -3,8 +3,9 @@
 
 #include <algorithm>
 
-#include "cli/common.h"
 #include "cli/heatmap.h"
+#include "core/counts.h"
+#include "output/html.h"
 
 namespace claa::cli {
 namespace {
@@ -43,33 +44,6 @@ main{border-top:1px solid #bbb;margin-top:1em;padding-top:1em;white-space:pre-wr
 #o:checked~main .d+.n::before{content:" \2026  \21b5"}
 )";
 
-std::string escape(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 // Text in one line, for tooltips.
 std::string one_line(std::string_view text) {
   std::string out;
@@ -88,7 +62,9 @@ std::string one_line(std::string_view text) {
 std::string tooltip(const Heatmap& map, const HeatToken& token, size_t position) {
   std::string tip = fmt::format("#{} id {} ", position, token.id);
   tip += token.text.empty() ? "(no character ends here)" : fmt::format("\"{}\"", one_line(token.text));
-  if (token.rank > 0) tip += fmt::format("\nscore {:.4g}, rank {}/{}", token.score, token.rank, map.scored);
+  if (token.rank > 0)
+    tip += fmt::format("\nscore {:.4g}, rank {}/{}", token.score, group_digits(token.rank),
+                       group_digits(map.scored));
   if (map.caches > 0) tip += fmt::format("\ncaches {}/{}", token.caches, map.caches);
   if (token.window) tip += "\nwindow";
   return tip;
@@ -106,7 +82,7 @@ std::string classes(const HeatToken& token) {
 std::string header(const Heatmap& map) {
   std::string out = "<h1>What the prefill kept</h1>\n<dl>\n";
   for (const auto& [label, text] : heatmap_facts(map)) {
-    out += fmt::format("<dt>{}</dt><dd>{}</dd>\n", label, escape(text));
+    out += fmt::format("<dt>{}</dt><dd>{}</dd>\n", label, escape_html(text));
   }
   return out + "</dl>\n";
 }
@@ -166,7 +142,7 @@ std::string heatmap_html(const Heatmap& map) {
       "'unsafe-inline'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width\">\n<title>{}: what the prefill kept</title>\n"
       "<style>{}</style>\n<body{}>\n",
-      escape(map.prefill.method), kStyle, map.prefill.active ? "" : " class=\"a\"");
+      escape_html(map.prefill.method), kStyle, map.prefill.active ? "" : " class=\"a\"");
   out += header(map) + strip(map) + legend(map);
   if (map.prefill.active) {
     out += fmt::format("<input type=\"checkbox\" id=\"o\"><label for=\"o\"> show only: {}</label>\n",
@@ -183,7 +159,7 @@ std::string heatmap_html(const Heatmap& map) {
       ++bin;
     }
     out += fmt::format("<span{} class=\"{}\" title=\"{}\">{}</span>", id, classes(token),
-                       escape(tooltip(map, token, i)), escape(token.text));
+                       escape_html(tooltip(map, token, i)), escape_html(token.text));
   }
   return out + "</main>\n</body>\n</html>\n";
 }

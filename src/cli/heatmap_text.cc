@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 
-#include "cli/common.h"
 #include "cli/heatmap.h"
+#include "core/counts.h"
 #include "core/usize.h"
 
 namespace claa::cli {

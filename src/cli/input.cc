@@ -10,11 +10,12 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <iostream>
 
 #include "cli/common.h"
+#include "cli/terminal.h"
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "text/document.h"
 
@@ -28,7 +29,7 @@ constexpr std::string_view kStandardInput = "standard input";
 constexpr size_t kMostBytes = size_t{1} << 30;
 
 void note(std::string_view sentence) {
-  std::cerr << "claa: note: " << sentence << "\n" << std::flush;
+  tell("note: " + std::string(sentence));
 }
 
 // Waits until there is something to read, or the end. An interrupt may come right before any wait, and would
@@ -61,7 +62,8 @@ std::string read_all(int fd, const std::string& name) {
     if (got < 0) fail(ErrorCode::kIo, "cannot read '{}': {}", name, std::strerror(errno));
     content.append(piece.data(), usize(got));
     if (content.size() > kMostBytes) {
-      fail(ErrorCode::kInvalidArgument, "'{}' has more than {} bytes; give a shorter text", name, kMostBytes);
+      fail(ErrorCode::kInvalidArgument, "'{}' has more than {} bytes; give a shorter text", name,
+           group_digits(kMostBytes));
     }
   }
 }
@@ -91,6 +93,12 @@ std::string read_path(const std::string& path) {
   return read_all(file.fd, path);
 }
 
+DocumentText read_any(const std::string& path) {
+  const bool standard = is_standard_input(path);
+  const std::string name = standard ? std::string(kStandardInput) : path;
+  return decode_document(standard ? read_all(STDIN_FILENO, name) : read_path(path), name);
+}
+
 }  // namespace
 
 bool is_standard_input(const std::string& path) {
@@ -110,10 +118,14 @@ void note_unread_input(const std::string& why) {
 }
 
 std::string read_text(const std::string& path) {
-  const bool standard = is_standard_input(path);
-  const std::string name = standard ? std::string(kStandardInput) : path;
-  DocumentText document = decode_document(standard ? read_all(STDIN_FILENO, name) : read_path(path), name);
+  DocumentText document = read_any(path);
   if (!document.note.empty()) note(document.note);
+  return std::move(document.text);
+}
+
+std::string read_exact_text(const std::string& path) {
+  DocumentText document = read_any(path);
+  if (document.ill_formed > 0) throw Error(ErrorCode::kInvalidArgument, document.note);
   return std::move(document.text);
 }
 
@@ -126,8 +138,8 @@ std::vector<int32_t> parse_ids(const std::string& text, const std::string& sourc
     int32_t id = 0;
     const auto [last, error] = std::from_chars(text.data() + at, text.data() + end, id);
     if (error != std::errc() || last != text.data() + end) {
-      fail(ErrorCode::kInvalidArgument, "'{}' at byte {}: '{}' is not a token id", source, at,
-           text.substr(at, std::min<size_t>(end - at, 32)));
+      fail(ErrorCode::kInvalidArgument, "'{}' at byte {}: '{}' is not a token id; give whole numbers", source,
+           at, text.substr(at, std::min<size_t>(end - at, 32)));
     }
     ids.push_back(id);
     at = text.find_first_not_of(kSeparators, end);

@@ -23,6 +23,10 @@ bool is_standard_input(const std::string& path);
 // do.
 std::string read_text(const std::string& path);
 
+// The same for the texts of a study, which is repeated from them: a text that is not UTF-8 throughout is
+// refused. To be given as ReadText.
+std::string read_exact_text(const std::string& path);
+
 // Token ids separated by white space, commas or brackets (a JSON array is fine).
 std::vector<int32_t> parse_ids(const std::string& text, const std::string& source);
 

@@ -2,14 +2,16 @@
 // and needs no device.
 #include <fmt/format.h>
 
-#include <iostream>
 #include <map>
 
 #include "cli/common.h"
+#include "cli/terminal.h"
+#include "core/counts.h"
 #include "gguf/file.h"
 #include "gguf/quants.h"
 #include "model/shapes.h"
 #include "prefill/memory_plan.h"
+#include "text/visible.h"
 #include "tokenizer/tokenizer.h"
 
 namespace claa::cli {
@@ -60,8 +62,9 @@ std::vector<int64_t> plan_lengths(const InspectOptions& options, const ModelConf
        options.lengths.empty() ? std::vector<int64_t>{2048, 8192, 32768, 131072} : options.lengths) {
     if (tokens <= config.context) lengths.push_back(tokens);
     if (tokens > config.context && !options.lengths.empty()) {
-      fail(ErrorCode::kContextExceeded, "{} tokens are more than the model's context holds, {}", tokens,
-           config.context);
+      fail(ErrorCode::kContextExceeded,
+           "{} tokens are more than the model's context holds, {}; give shorter --tokens",
+           group_digits(tokens), group_digits(config.context));
     }
   }
   return lengths;
@@ -100,17 +103,16 @@ boost::json::array plans_json(const InspectOptions& options, const ModelConfig& 
 }
 
 void print_plans(const InspectOptions& options, const ModelConfig& config) {
-  std::cout << fmt::format("\nmemory of a full prefill on {}, MiB:\n", options.device);
-  std::cout << fmt::format("{:>9} {:>6} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9} {:>9}\n", "tokens", "dtype",
-                           "weights", "hidden", "layer K/V", "working set", "cache", "program", "total");
+  write_text(fmt::format("\nmemory of a full prefill on {}, MiB:\n", options.device));
+  write_text(fmt::format("{:>9} {:>6} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9} {:>9}\n", "tokens", "dtype",
+                         "weights", "hidden", "layer K/V", "working set", "cache", "program", "total"));
   const auto mib = [](size_t bytes) { return static_cast<double>(bytes) / kMiB; };
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
       const MemoryPlan p = plan_of(config, target, tokens);
-      std::cout << fmt::format(
-          "{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f} {:>9.0f}\n", tokens,
-          target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv), mib(p.workspace), mib(p.cache),
-          mib(p.program), mib(p.total()));
+      write_text(fmt::format("{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f} {:>9.0f}\n",
+                             tokens, target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv),
+                             mib(p.workspace), mib(p.cache), mib(p.program), mib(p.total())));
     }
   }
 }
@@ -150,17 +152,19 @@ void run(const InspectOptions& options) {
                              {"pre_tokenizer", tokenizer.pre},
                              {"chat_template", !tokenizer.chat_template.empty()}};
     json["memory"] = plans_json(options, config);
-    std::cout << boost::json::serialize(json) << "\n";
+    write_json(std::move(json));
     return;
   }
-  std::cout << fmt::format("name           {}\narchitecture   {}\nparameters     {:.1f} M ({})\n",
-                           config.name, config.architecture, parameters / 1e6, types);
-  std::cout << fmt::format(
-      "shape          {} layers, hidden {}, ffn {}, {} query heads, {} KV heads, head size {}\n",
-      config.layers, config.hidden, config.ffn, config.heads, config.kv_heads, config.head_size);
-  std::cout << fmt::format("vocabulary     {} ({}, {})\ncontext        {} tokens\nchat template  {}\n",
-                           config.vocabulary, tokenizer.model, tokenizer.pre, config.context,
-                           tokenizer.chat_template.empty() ? "none" : "yes");
+  write_text(fmt::format("name           {}\narchitecture   {}\nparameters     {:.1f} M ({})\n",
+                         visible_line(config.name), visible_line(config.architecture), parameters / 1e6,
+                         types));
+  write_text(
+      fmt::format("shape          {} layers, hidden {}, ffn {}, {} query heads, {} KV heads, head size {}\n",
+                  config.layers, config.hidden, config.ffn, config.heads, config.kv_heads, config.head_size));
+  write_text(fmt::format("vocabulary     {} ({}, {})\ncontext        {} tokens\nchat template  {}\n",
+                         group_digits(config.vocabulary), visible_line(tokenizer.model),
+                         visible_line(tokenizer.pre), group_digits(config.context),
+                         tokenizer.chat_template.empty() ? "none" : "yes"));
   print_plans(options, config);
 }
 
@@ -169,12 +173,11 @@ void run_shape(const InspectOptions& options) {
   const ModelConfig& config = find_shape(options.shape);
   check_plans(options, config);
   if (options.json) {
-    std::cout << boost::json::serialize(
-                     boost::json::object{{"name", options.shape}, {"memory", plans_json(options, config)}})
-              << "\n";
+    write_json(boost::json::object{{"name", options.shape}, {"memory", plans_json(options, config)}});
     return;
   }
-  std::cout << fmt::format("name           {}\ncontext        {} tokens\n", options.shape, config.context);
+  write_text(fmt::format("name           {}\ncontext        {} tokens\n", options.shape,
+                         group_digits(config.context)));
   print_plans(options, config);
 }
 

@@ -3,11 +3,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <iostream>
+#include <sstream>
 
 #include "claa/version.h"
 #include "cli/common.h"
 #include "cli/numbers.h"
+#include "cli/terminal.h"
 
 namespace {
 
@@ -16,10 +17,10 @@ constexpr int kInterrupted = 130;
 
 int report(const claa::Error& error) {
   if (error.code() == claa::ErrorCode::kCancelled) {
-    std::cerr << "claa: interrupted\n";
+    claa::cli::tell("interrupted");
     return kInterrupted;
   }
-  std::cerr << "claa: " << error.what() << "\n";
+  claa::cli::tell(error.what());
   return error.code() == claa::ErrorCode::kInternal ? 1 : kUserError;
 }
 
@@ -34,18 +35,14 @@ bool open_standard_descriptors() {
   return true;
 }
 
-// The status of a command that did what it should, unless its output did not reach its place.
-int finish_output(int status) {
-  if (std::cout.flush()) return status;
-  std::cerr << "claa: cannot write to standard output\n";
-  return kUserError;
+// --help and --version end the parse.
+void show_help(const CLI::App& app, const CLI::Success& asked) {
+  std::ostringstream text, none;
+  app.exit(asked, text, none);
+  claa::cli::write_text(text.str());
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (!open_standard_descriptors()) return kUserError;
-  claa::cli::install_interrupt_handler();
+int run(int argc, char** argv) {
   CLI::App app{
       "Answers questions about long prompts fast: its prefill computes only the tokens that matter."};
   app.set_version_flag("--version", claa::kVersion);
@@ -63,22 +60,34 @@ int main(int argc, char** argv) {
   claa::cli::require_decimal_numbers(app);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::Success& done) {  // --help, --version
-    return finish_output(app.exit(done));
+  } catch (const CLI::Success& asked) {
+    show_help(app, asked);
   } catch (const CLI::ParseError& error) {
-    std::cerr << "claa: " << error.what() << " (see claa --help)\n";
+    claa::cli::tell(std::string(error.what()) + " (see claa --help)");
     return kUserError;
   } catch (const claa::cli::ExitStatus& exit) {
-    std::cout.flush();
     return exit.status;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (!open_standard_descriptors()) return kUserError;
+  claa::cli::install_interrupt_handler();
+  claa::cli::install_pipe_handler();
+  try {
+    return run(argc, argv);
+  } catch (const claa::cli::ClosedOutput&) {
+    claa::cli::end_for_closed_output();
   } catch (const claa::Error& error) {
     return report(error);
   } catch (const std::bad_alloc&) {
-    std::cerr << "claa: out of memory; use a shorter prompt or a smaller model\n";
+    claa::cli::tell("out of memory; use a shorter prompt or a smaller model");
     return kUserError;
   } catch (const std::exception& error) {
-    std::cerr << "claa: internal error: " << error.what() << "; please report it\n";
+    claa::cli::tell("internal error: " + std::string(error.what()) + "; please report it");
     return 1;
   }
-  return finish_output(0);
 }

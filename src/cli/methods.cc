@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <iostream>
-
 #include "claa/registry.h"
 #include "cli/common.h"
+#include "cli/terminal.h"
 
 namespace claa::cli {
 namespace {
@@ -20,13 +19,15 @@ std::string range_text(const ParamSpec& spec) {
 }
 
 void print_text(const MethodRegistry& registry) {
+  std::string out;
   for (const MethodInfo& method : registry.all()) {
-    std::cout << fmt::format("{}  {} ({})\n", method.name, method.summary, method.paper);
+    out += fmt::format("{}  {} ({})\n", method.name, method.summary, method.paper);
     for (const ParamSpec& spec : method.params) {
-      std::cout << fmt::format("    {:<16} {:<10} {}\n", spec.name, spec.default_value, spec.help);
-      std::cout << fmt::format("    {:<16} {:<10} {}\n", "", "", range_text(spec));
+      out += fmt::format("    {:<16} {:<10} {}\n", spec.name, spec.default_value, spec.help);
+      out += fmt::format("    {:<16} {:<10} {}\n", "", "", range_text(spec));
     }
   }
+  write_text(out);
 }
 
 void print_json(const MethodRegistry& registry) {
@@ -44,7 +45,7 @@ void print_json(const MethodRegistry& registry) {
                                           {"paper", method.paper},
                                           {"params", std::move(params)}});
   }
-  std::cout << boost::json::serialize(methods) << "\n";
+  write_json(std::move(methods));
 }
 
 }  // namespace

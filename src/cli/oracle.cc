@@ -2,14 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iostream>
 #include <numeric>
 #include <optional>
 
 #include "cli/common.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
+#include "core/counts.h"
 #include "core/output_file.h"
 #include "core/usize.h"
+#include "output/json.h"
 
 namespace claa::cli {
 namespace {
@@ -70,18 +72,20 @@ void run(OracleOptions& options) {
   request.on_progress = [&](const PrefillProgress& progress) { bar.prefill(progress); };
   request.on_text = [&](std::string_view text) {
     bar.clear();
-    std::cout << text << std::flush;
+    write_answer(text);
   };
   const OracleResult result = engine.oracle(options.request);
   bar.clear();
-  std::cout << "\n" << std::flush;
+  write_answer("\n");
   write_ranking(options.output, result.ranking);
-  json_file.commit(json::serialize(result_json(result, engine, options)) + "\n");
-  std::cerr << fmt::format(
-      "[oracle: {} tokens ranked by {} answer positions | prefill {:.2f} s, answer {:.2f} s | {} and "
-      "{}.json]\n",
-      group_digits(result.answer.prompt_tokens), result.queries, result.answer.timings.prefill / 1000,
-      result.answer.timings.decode / 1000, options.output, options.output);
+  json_file.commit(json_text(result_json(result, engine, options)) + "\n");
+  tell_line(
+      fmt::format("[oracle: {} tokens ranked by {} answer positions | prefill {:.2f} s, answer {:.2f} s | {} "
+                  "and {}.json]",
+                  group_digits(result.answer.prompt_tokens), group_digits(result.queries),
+                  result.answer.timings.prefill / 1000, result.answer.timings.decode / 1000, options.output,
+                  options.output));
+  if (!options.gold) note_context_end(result.answer, request.max_tokens, engine.model().context);
 }
 
 }  // namespace

@@ -1,18 +1,15 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <iostream>
-#include <limits>
 
-#include "cli/common.h"
+#include "cli/terminal.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "text/unicode.h"
+#include "text/visible.h"
 
 namespace claa::cli {
 
@@ -20,31 +17,17 @@ namespace {
 
 constexpr std::string_view kErase = "\r\x1b[K";
 
-// Columns that a line on stderr may take, one less than the terminal has, because some wrap when the last one
-// is written; 0 where a line cannot be erased. Asked anew every time: a window may become narrower.
-int64_t usable_columns() {
-  constexpr int64_t kUsual = 80;
-  const char* term = std::getenv("TERM");
-  if (isatty(STDERR_FILENO) == 0 || (term != nullptr && std::string_view(term) == "dumb")) return 0;
-  winsize size{};
-  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return (known ? size.ws_col : kUsual) - 1;
-}
-
 }  // namespace
 
-std::string fit_columns(std::string_view text, int64_t columns) {
+std::string fit_columns(std::string_view bytes, int64_t columns) {
+  const std::string text = visible_line(bytes);
   std::string fitted;
   int64_t used = 0;
   for (size_t at = 0; at < text.size();) {
     const CodePoint point = decode_character(text, at);
     const int64_t width = point.value >= 0x80 ? 2 : 1;
     if (used + width > columns) break;
-    if (is_printable(point.value)) {
-      fitted += text.substr(at, point.size);
-    } else {
-      fitted += '?';
-    }
+    fitted.append(text, at, point.size);
     used += width;
     at += point.size;
   }
@@ -59,7 +42,7 @@ std::string progress_line(double fraction, const std::string& text, int64_t colu
   return fmt::format("[{}{}] {}", std::string(usize(full), '#'), std::string(usize(width - full), '.'), text);
 }
 
-ProgressBar::ProgressBar(bool enabled) : active_(enabled && usable_columns() > 0) {}
+ProgressBar::ProgressBar(bool enabled) : active_(enabled && progress_columns() > 0) {}
 
 void ProgressBar::load(int64_t done, int64_t layers) {
   draw(static_cast<double>(done) / static_cast<double>(layers),
@@ -76,13 +59,13 @@ void ProgressBar::prefill(const PrefillProgress& p) {
 void ProgressBar::draw(double fraction, const std::string& text) {
   constexpr double kIntervalMs = 100;
   if (!active_ || (drawn_ && since_draw_.ms() < kIntervalMs)) return;
-  std::cerr << kErase << progress_line(fraction, text, usable_columns()) << std::flush;
+  tell_drawn(std::string(kErase) + progress_line(fraction, text, progress_columns()));
   drawn_ = true;
   since_draw_.restart();
 }
 
 void ProgressBar::clear() {
-  if (drawn_) std::cerr << kErase << std::flush;
+  if (drawn_) tell_drawn(kErase);
   drawn_ = false;
 }
 
@@ -94,10 +77,10 @@ void show_study_progress(size_t done, size_t total, size_t timed, double elapsed
       timed == 0 ? ""
                  : fmt::format(", {:.0f} min {:02.0f} s left", std::floor(left / 60), std::fmod(left, 60));
   const std::string line = fmt::format("[{}/{}{}] {}", done, total, remaining, at_work);
-  if (const int64_t columns = usable_columns(); columns > 0) {
-    std::cerr << kErase << fit_columns(line, columns) << std::flush;
+  if (const int64_t columns = progress_columns(); columns > 0) {
+    tell_drawn(std::string(kErase) + fit_columns(line, columns));
   } else {
-    std::cerr << fit_columns(line, std::numeric_limits<int64_t>::max()) << "\n" << std::flush;
+    tell_line(line);
   }
 }
 

@@ -30,9 +30,9 @@ class ProgressBar {
 // A bar and a text within `columns`: the bar becomes shorter and is left out before the text is cut.
 std::string progress_line(double fraction, const std::string& text, int64_t columns);
 
-// As much of a text as surely fits. What controls a terminal becomes a question mark, and every character
-// beyond ASCII counts as two columns.
-std::string fit_columns(std::string_view text, int64_t columns);
+// As much of a visible line (text/visible.h) as surely fits: every character beyond ASCII counts as two
+// columns.
+std::string fit_columns(std::string_view bytes, int64_t columns);
 
 // Progress of a study on stderr: what is done, what is running, and the remaining time. On a terminal that
 // can erase a line it is one line that overwrites itself; elsewhere one line per call. `timed` of the prompts

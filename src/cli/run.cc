@@ -2,10 +2,10 @@
 // stderr.
 #include <fmt/format.h>
 
-#include <iostream>
-
 #include "cli/common.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
+#include "core/counts.h"
 #include "decode/sampler.h"
 
 namespace claa::cli {
@@ -49,7 +49,8 @@ std::string summary_line(const Answer& answer) {
       prefill.method, prefill.profile_note.empty() ? "" : prefill.profile_note + ", ",
       group_digits(answer.kept_tokens), group_digits(answer.prompt_tokens), selection, note,
       seconds(answer.timings.first_token), seconds(answer.timings.tokenize), seconds(answer.timings.prefill),
-      entry, seconds(answer.timings.select), seconds(answer.timings.load), answer.tokens.size(), rate);
+      entry, seconds(answer.timings.select), seconds(answer.timings.load), group_digits(answer.tokens.size()),
+      rate);
 }
 
 void print_json(const Answer& answer) {
@@ -62,7 +63,7 @@ void print_json(const Answer& answer) {
   json["prefill"] = summary_json(answer.prefill);
   json["profile"] = answer.prefill.profile;
   json["timings_ms"] = timings_json(answer.timings);
-  std::cout << boost::json::serialize(json) << "\n";
+  write_json(std::move(json));
 }
 
 void run(RunOptions& options) {
@@ -82,7 +83,7 @@ void run(RunOptions& options) {
   if (!options.json) {
     options.request.on_text = [&](std::string_view text) {
       bar.clear();
-      std::cout << text << std::flush;
+      write_answer(text);
     };
   }
   const Answer answer = engine.answer(options.request);
@@ -91,8 +92,9 @@ void run(RunOptions& options) {
     print_json(answer);
     return;
   }
-  std::cout << "\n" << std::flush;
-  std::cerr << summary_line(answer) << "\n";
+  write_answer("\n");
+  tell_line(summary_line(answer));
+  note_context_end(answer, options.request.max_tokens, engine.model().context);
 }
 
 }  // namespace

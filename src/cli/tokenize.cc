@@ -2,14 +2,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <iostream>
 #include <optional>
 
 #include "cli/common.h"
 #include "cli/input.h"
+#include "cli/terminal.h"
 #include "core/check.h"
 #include "engine/markers.h"
 #include "gguf/file.h"
+#include "output/json.h"
 #include "tokenizer/tokenizer.h"
 
 namespace claa::cli {
@@ -41,15 +42,14 @@ void run(const TokenizeOptions& options) {
   const std::string text = text_of(options);
   const std::vector<int32_t> ids = tokenizer.encode(text);
   if (options.count) {
-    std::cout << ids.size() << "\n";
+    write_text(fmt::format("{}\n", ids.size()));
   } else if (options.ids) {
-    std::cout << fmt::format("[{}]\n", fmt::join(ids, ", "));
+    write_text(fmt::format("[{}]\n", fmt::join(ids, ", ")));
   } else {
-    for (const int32_t id : ids) {
-      std::cout << fmt::format(
-          "{:>7}  {}\n", id,
-          boost::json::serialize(boost::json::string(replace_invalid_utf8(tokenizer.token_bytes(id)))));
-    }
+    std::string lines;
+    for (const int32_t id : ids)
+      lines += fmt::format("{:>7}  {}\n", id, json_text(boost::json::string(tokenizer.token_bytes(id))));
+    write_text(lines);
   }
 }
 

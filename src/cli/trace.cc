@@ -1,13 +1,12 @@
 // claa trace: everything one prefill decided, as one JSON object (the contract is in docs/architecture.md),
 // and as a heat map of the prompt for people.
-#include <unistd.h>
-
 #include <cstdlib>
-#include <iostream>
 #include <optional>
 
 #include "cli/common.h"
 #include "cli/heatmap.h"
+#include "cli/terminal.h"
+#include "core/check.h"
 #include "core/output_file.h"
 
 namespace claa::cli {
@@ -24,6 +23,7 @@ struct TraceOptions {
   bool scores = false;
   std::optional<std::string> heatmap;  // "-": standard output, in place of the JSON
   std::string color = "auto";
+  bool only_json = false;  // an option was given that the JSON alone can use
 };
 
 json::array ids_json(const std::vector<int32_t>& ids) {
@@ -82,9 +82,7 @@ json::object trace_json(const Trace& trace, const ModelSummary& model, bool scor
 bool use_color(const std::string& choice) {
   if (choice != "auto") return choice == "always";
   const char* no_color = std::getenv("NO_COLOR");
-  const char* term = std::getenv("TERM");
-  if (no_color != nullptr && *no_color != '\0') return false;
-  return isatty(STDOUT_FILENO) != 0 && (term == nullptr || std::string_view(term) != "dumb");
+  return (no_color == nullptr || *no_color == '\0') && output_takes_codes();
 }
 
 Heatmap heatmap_of(const Trace& trace, const Engine& engine) {
@@ -95,23 +93,28 @@ Heatmap heatmap_of(const Trace& trace, const Engine& engine) {
 }
 
 void run(TraceOptions& options) {
+  const bool on_stdout = options.heatmap == "-";
+  if (on_stdout && options.only_json) {
+    fail(ErrorCode::kInvalidArgument,
+         "--heatmap - shows the heat map instead of the JSON, which --scores and --top are for; leave them "
+         "out, or give a file to --heatmap");
+  }
   Request request;
   options.prompt.fill(request);
   options.method.fill(request);
   request.max_tokens = options.predict;
   request.cancel = &interrupt_flag();
-  const bool on_stdout = options.heatmap == "-";
   std::optional<OutputFile> page;
   if (options.heatmap && !on_stdout) page.emplace(*options.heatmap);
   options.model.engine.profile = options.method.profile;
   Engine engine = options.model.load();
   const Trace trace = engine.trace(request, options.top);
   if (on_stdout) {
-    std::cout << heatmap_text(heatmap_of(trace, engine), use_color(options.color));
+    write_drawn(heatmap_text(heatmap_of(trace, engine), use_color(options.color)));
     return;
   }
   if (page) page->commit(heatmap_html(heatmap_of(trace, engine)));
-  std::cout << json::serialize(trace_json(trace, engine.model(), options.scores)) << "\n";
+  write_json(trace_json(trace, engine.model(), options.scores));
 }
 
 }  // namespace
@@ -135,7 +138,10 @@ void add_trace(CLI::App& app) {
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->needs(heatmap)
       ->capture_default_str();
-  command->callback([options] { run(*options); });
+  command->callback([options, command] {
+    options->only_json = options->scores || command->count("--top") > 0;
+    run(*options);
+  });
 }
 
 }  // namespace claa::cli

@@ -34,7 +34,8 @@ FileMap::FileMap(const std::string& path) {
   struct stat info {};
   if (fstat(file.fd, &info) != 0) fail(ErrorCode::kIo, "cannot stat '{}': {}", path, std::strerror(errno));
   if (S_ISDIR(info.st_mode)) fail(ErrorCode::kInvalidArgument, "'{}' is a directory, not a file", path);
-  if (!S_ISREG(info.st_mode)) fail(ErrorCode::kInvalidArgument, "'{}' is not a regular file", path);
+  if (!S_ISREG(info.st_mode))
+    fail(ErrorCode::kInvalidArgument, "'{}' is not a regular file; copy what it holds into one", path);
   size_ = usize(info.st_size);
   if (size_ == 0) return;
   data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);

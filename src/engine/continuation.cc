@@ -1,3 +1,4 @@
+#include "core/counts.h"
 #include "core/usize.h"
 #include "engine/impl.h"
 
@@ -11,7 +12,7 @@ Answer Engine::score_continuation(const Request& wanted, const std::vector<int32
   for (const int32_t id : tokens) {
     if (id < 0 || id >= config.vocabulary) {
       fail(ErrorCode::kInvalidArgument, "token id {} of the continuation is outside the vocabulary of {}", id,
-           config.vocabulary);
+           group_digits(config.vocabulary));
     }
   }
   Request request = wanted;
@@ -23,7 +24,7 @@ Answer Engine::score_continuation(const Request& wanted, const std::vector<int32
   if (prompt_tokens + count > config.context) {
     fail(ErrorCode::kContextExceeded,
          "the prompt has {} tokens and the continuation {}, the model's context holds {}; shorten one",
-         prompt_tokens, count, config.context);
+         group_digits(prompt_tokens), group_digits(count), group_digits(config.context));
   }
   while (job.impl_->prefilled.cache == nullptr) job.step();
   Answer answer = std::move(job.impl_->answer);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/counts.h"
 #include "core/usize.h"
 #include "engine/impl.h"
 
@@ -22,8 +23,8 @@ void Engine::Impl::check_length(const Request& request, int64_t tokens) const {
   }
   if (tokens > model->config().context) {
     fail(ErrorCode::kContextExceeded,
-         "the prompt has {} tokens, the model's context holds {}; shorten the prompt", tokens,
-         model->config().context);
+         "the prompt has {} tokens, the model's context holds {}; shorten the prompt", group_digits(tokens),
+         group_digits(model->config().context));
   }
 }
 
@@ -59,13 +60,13 @@ Prompt Engine::Impl::prepare(const Request& request) const {
   if (request.ids.empty() && request.prompt.size() > usize(model->config().context) * kBytesPerToken) {
     fail(ErrorCode::kContextExceeded,
          "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
-         request.prompt.size(), model->config().context);
+         group_digits(request.prompt.size()), group_digits(model->config().context));
   }
   prompt.ids = tokenize(request, prompt.note);
   for (const int32_t id : prompt.ids) {
     if (id < 0 || id >= model->config().vocabulary) {
       fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", id,
-           model->config().vocabulary);
+           group_digits(model->config().vocabulary));
     }
   }
   check_length(request, static_cast<int64_t>(prompt.ids.size()));

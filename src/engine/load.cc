@@ -1,6 +1,7 @@
 // Loading: a model file with its tokenizer and template, or a published shape with random weights.
 #include <algorithm>
 
+#include "core/counts.h"
 #include "engine/impl.h"
 #include "engine/markers.h"
 #include "model/shapes.h"
@@ -61,8 +62,9 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
                                "anew if answers are poor");
   }
   if (tokenizer->vocab_size() > config.vocabulary) {
-    fail(ErrorCode::kCorruptFile, "{}: the tokenizer has {} tokens, the embedding {} rows", path,
-         tokenizer->vocab_size(), config.vocabulary);
+    fail(ErrorCode::kCorruptFile,
+         "{}: the tokenizer has {} tokens, the embedding {} rows; convert the model anew", path,
+         group_digits(tokenizer->vocab_size()), group_digits(config.vocabulary));
   }
   if (!options.draft.empty()) load_drafter(options.draft);
 }
@@ -74,8 +76,9 @@ void Engine::Impl::load_shape(const std::string& name, const EngineOptions& opti
   if (options.draft.empty()) return;
   const ModelConfig& draft = find_shape(options.draft);
   if (draft.vocabulary != config.vocabulary) {
-    fail(ErrorCode::kInvalidArgument, "the draft '{}' has a vocabulary of {} tokens, the shape has {}",
-         options.draft, draft.vocabulary, config.vocabulary);
+    fail(ErrorCode::kInvalidArgument,
+         "the draft '{}' has a vocabulary of {} tokens, the shape has {}; choose one with as many",
+         options.draft, group_digits(draft.vocabulary), group_digits(config.vocabulary));
   }
   drafter.emplace(draft, random_weights(draft, *backend), *backend);
 }
@@ -88,7 +91,7 @@ void Engine::Impl::load_drafter(const std::string& path) {
     fail(ErrorCode::kInvalidArgument,
          "the draft model '{}' has a vocabulary of {} tokens, the model has {}; choose one with the same "
          "tokenizer",
-         path, drafted.size(), tokens.size());
+         path, group_digits(drafted.size()), group_digits(tokens.size()));
   }
   const auto differ = std::mismatch(tokens.begin(), tokens.end(), drafted.begin());
   if (differ.first != tokens.end()) {

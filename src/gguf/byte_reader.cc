@@ -1,26 +1,13 @@
 #include "gguf/byte_reader.h"
 
-namespace claa::gguf {
+#include "text/visible.h"
 
-std::string printable(std::string_view text) {
-  constexpr size_t kShown = 80;
-  std::string out;
-  for (const char c : text.substr(0, kShown)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  if (text.size() > kShown) out += "...";
-  return out;
-}
+namespace claa::gguf {
 
 std::string Field::to_string() const {
   std::string text = what;
   if (index >= 0) text += fmt::format(" {}", index);
-  if (!subject.empty()) text += fmt::format(" of '{}'", printable(subject));
+  if (!subject.empty()) text += fmt::format(" of '{}'", visible_bytes(subject));
   return text;
 }
 

@@ -24,10 +24,6 @@ T load(const std::byte* from) {
   return value;
 }
 
-// Text of an untrusted string that is safe in a message: control and non-ASCII bytes as \xNN, at most 80
-// bytes of it.
-std::string printable(std::string_view text);
-
 // Describes what is being read. It is kept in parts because the sentence is needed only when a check fails.
 struct Field {
   const char* what;               // "length of item"

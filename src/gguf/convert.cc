@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "gguf/metadata.h"
+#include "text/visible.h"
 
 namespace claa::gguf {
 namespace {
@@ -12,13 +13,13 @@ namespace {
   std::string seen{value_type_name(value.type)};
   if (value.type == ValueType::kArray) seen = fmt::format("array of {}", value_type_name(value.item_type));
   fail(ErrorCode::kCorruptFile, "'{}': value of '{}' at byte {}: has type {}, but {} is needed", name,
-       printable(value.key), value.offset, seen, wanted);
+       visible_bytes(value.key), value.offset, seen, wanted);
 }
 
 template <typename T>
 [[noreturn]] void out_of_range(const Value& value, const std::string& name, T seen, const char* wanted) {
   fail(ErrorCode::kCorruptFile, "'{}': value of '{}' at byte {}: is {}, but {} is needed", name,
-       printable(value.key), value.offset, seen, wanted);
+       visible_bytes(value.key), value.offset, seen, wanted);
 }
 
 // Calls use(T) with the stored integer at `from`; returns false when `type` is no integer.

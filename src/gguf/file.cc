@@ -6,6 +6,7 @@
 #include "gguf/byte_reader.h"
 #include "gguf/metadata.h"
 #include "gguf/tensor_table.h"
+#include "text/visible.h"
 
 namespace claa::gguf {
 namespace {
@@ -25,7 +26,7 @@ void check_magic(ByteReader& reader) {
   if (magic == "lmgg" || magic == "fmgg" || magic == "tjgg") {
     hint = "a file of the older GGML format: convert the model to GGUF";
   }
-  reader.corrupt(0, field, fmt::format("is '{}', must be 'GGUF'; {}", printable(magic), hint));
+  reader.corrupt(0, field, fmt::format("is '{}', must be 'GGUF'; {}", visible_bytes(magic), hint));
 }
 
 uint32_t read_version(ByteReader& reader) {

@@ -1,5 +1,7 @@
 #include "gguf/metadata.h"
 
+#include "text/visible.h"
+
 namespace claa::gguf {
 namespace {
 
@@ -82,8 +84,9 @@ std::string_view read_key(ByteReader& reader, int64_t index) {
   for (size_t i = 0; i < key.size(); ++i) {
     const auto byte = static_cast<unsigned char>(key[i]);
     if (byte < 0x20 || byte >= 0x7f) {
-      reader.corrupt(at + 8 + i, field,
-                     fmt::format("byte 0x{:02x} in '{}', a key is printable ASCII", byte, printable(key)));
+      reader.corrupt(
+          at + 8 + i, field,
+          fmt::format("byte 0x{:02x} in '{}', a key is printable ASCII", byte, visible_bytes(key)));
     }
   }
   return key;
@@ -182,7 +185,7 @@ Metadata Metadata::parse(ByteReader& reader, uint64_t count) {
     const uint64_t at = reader.position();
     Value value{.key = read_key(reader, index)};
     if (!metadata.index_.emplace(value.key, i).second) {
-      reader.corrupt(at, {"key", {}, index}, fmt::format("'{}' appears twice", printable(value.key)));
+      reader.corrupt(at, {"key", {}, index}, fmt::format("'{}' appears twice", visible_bytes(value.key)));
     }
     read_value(reader, value);
     metadata.values_.push_back(value);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "gguf/quants.h"
+#include "text/visible.h"
 
 namespace claa::gguf {
 namespace {
@@ -27,7 +28,8 @@ std::string_view read_name(ByteReader& reader, int64_t index) {
   for (size_t i = 0; i < name.size(); ++i) {
     const auto byte = static_cast<unsigned char>(name[i]);
     if (byte < 0x20 || byte == 0x7f) {
-      reader.corrupt(at + 8 + i, field, fmt::format("control byte 0x{:02x} in '{}'", byte, printable(name)));
+      reader.corrupt(at + 8 + i, field,
+                     fmt::format("control byte 0x{:02x} in '{}'", byte, visible_bytes(name)));
     }
   }
   return name;
@@ -126,7 +128,7 @@ void check_overlap(const ByteReader& reader, const std::vector<TensorInfo>& tens
     reader.corrupt(
         after.field, {"offset", tensors[order[i]].name},
         fmt::format("{} overlaps tensor '{}', which lies at {} to {} of the data section", after.offset,
-                    printable(tensors[order[i - 1]].name), before.offset, before.offset + before.size));
+                    visible_bytes(tensors[order[i - 1]].name), before.offset, before.offset + before.size));
   }
 }
 
@@ -150,7 +152,7 @@ TensorTable TensorTable::parse(ByteReader& reader, std::span<const std::byte> by
     const std::string_view name = read_name(reader, static_cast<int64_t>(i));
     if (!table.index.emplace(name, i).second) {
       reader.corrupt(at, {"name of tensor", {}, static_cast<int64_t>(i)},
-                     fmt::format("'{}' appears twice", printable(name)));
+                     fmt::format("'{}' appears twice", visible_bytes(name)));
     }
     table.tensors.push_back(read_info(reader, name, alignment, extents[i]));
   }

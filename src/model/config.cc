@@ -21,7 +21,7 @@ const Architecture& find_architecture(const gguf::File& file, const std::string&
     names.push_back(architecture->name);
   }
   fail(ErrorCode::kUnsupported, "{}: architecture '{}' is not supported; this build runs {}", file.name(),
-       name, fmt::join(names, ", "));
+       name.substr(0, 60), fmt::join(names, ", "));
 }
 
 void read_sizes(const gguf::File& file, const Metadata& metadata, ModelConfig& config) {
@@ -95,7 +95,8 @@ ModelConfig read_config(const gguf::File& file, std::span<const Architecture* co
   ModelConfig config;
   config.architecture = std::string(file.get_string("general.architecture").value_or(""));
   if (config.architecture.empty()) {
-    fail(ErrorCode::kCorruptFile, "{}: metadata key 'general.architecture' is missing", file.name());
+    fail(ErrorCode::kCorruptFile,
+         "{}: metadata key 'general.architecture' is missing; give the file of a model", file.name());
   }
   config.name = std::string(file.get_string("general.name").value_or(""));
   config.family = &find_architecture(file, config.architecture, known);
@@ -108,7 +109,8 @@ ModelConfig read_config(const gguf::File& file, std::span<const Architecture* co
          "{}: the file has no tensors, a vocabulary at most; give the file of a whole model", file.name());
   }
   if (embedding == nullptr)
-    fail(ErrorCode::kCorruptFile, "{}: tensor 'token_embd.weight' is missing", file.name());
+    fail(ErrorCode::kCorruptFile, "{}: tensor 'token_embd.weight' is missing; convert the model anew",
+         file.name());
   config.vocabulary = static_cast<int64_t>(embedding->shape.size() > 1 ? embedding->shape[1] : 0);
   config.tied_output = file.find_tensor("output.weight") == nullptr;
   check_all_used(file, config);

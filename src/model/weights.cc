@@ -52,10 +52,12 @@ class Loader {
  private:
   const gguf::TensorInfo& find(const std::string& name, const std::vector<uint64_t>& shape) const {
     const gguf::TensorInfo* info = file_.find_tensor(name);
-    if (info == nullptr) fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is missing", file_.name(), name);
+    if (info == nullptr)
+      fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is missing; convert the model anew", file_.name(), name);
     if (info->shape != shape) {
-      fail(ErrorCode::kCorruptFile, "{}: tensor '{}' has shape [{}], the metadata asks for [{}]",
-           file_.name(), name, fmt::join(info->shape, ", "), fmt::join(shape, ", "));
+      fail(ErrorCode::kCorruptFile,
+           "{}: tensor '{}' has shape [{}], the metadata asks for [{}]; convert the model anew", file_.name(),
+           name, fmt::join(info->shape, ", "), fmt::join(shape, ", "));
     }
     return *info;
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/counts.h"
 #include "core/usize.h"
 #include "prefill/confidence.h"
 
@@ -57,7 +58,7 @@ class ByConfidence : public BudgetPolicy {
     planned = {std::max(planned.live, raised), std::max(planned.kept, raised)};
     report.note =
         fmt::format("the ranking's confidence of {:.2f} is below min_confidence {:g}: {} tokens kept",
-                    report.signals->confidence, least_, std::min(planned.live, ranked.live));
+                    report.signals->confidence, least_, group_digits(std::min(planned.live, ranked.live)));
     return planned;
   }
   int64_t most(int64_t planned, int64_t tokens, int64_t window) const override {

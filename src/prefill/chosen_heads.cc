@@ -53,7 +53,9 @@ void check_together(std::string_view owner, const ChosenHeads& chosen) {
          "{}: {} needs heads that are chosen; use a profile with heads or leave it out", owner, needs_heads);
   }
   if (chosen.heads.empty() && !chosen.early_drops.empty()) {
-    fail(ErrorCode::kInvalidArgument, "{}: early_drops needs heads, which choose what is dropped", owner);
+    fail(ErrorCode::kInvalidArgument,
+         "{}: early_drops needs heads, which choose what is dropped; give heads, or a profile with heads",
+         owner);
   }
   if (chosen.look_ahead > 0 && !chosen.early_drops.empty()) {
     fail(ErrorCode::kInvalidArgument,

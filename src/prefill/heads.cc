@@ -76,13 +76,14 @@ void check_heads(std::string_view owner, const std::vector<LayerHead>& chosen, i
   for (const LayerHead& h : chosen) {
     if (h.layer >= layers || h.head >= heads) {
       fail(ErrorCode::kInvalidArgument,
-           "{}: there is no head {}.{} in a model of {} layers with {} query heads each", owner, h.layer,
-           h.head, layers, heads);
+           "{}: there is no head {}.{} in a model of {} layers with {} query heads each; choose from those",
+           owner, h.layer, h.head, layers, heads);
     }
     if (h.layer > last_layer) {
       fail(ErrorCode::kInvalidArgument,
-           "{}: head {}.{} comes after the selection layer {} and cannot take part in its choice", owner,
-           h.layer, h.head, last_layer);
+           "{}: head {}.{} comes after the selection layer {} and cannot take part in its choice; leave it "
+           "out",
+           owner, h.layer, h.head, last_layer);
     }
   }
 }
@@ -114,7 +115,9 @@ void check_early_drops(std::string_view owner, const std::vector<EarlyDrop>& dro
                        const std::vector<LayerHead>& chosen, int selection_layer) {
   if (drops.empty()) return;
   if (chosen.empty())
-    fail(ErrorCode::kInvalidArgument, "{}: early_drops needs heads, which choose what is dropped", owner);
+    fail(ErrorCode::kInvalidArgument,
+         "{}: early_drops needs heads, which choose what is dropped; give heads, or a profile with heads",
+         owner);
   if (drops.front().layer >= chosen.front().layer && drops.back().layer < selection_layer) return;
   fail(ErrorCode::kInvalidArgument,
        "{}: early_drops come at or after the first chosen head's layer {} and before the selection layer {}, "

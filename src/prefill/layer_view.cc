@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "core/counts.h"
 #include "core/usize.h"
 #include "kv/keep_set.h"
 
@@ -38,7 +39,7 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   if (const int64_t window = config.spec(state_.layer).window; window > 0) {
     fail(ErrorCode::kUnsupported,
          "layer {} sees a sliding window of {} positions and cannot rank the whole prompt", state_.layer,
-         window);
+         group_digits(window));
   }
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result =

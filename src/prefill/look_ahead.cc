@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/host_ops.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "kv/keep_set.h"
 
@@ -125,8 +126,8 @@ namespace {
 int64_t check_fits(const Model& model, int64_t tokens) {
   if (tokens > model.config().context) {
     fail(ErrorCode::kContextExceeded,
-         "the prompt has {} tokens, the draft model's context holds {}; use another one", tokens,
-         model.config().context);
+         "the prompt has {} tokens, the draft model's context holds {}; use another one",
+         group_digits(tokens), group_digits(model.config().context));
   }
   return tokens;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/counts.h"
 #include "core/usize.h"
 #include "model/model.h"
 
@@ -44,7 +45,8 @@ void check_memory(const MemoryPlan& plan, int64_t tokens, size_t free) {
       "{} tokens need {:.2f} GB beside the weights (hidden states {:.2f}, K and V of a layer {:.2f}, working "
       "set {:.2f}, cache {:.2f}), the device has {:.2f} GB free; use a shorter prompt, a method that keeps "
       "less or a smaller model",
-      tokens, gb(needed), gb(plan.hidden), gb(plan.layer_kv), gb(plan.workspace), gb(plan.cache), gb(free));
+      group_digits(tokens), gb(needed), gb(plan.hidden), gb(plan.layer_kv), gb(plan.workspace),
+      gb(plan.cache), gb(free));
 }
 
 }  // namespace claa

@@ -3,6 +3,7 @@
 
 #include "claa/ranker.h"
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 
 namespace claa {
@@ -167,7 +168,7 @@ KeepSet OneRankingRun::drop_early(LayerView& view, const Drop& drop) {
   if (live.all()) return live;
   const std::vector<int32_t> indices = live.to_host();
   early_note_ += fmt::format("{}{} tokens left after layer {}", early_note_.empty() ? "" : ", ",
-                             indices.size(), view.layer());
+                             group_digits(indices.size()), view.layer());
   for (Voice& voice : voices_) {
     if (!voice.layers.empty()) voice.layers.front() = scores_at(view, voice.layers.front(), indices);
   }
@@ -223,7 +224,8 @@ RunReport OneRankingRun::report() const {
 std::string OneRankingRun::reason() const {
   if (!policy_.note.empty()) return policy_.note;
   if (tokens_ <= schedule_.window)
-    return fmt::format("the prompt's {} tokens fit the window of {}", tokens_, schedule_.window);
+    return fmt::format("the prompt's {} tokens fit the window of {}", group_digits(tokens_),
+                       group_digits(schedule_.window));
   if (budgets_.live < tokens_ || budgets_.kept < tokens_)
     return "every layer of this model is outside the method's schedule: see first_layer";
   return keeps_all_reason(budgets_.live);

@@ -3,6 +3,7 @@
 
 #include "claa/ranker.h"
 #include "core/check.h"
+#include "core/counts.h"
 
 namespace claa {
 namespace {
@@ -89,7 +90,8 @@ class PerLayerRun : public Run {
 
   std::string reason() const {
     if (tokens_ <= schedule_.window)
-      return fmt::format("the prompt's {} tokens fit the window of {}", tokens_, schedule_.window);
+      return fmt::format("the prompt's {} tokens fit the window of {}", group_digits(tokens_),
+                         group_digits(schedule_.window));
     if (live_budget_ < tokens_ || kept_budget_ < tokens_)
       return "every layer of this model is outside the method's schedule: see first_layer";
     return keeps_all_reason(live_budget_);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 
 namespace claa {
@@ -80,7 +81,7 @@ void check_sees_whole_prompt(const PromptInfo& prompt, int layer) {
 }
 
 std::string keeps_all_reason(int64_t budget) {
-  return fmt::format("the budget of {} tokens keeps the whole prompt", budget);
+  return fmt::format("the budget of {} tokens keeps the whole prompt", group_digits(budget));
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/file_map.h"
 #include "core/fingerprint.h"
 #include "core/output_file.h"
@@ -85,18 +86,22 @@ Ranking read_ranking(const std::string& path) {
 void check_ranking(const Ranking& ranking, const PromptInfo& prompt, const std::string& path) {
   if (ranking.model_fingerprint != prompt.model_fingerprint) {
     fail(ErrorCode::kInvalidArgument,
-         "the ranking '{}' was made with another model (fingerprint {:016x}, this one has {:016x})", path,
-         ranking.model_fingerprint, prompt.model_fingerprint);
+         "the ranking '{}' was made with another model (fingerprint {:016x}, this one has {:016x}); make it "
+         "again with `claa oracle`",
+         path, ranking.model_fingerprint, prompt.model_fingerprint);
   }
   const auto differ =
       std::mismatch(ranking.ids.begin(), ranking.ids.end(), prompt.ids.begin(), prompt.ids.end());
   if (ranking.ids.size() != prompt.ids.size()) {
     fail(ErrorCode::kInvalidArgument,
-         "the ranking '{}' was made for another prompt: it has {} tokens, this one {}", path,
-         ranking.ids.size(), prompt.ids.size());
+         "the ranking '{}' was made for another prompt: it has {} tokens, this one {}; make it again with "
+         "`claa oracle`",
+         path, group_digits(ranking.ids.size()), group_digits(prompt.ids.size()));
   }
   if (differ.first != ranking.ids.end()) {
-    fail(ErrorCode::kInvalidArgument, "the ranking '{}' was made for another prompt: they differ at token {}",
+    fail(ErrorCode::kInvalidArgument,
+         "the ranking '{}' was made for another prompt: they differ at token {}; make it again with `claa "
+         "oracle`",
          path, differ.first - ranking.ids.begin());
   }
 }

@@ -77,7 +77,9 @@ ProfileFinder::Found ProfileFinder::find() const {
     Profile profile = read_profile(wanted_);
     if (model_path_.empty()) {
       fail(ErrorCode::kInvalidArgument,
-           "the profile '{}' needs the file of the model that it was made for, and there is none", wanted_);
+           "the profile '{}' needs the file of the model that it was made for, and there is none; give a "
+           "model file, or use --profile none",
+           wanted_);
     }
     check_profile(profile, fingerprint_(), wanted_);
     return {std::move(profile), wanted_};
@@ -104,7 +106,8 @@ ProfileChoice ProfileFinder::apply(const ParamValues& given) const {
   const auto& [profile, where] = found();
   if (!profile) return {given, "", "no profile: the paper's settings"};
   if (named() && unused != nullptr && !profile->chosen.empty()) {
-    fail(ErrorCode::kInvalidArgument, "{} has no effect with a profile; leave out one of them", *unused);
+    fail(ErrorCode::kInvalidArgument,
+         "{} has no effect with a profile of chosen heads, '{}'; leave out one of them", *unused, where);
   }
   ProfileChoice choice{given, where, "profile " + where};
   const ParamValues decided = profile_params(*profile);
@@ -119,7 +122,8 @@ ProfileChoice ProfileFinder::choose(const std::string& quality, const MethodInfo
   params.insert(preset.begin(), preset.end());
   if (!takes_profile(method)) {
     if (quality.empty()) return {params, "", ""};
-    fail(ErrorCode::kInvalidArgument, "quality {} is for method claa, not {}", quality, method.name);
+    fail(ErrorCode::kInvalidArgument, "quality {} is for method claa, not {}; leave out one of them", quality,
+         method.name);
   }
   ProfileChoice choice = apply(params);
   if (quality.empty()) return choice;

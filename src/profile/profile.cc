@@ -12,6 +12,11 @@
 namespace claa {
 namespace {
 
+// Values come from a file: only the beginning of a long one is shown.
+std::string_view shown(std::string_view value) {
+  return value.substr(0, 60);
+}
+
 // Reads the fields of one object and names the file and the field in every complaint.
 class Reader {
  public:
@@ -26,20 +31,20 @@ class Reader {
   double rate(const char* name) const {
     const Json& found = value(name);
     const double rate = found.number().value_or(NAN);
-    if (!(rate > 0 && rate < 1)) refuse("'{}' must lie between 0 and 1, not {}", name, found.source);
+    if (!(rate > 0 && rate < 1)) refuse("'{}' must lie between 0 and 1, not {}", name, shown(found.source));
     return rate;
   }
   int64_t integer(const char* name, int64_t least, int64_t most) const {
     const Json& found = value(name);
     const std::optional<int64_t> number = found.integer();
     if (!number || *number < least || *number > most) {
-      refuse("'{}' must be an integer from {} to {}, not {}", name, least, most, found.source);
+      refuse("'{}' must be an integer from {} to {}, not {}", name, least, most, shown(found.source));
     }
     return *number;
   }
   std::string text(const char* name) const {
     const Json& found = value(name);
-    if (!found.is(Json::Kind::kString)) refuse("'{}' must be a string, not {}", name, found.source);
+    if (!found.is(Json::Kind::kString)) refuse("'{}' must be a string, not {}", name, shown(found.source));
     return found.text;
   }
   const std::vector<Json>& list(const char* name) const {
@@ -50,14 +55,14 @@ class Reader {
   }
   Reader object(const char* name) const { return of(value(name), name); }
   Reader of(const Json& value, const char* name) const {
-    if (!value.is(Json::Kind::kObject)) refuse("'{}' must hold objects, not {}", name, value.source);
+    if (!value.is(Json::Kind::kObject)) refuse("'{}' must hold objects, not {}", name, shown(value.source));
     return {value, where_};
   }
   float weight() const {
     const Json& found = value("weight");
     const float weight = static_cast<float>(found.number().value_or(NAN));
     if (!std::isfinite(weight) || !(weight > 0))
-      refuse("a head's weight must be a positive number, not {}", found.source);
+      refuse("a head's weight must be a positive number, not {}", shown(found.source));
     return weight;
   }
 
@@ -77,7 +82,7 @@ uint64_t parse_fingerprint(const Reader& model) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
   if (text.size() != 16 || error != std::errc() || end != text.data() + text.size()) {
-    model.refuse("'fingerprint' must be 16 hexadecimal digits, not '{}'", text);
+    model.refuse("'fingerprint' must be 16 hexadecimal digits, not '{}'", shown(text));
   }
   return value;
 }
@@ -125,8 +130,8 @@ Profile parse_profile(std::string_view text, const std::string& where) {
   if (!json || !json->is(Json::Kind::kObject)) reader.refuse("it is not a whole JSON object");
   const int64_t version = reader.value("claa_profile").integer().value_or(0);
   if (version != 1 && version != kProfileVersion) {
-    reader.refuse("its version is {}, this program reads 1 and {}", reader.value("claa_profile").source,
-                  kProfileVersion);
+    reader.refuse("its version is {}, this program reads 1 and {}",
+                  shown(reader.value("claa_profile").source), kProfileVersion);
   }
   constexpr int64_t kMost = 4096;  // the same limit as for the method's parameters
   Profile profile;
@@ -139,7 +144,7 @@ Profile parse_profile(std::string_view text, const std::string& where) {
   profile.kernel = reader.integer("kernel", 1, kMost - 1);
   profile.pooling = reader.text("pooling");
   if (profile.pooling != "avg" && profile.pooling != "max" && profile.pooling != "none") {
-    reader.refuse("'pooling' must be avg, max or none, not '{}'", profile.pooling);
+    reader.refuse("'pooling' must be avg, max or none, not '{}'", shown(profile.pooling));
   }
   profile.selection_layer = static_cast<int>(reader.integer("selection_layer", 0, profile.layers - 2));
   profile.first_layer = static_cast<int>(reader.integer("first_layer", 0, kMost));
@@ -158,7 +163,7 @@ void check_profile(const Profile& profile, uint64_t model_fingerprint, const std
   fail(ErrorCode::kInvalidArgument,
        "the profile '{}' was made for another model, '{}' (fingerprint {:016x}, this one has {:016x}); make "
        "one with `claa calibrate` or use --profile none",
-       where, profile.model, profile.model_fingerprint, model_fingerprint);
+       where, shown(profile.model), profile.model_fingerprint, model_fingerprint);
 }
 
 ParamValues profile_params(const Profile& profile) {

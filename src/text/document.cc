@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/file_map.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -93,14 +94,14 @@ void refuse_binary(const Census& census, const std::string& name) {
          "'{}' is not UTF-8 text: {} of its {} bytes are NUL; if it is UTF-16 without a byte order mark, "
          "convert "
          "it, for example with iconv -f UTF-16LE -t UTF-8",
-         name, census.nul, census.characters);
+         name, group_digits(census.nul), group_digits(census.characters));
   }
   const size_t odd = census.ill_formed + census.nul + census.control;
   if (odd * 10 > census.characters * 3) {
     fail(ErrorCode::kInvalidArgument,
          "'{}' is not UTF-8 text: {} of its {} characters are none; extract its text, or convert it, for "
          "example with iconv",
-         name, odd, census.characters);
+         name, group_digits(odd), group_digits(census.characters));
   }
 }
 
@@ -172,7 +173,7 @@ DocumentText decode_document(std::string bytes, const std::string& name) {
         "'{}' is not UTF-8 text throughout: {} places, the first at byte {}, are read as U+FFFD; convert it, "
         "for "
         "example with iconv",
-        name, census.ill_formed, census.first_ill_formed);
+        name, group_digits(census.ill_formed), census.first_ill_formed);
     document.ill_formed = census.ill_formed;
   }
   if (bytes.starts_with(kUtf8Mark)) bytes.erase(0, kUtf8Mark.size());

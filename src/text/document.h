@@ -2,6 +2,7 @@
 // they are. A model that is asked about the rubble of a picture answers all the same.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,9 @@ DocumentText decode_document(std::string bytes, const std::string& name);
 
 // The text of a regular file, exactly: ill-formed UTF-8 is refused too. Throws as read_file() does as well.
 std::string read_document(const std::string& path);
+
+// How a program reads a text that has to be exact: read_document(), or a function that takes pipes as well.
+using ReadText = std::function<std::string(const std::string& path)>;
 
 // The text without the byte order mark of UTF-8 that it may begin with.
 std::string_view without_byte_order_mark(std::string_view text);

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/usize.h"
+#include "text/visible.h"
 #include "tokenizer/byte_level.h"
 
 namespace claa {
@@ -22,17 +23,6 @@ struct ComesLater {
     return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
   }
 };
-
-// Names from files may hold any bytes; messages show a bounded, printable form.
-std::string quoted(std::string_view text) {
-  constexpr size_t kMax = 60;
-  std::string out;
-  for (const char c : text.substr(0, kMax)) {
-    const auto byte = static_cast<uint8_t>(c);
-    out += byte < 0x20 || byte >= 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return text.size() > kMax ? out + "..." : out;
-}
 
 }  // namespace
 
@@ -53,7 +43,7 @@ void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::v
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
     if (!by_text_.insert(tokens, id)) {
-      fail(ErrorCode::kCorruptFile, "{}: token {} '{}' repeats token {}", source, i, quoted(tokens[i]),
+      fail(ErrorCode::kCorruptFile, "{}: token {} '{}' repeats token {}", source, i, visible_bytes(tokens[i]),
            by_text_.find(tokens, tokens[i]));
     }
     auto decoded = roles[i] == TokenRole::kNormal ? byte_level_decode(tokens[i]) : std::nullopt;
@@ -74,13 +64,13 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     if (space == 0 || space == std::string::npos || space + 1 == merge.size() ||
         merge.find(' ', space + 1) != std::string::npos) {
       fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' is not two tokens with one space between", source,
-           rank, quoted(merge));
+           rank, visible_bytes(merge));
     }
     const auto token_of = [&](std::string_view text) {
       const int32_t id = by_text_.find(tokens, text);
       if (id < 0) {
         fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' needs token '{}', which the vocabulary lacks",
-             source, rank, quoted(merge), quoted(text));
+             source, rank, visible_bytes(merge), visible_bytes(text));
       }
       return id;
     };
@@ -90,7 +80,7 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     const int32_t result = token_of(merge.substr(0, space) + merge.substr(space + 1));
     if (roles[usize(result)] == TokenRole::kControl) continue;
     if (!merges_.insert(left, right, {static_cast<uint32_t>(rank), result})) {
-      fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' occurs twice", source, rank, quoted(merge));
+      fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' occurs twice", source, rank, visible_bytes(merge));
     }
   }
 }

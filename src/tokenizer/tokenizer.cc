@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/subwords.h"
@@ -112,7 +113,7 @@ struct Tokenizer::Impl {
   size_t checked_id(int32_t id) const {
     if (id < 0 || usize(id) >= data.tokens.size()) {
       fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {} tokens", id,
-           data.tokens.size());
+           group_digits(data.tokens.size()));
     }
     return usize(id);
   }
@@ -124,8 +125,8 @@ struct Tokenizer::Impl {
 std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
                                              const std::vector<AddedTokens::Range>& control_ranges) const {
   if (text.size() > kMaxTextBytes) {
-    fail(ErrorCode::kInvalidArgument, "a text of {} bytes is too long to tokenize; at most {} bytes",
-         text.size(), kMaxTextBytes);
+    fail(ErrorCode::kInvalidArgument, "a text of {} bytes is too long to tokenize; give at most {} bytes",
+         group_digits(text.size()), group_digits(kMaxTextBytes));
   }
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 8);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "gguf/file.h"
 #include "tokenizer/pretokenizer.h"
@@ -20,8 +21,8 @@ int32_t read_id(const gguf::File& file, std::string_view key, size_t vocab_size,
   if (!value || *value == std::numeric_limits<uint32_t>::max()) return -1;
   if (*value >= vocab_size) {
     if (use == IdUse::kUnused) return -1;
-    fail(ErrorCode::kCorruptFile, "{}: {} is {}, but the vocabulary has {} tokens", file.name(), key, *value,
-         vocab_size);
+    fail(ErrorCode::kCorruptFile, "{}: {} is {}, but the vocabulary has {} tokens; convert the model anew",
+         file.name(), key, *value, group_digits(vocab_size));
   }
   return static_cast<int32_t>(*value);
 }
@@ -82,10 +83,12 @@ void check_tokenizer_data(const TokenizerData& data) {
   check_model(data.model, data.pre, source);
   const size_t count = data.tokens.size();
   if (count == 0 || count > usize(std::numeric_limits<int32_t>::max())) {
-    fail(ErrorCode::kCorruptFile, "{}: a vocabulary of {} tokens", source, count);
+    fail(ErrorCode::kCorruptFile, "{}: a vocabulary of {} tokens; convert the model anew", source,
+         group_digits(count));
   }
   if (!data.token_types.empty() && data.token_types.size() != count) {
-    fail(ErrorCode::kCorruptFile, "{}: {} token types for {} tokens", source, data.token_types.size(), count);
+    fail(ErrorCode::kCorruptFile, "{}: {} token types for {} tokens; convert the model anew", source,
+         group_digits(data.token_types.size()), group_digits(count));
   }
   if (data.model == "llama" && data.scores.size() != count) {
     fail(ErrorCode::kCorruptFile, "{}: {} scores for {} tokens", source, data.scores.size(), count);
@@ -101,8 +104,9 @@ void check_tokenizer_data(const TokenizerData& data) {
                                                  {"unknown", data.unknown}, {"padding", data.padding}};
   for (const auto& [name, id] : ids) {
     if (id < -1 || id >= static_cast<int64_t>(count)) {
-      fail(ErrorCode::kCorruptFile, "{}: the {} token is {}, but the vocabulary has {} tokens", source, name,
-           id, count);
+      fail(ErrorCode::kCorruptFile,
+           "{}: the {} token is {}, but the vocabulary has {} tokens; convert the model anew", source, name,
+           id, group_digits(count));
     }
   }
   for (const int32_t id : data.turn_ends) {

@@ -7,20 +7,20 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types of tokens
 
 
 def text(value):
-    data = value.encode()
+    data = value if isinstance(value, bytes) else value.encode()
     return struct.pack("<Q", len(data)) + data
 
 
 def typed(value):
-    """Type number and bytes of a metadata value; a list holds strings or integers."""
-    if isinstance(value, str):
+    """Type number and bytes of a metadata value; a list holds strings or integers. A string may be bytes that are no text."""
+    if isinstance(value, (str, bytes)):
         return STRING, text(value)
     if isinstance(value, float):
         return FLOAT32, struct.pack("<f", value)
     if isinstance(value, bool):
         return BOOL, struct.pack("<?", value)
     if isinstance(value, list):
-        strings = any(isinstance(item, str) for item in value) or not value
+        strings = any(isinstance(item, (str, bytes)) for item in value) or not value
         items = [text(item) if strings else struct.pack("<i", item) for item in value]
         return ARRAY, struct.pack("<IQ", STRING if strings else INT32, len(items)) + b"".join(items)
     return UINT32, struct.pack("<I", value)
@@ -63,7 +63,7 @@ def byte_model(context=256, extra=(("</s>", CONTROL),), eos="</s>", says=(), **m
     """A Llama that reads and writes single bytes: token n is byte n, and those in `extra`, (name, type), come after.
 
     Its weights are random; or it says the tokens `says` (ids or names) one after another, whatever it reads, and then the
-    last of them again and again.
+    last of them again and again. `metadata` adds keys, with __ for a dot, or replaces them.
     """
     hidden, ffn, heads, layers, size = 32, 64, 2, 2, 16
     tokens = [*byte_tokens(), *(name for name, _ in extra)]
@@ -71,7 +71,8 @@ def byte_model(context=256, extra=(("</s>", CONTROL),), eos="</s>", says=(), **m
                    llama__attention__layer_norm_rms_epsilon=1e-5, llama__rope__freq_base=10000.0, tokenizer__ggml__model="gpt2",
                    tokenizer__ggml__pre="gpt-2", tokenizer__ggml__tokens=tokens, tokenizer__ggml__merges=[],
                    tokenizer__ggml__token_type=[NORMAL] * 256 + [kind for _, kind in extra],
-                   tokenizer__ggml__eos_token_id=tokens.index(eos) if eos else None, **metadata)
+                   tokenizer__ggml__eos_token_id=tokens.index(eos) if eos else None)
+    values |= {key.replace("__", "."): value for key, value in metadata.items()}
     shapes = {"token_embd": (hidden, len(tokens)), "output": (hidden, len(tokens)), "output_norm": (hidden,)}
     for layer in range(layers):
         for name, shape in (("attn_q", (hidden, hidden)), ("attn_k", (hidden, size)), ("attn_v", (hidden, size)),

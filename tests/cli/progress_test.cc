@@ -24,9 +24,9 @@ TEST(Progress, FractionsOutsideTheBarStayInIt) {
 
 TEST(Progress, CharactersAreWholeAndHarmless) {
   EXPECT_EQ(fit_columns("abc", 2), "ab");
-  EXPECT_EQ(fit_columns("a\x1B[31m\n", 100), "a?[31m?");
+  EXPECT_EQ(fit_columns("a\x1B[31m\n", 100), "a␛[31m␊");
   EXPECT_EQ(fit_columns("\xE6\x97\xA5\xE6\x9C\xAC", 3), "\xE6\x97\xA5");  // two columns each
-  EXPECT_EQ(fit_columns("\xFF\xC2\x9B", 9), "??");  // no character, and a control character
+  EXPECT_EQ(fit_columns("\xFF\xC2\x9B", 9), "\uFFFD\\u{9b}");  // no character, and a control character
   EXPECT_EQ(fit_columns("abc", 0), "");
 }
 

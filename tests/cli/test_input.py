@@ -96,6 +96,37 @@ def test_documents_and_ids_from_named_pipes(tiny, tmp_path):
         assert writer.returncode == 0
 
 
+@pytest.mark.parametrize("jsonl", [True, False])
+def test_prompts_from_pipes(tiny, tmp_path, jsonl):
+    content = '{"id": "a", "prompt": "The code is 4711."}\\n\\n{"prompt": "Is it there?"}\\n' if jsonl else TEXT
+    ask = '"$1" diagnose -m "$2" -t 1 -n 1 --no-pictures -o "$3" --prompts'
+    for number, more in enumerate((f"<(printf '{content}')", f"- < <(printf '{content}')", f"/dev/stdin < <(printf '{content}')")):
+        out = tmp_path / str(number)
+        done = subprocess.run(["bash", "-c", f"{ask} {more}", "bash", BIN, tiny, out], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        results = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()[1:]]
+        if jsonl:
+            assert [result["id"] for result in results] == ["a", "3"]
+        else:
+            assert [result["tokens"] for result in results] == [len(TEXT)]
+
+
+def test_prompts_from_a_pipe_are_exact(tiny, tmp_path, refused):
+    refused("diagnose", "-m", tiny, "--prompts", "-", "-o", tmp_path / "out", stdin="Das Café".encode("latin-1"), words=["standard input", "byte 7"])
+    refused("calibrate", "-m", tiny, "--prompts", "-", "-o", tmp_path / "out", stdin=b"%PDF-1.7", words=["standard input", "a PDF document"])
+
+
+def test_haystack_from_a_pipe_serves_every_task(tiny, tmp_path):
+    text = "One sees what is there. " * 20
+    for number, source in enumerate((f"<(printf '{text}')", f"- < <(printf '{text}')")):
+        out = tmp_path / str(number)
+        ask = ['"$1" eval -m "$2" -t 1 --task agreement,agreement_own --lengths 32 --examples 1 --seeds 1,2 --methods full --no-pictures -o "$3"']
+        done = subprocess.run(["bash", "-c", f"{ask[0]} --haystack {source}", "bash", BIN, tiny, out], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        assert len((out / "results.jsonl").read_text().splitlines()) == 5
+
+
 def test_endless_devices_are_refused(tiny, refused):
     refused("tokenize", "-m", tiny, "-f", "/dev/zero", words=["/dev/zero", "is a device"])
     refused("run", "-m", tiny, "-f", "/dev/urandom", QUESTION, words=["/dev/urandom", "is a device"])

@@ -26,15 +26,15 @@ def test_empty_document(refused, model, tmp_path):
 def test_prompt_over_the_context(refused, model, tmp_path, command):
     long = tmp_path / "long.txt"
     long.write_text("word " * 9000)
-    message = refused(command, "-m", model, "-f", long, "What?", words=["context holds 8192", "shorten"])
-    counted = int(message.split("the prompt has ")[1].split(" ")[0])
+    message = refused(command, "-m", model, "-f", long, "What?", words=["context holds 8,192", "shorten"])
+    counted = int(message.split("the prompt has ")[1].split(" ")[0].replace(",", ""))
     assert counted > 9000
 
 
 def test_ids_over_the_context(refused, model, tmp_path):
     ids = tmp_path / "ids.json"
     ids.write_text(str([5] * 8193))
-    refused("run", "-m", model, "--ids", ids, words=["8193 tokens", "8192"])
+    refused("run", "-m", model, "--ids", ids, words=["8,193 tokens", "8,192"])
 
 
 @pytest.mark.parametrize("keep", ["0", "2", "nan", "inf", "-0.5", "0.2x", "", "1e-300"])
@@ -229,6 +229,11 @@ def test_color_belongs_to_the_heatmap(refused):
     refused("trace", "-m", "no-such-model.gguf", "hello", "--heatmap", "-", "--color", "pink", words=["pink"])
 
 
+@pytest.mark.parametrize("option", [["--scores"], ["--top", 3], ["--top", 10]])
+def test_the_heatmap_instead_of_the_json_takes_no_option_of_the_json(refused, option):
+    refused("trace", "-m", "no-such-model.gguf", "hello", "--heatmap", "-", *option, words=["--heatmap -", "--scores and --top"])
+
+
 def test_full_disk(claa, model):
     with open("/dev/full", "wb") as full:
         import subprocess
@@ -237,7 +242,7 @@ def test_full_disk(claa, model):
         done = subprocess.run([str(BIN), "tokenize", "-m", str(model), "--count", "hello"], stdout=full,
                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=os.environ, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == b"claa: cannot write to standard output\n"
+    assert done.stderr == b"claa: cannot write to standard output: No space left on device\n"
 
 
 @pytest.mark.parametrize("arguments, why", [

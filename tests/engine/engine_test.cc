@@ -154,7 +154,8 @@ TEST(Engine, RefusesADraftModelOfAnotherVocabulary) {
   tokens[300] += "x";
   EXPECT_NE(message(tokens).find("token 300 differs"), std::string::npos) << message(tokens);
   tokens.pop_back();
-  EXPECT_NE(message(tokens).find("49151 tokens, the model has 49152"), std::string::npos) << message(tokens);
+  EXPECT_NE(message(tokens).find("49,151 tokens, the model has 49,152"), std::string::npos)
+      << message(tokens);
 }
 
 TEST(Engine, StopStringEndsTheAnswerAndIsNotShown) {

@@ -7,6 +7,7 @@
 #include "core/usize.h"
 #include "eval/calibration/pooled_scores.h"
 #include "eval/eval_support.h"
+#include "output/json.h"
 #include "paths.h"
 
 namespace claa::eval {
@@ -186,7 +187,7 @@ TEST_F(Calibration, MakesAProfileOfTheRule) {
   EXPECT_EQ(profile.last_layers, result.choice().last_layers);
   EXPECT_EQ(profile.selection_layer, 6);
   EXPECT_EQ(made.calibration.at("chosen").as_object().at("last_layers"), profile.last_layers);
-  EXPECT_NO_THROW(parse_profile(boost::json::serialize(to_json(made)), "p"));
+  EXPECT_NO_THROW(parse_profile(json_text(to_json(made)), "p"));
   options.early = {2, 0.5};
   expect_error(ErrorCode::kInvalidArgument, "early drop needs heads",
                [&] { set_candidates(options, engine_->model()); });
@@ -233,7 +234,7 @@ TEST(CollectedPrompt, SurvivesItsJson) {
   prompt.wanted = {1, 5, 9};
   prompt.head_recall = {{{0, .5}, {1, .25}}, {{.5, 0}, {0, 1}}};
   const CollectedPrompt actual =
-      collected_from_json(boost::json::parse(boost::json::serialize(to_json(prompt))).as_object());
+      collected_from_json(boost::json::parse(json_text(to_json(prompt))).as_object());
   EXPECT_EQ(actual.id, "a");
   EXPECT_EQ(actual.tokens, 2000);
   EXPECT_EQ(actual.wanted, prompt.wanted);

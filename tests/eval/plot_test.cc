@@ -7,8 +7,8 @@
 
 #include "eval/draw/gnuplot.h"
 #include "eval/draw/plot_script.h"
-#include "eval/draw/text.h"
 #include "eval_support.h"
+#include "text/visible.h"
 
 namespace claa::eval {
 namespace {
@@ -122,7 +122,7 @@ const std::vector<std::string>& hostile_texts() {
 // The way gnuplot writes text into an SVG file: a '>' needs no entity.
 std::string as_in_svg(const std::string& text) {
   std::string shown;
-  for (char c : clean_text(text)) shown += c == '&' ? "&amp;" : c == '<' ? "&lt;" : std::string(1, c);
+  for (char c : visible_line(text)) shown += c == '&' ? "&amp;" : c == '<' ? "&lt;" : std::string(1, c);
   return shown;
 }
 
@@ -168,7 +168,7 @@ TEST(Plot, WorksInAFolderOfAnyName) {
 
 TEST(Plot, QuotesStrings) {
   EXPECT_EQ(gnuplot_string("plain (n = 5), a_b"), "\"plain (n = 5), a_b\"");
-  EXPECT_EQ(gnuplot_string("it's\n"), "\"it\\047s \"");
+  EXPECT_EQ(gnuplot_string("it's\n"), "\"it\\047s␊\"");
   EXPECT_EQ(gnuplot_string("\"\\`$@#%{}&"), "\"\\042\\134\\140\\044\\100\\043\\045\\173\\175\\046\"");
   EXPECT_EQ(gnuplot_string("abcdef", 3), "\"abc\xE2\x80\xA6\"");
   EXPECT_EQ(gnuplot_string("ÄÖÜ", 3), "\"ÄÖÜ\"");

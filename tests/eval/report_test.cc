@@ -80,8 +80,7 @@ TEST(Report, WritesCsv) {
   const std::string table = prompts_csv(prompts, summary);
   EXPECT_EQ(table.substr(0, table.find('\n')),
             "id,group,task,tokens,answer_tokens,spearman_fastkv,spearman_sum,spearman_specprefill");
-  EXPECT_NE(table.find("\n\"a \"\"b\"\", c\nd\",even,task0,100,5,0.25,0.5,0.4\n"), std::string::npos)
-      << table;
+  EXPECT_NE(table.find("\n\"a \"\"b\"\", c␊d\",even,task0,100,5,0.25,0.5,0.4\n"), std::string::npos) << table;
 }
 
 TEST(Report, DrawsAllPictures) {

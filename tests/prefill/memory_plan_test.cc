@@ -88,7 +88,7 @@ TEST(MemoryPlan, RefusesWithNumbers) {
     EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
     EXPECT_STREQ(
         error.what(),
-        "1000 tokens need 26.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, "
+        "1,000 tokens need 26.00 GB beside the weights (hidden states 2.00, K and V of a layer 1.00, "
         "working set 3.00, cache 20.00), the device has 25.00 GB free; use a shorter prompt, a method "
         "that keeps less or a smaller model");
   }

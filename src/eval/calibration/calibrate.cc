@@ -8,11 +8,11 @@
 
 #include "claa/version.h"
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/fingerprint.h"
 #include "core/usize.h"
 #include "eval/calibration/head_scores.h"
 #include "eval/calibration/pooled_scores.h"
-#include "text/utf8.h"
 
 namespace claa::eval {
 namespace {
@@ -112,8 +112,7 @@ json::object candidate_json(const Candidate& candidate) {
 
 json::object groups_json(const Candidate& candidate, const std::vector<CollectedPrompt>& collected) {
   json::object groups;
-  for (const auto& [name, recall] : recall_by_group(candidate, collected))
-    groups[replace_invalid_utf8(name)] = recall_json(recall);
+  for (const auto& [name, recall] : recall_by_group(candidate, collected)) groups[name] = recall_json(recall);
   return groups;
 }
 
@@ -146,7 +145,7 @@ json::object calibration_json(const CalibrateOptions& options, const std::vector
   calibration["prompts"] = collected.size();
   calibration["prompt_tokens"] = json::array{fewest, most};
   json::object by_group;
-  for (const auto& [name, count] : groups) by_group[replace_invalid_utf8(name)] = count;
+  for (const auto& [name, count] : groups) by_group[name] = count;
   calibration["groups"] = std::move(by_group);
   add_candidates(calibration, result, collected);
   if (early) {
@@ -180,11 +179,11 @@ json::object CalibrateOptions::collection() const {
 }
 
 json::object to_json(const CollectedPrompt& prompt) {
-  return {{"id", replace_invalid_utf8(prompt.id)},
-          {"group", replace_invalid_utf8(prompt.group)},
+  return {{"id", prompt.id},
+          {"group", prompt.group},
           {"tokens", prompt.tokens},
           {"answer_tokens", prompt.answer_tokens},
-          {"answer", replace_invalid_utf8(prompt.answer)},
+          {"answer", prompt.answer},
           {"file", prompt.file},
           {"wanted", json::array(prompt.wanted.begin(), prompt.wanted.end())},
           {"head_recall", json::value_from(prompt.head_recall)}};
@@ -244,8 +243,9 @@ CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const 
   request.kernel = options.oracle_kernel;
   const auto tokens = static_cast<int64_t>(engine.tokenize(request.request).size());
   if (tokens < 2 * options.widest_window()) {
-    fail(ErrorCode::kInvalidArgument, "prompt '{}' has {} tokens, fewer than two windows of {}", prompt.id,
-         tokens, options.widest_window());
+    fail(ErrorCode::kInvalidArgument,
+         "prompt '{}' has {} tokens, fewer than two windows of {}; leave it out or choose a smaller window",
+         prompt.id, group_digits(tokens), options.widest_window());
   }
   HeadCollector collector(options, engine.model(), tokens);
   request.on_layer = [&](LayerView& view) { collector.observe(view); };
@@ -292,7 +292,7 @@ std::vector<SelectionPrompt> selection_prompts(const std::vector<CollectedPrompt
         file.layers() != options.last_layer() + 1) {
       fail(ErrorCode::kCorruptFile,
            "'{}' does not belong to prompt '{}' of {} tokens; collect again in another folder", path,
-           prompt.id, prompt.tokens);
+           prompt.id, group_digits(prompt.tokens));
     }
     prompts.push_back({std::make_shared<PooledScores>(file, window, kind.kernel, ranked), prompt.wanted,
                        share(ranked, budget), prompt.group});
@@ -352,7 +352,7 @@ MadeProfile make_profile(const ModelSummary& model, const CalibrateOptions& opti
                          const std::optional<SelectionResult>& early) {
   MadeProfile made;
   Profile& profile = made.profile;
-  profile.model = replace_invalid_utf8(model.name);
+  profile.model = model.name;
   profile.model_fingerprint = model.fingerprint;
   profile.layers = static_cast<int>(model.layers);
   profile.heads = static_cast<int>(model.heads);

@@ -267,7 +267,8 @@ std::vector<std::vector<size_t>> group_folds(std::span<const SelectionPrompt> pr
 std::vector<Candidate> validate_heads(std::span<const SelectionPrompt> prompts,
                                       const SelectionOptions& options) {
   if (prompts.size() < 2) {
-    fail(ErrorCode::kInvalidArgument, "a calibration needs at least 2 prompts, there are {}", prompts.size());
+    fail(ErrorCode::kInvalidArgument,
+         "a calibration needs at least 2 prompts, there are {}; give more with --prompts", prompts.size());
   }
   require(options.most_heads > 0 && !options.layers.empty(), "a calibration needs heads and layers");
   return Validation(prompts, options).run();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/output_file.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -47,7 +48,7 @@ json::object to_json(const MadeProfile& made) {
 }
 
 void write_profile(const std::string& path, const MadeProfile& made) {
-  OutputFile(path).commit(json::serialize(to_json(made)) + "\n");
+  OutputFile(path).commit(json_text(to_json(made)) + "\n");
 }
 
 }  // namespace claa::eval

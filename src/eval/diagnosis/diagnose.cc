@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "eval/diagnosis/layer_rankings.h"
 #include "eval/stats/statistics.h"
@@ -107,8 +108,10 @@ PromptDiagnosis diagnose_prompt(Engine& engine, const StudyPrompt& prompt, const
   RankingCollector collector(options);
   request.on_layer = [&](LayerView& view) {
     if (view.live() <= options.window) {
-      fail(ErrorCode::kInvalidArgument, "prompt '{}' has {} tokens, no more than the window of {}", prompt.id,
-           view.live(), options.window);
+      fail(
+          ErrorCode::kInvalidArgument,
+          "prompt '{}' has {} tokens, no more than the window of {}; leave it out or choose a smaller window",
+          prompt.id, group_digits(view.live()), options.window);
     }
     collector.observe(view);
   };

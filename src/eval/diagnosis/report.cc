@@ -9,6 +9,7 @@
 #include "core/output_file.h"
 #include "eval/diagnosis/report_parts.h"
 #include "eval/draw/files.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -49,7 +50,7 @@ void write_report(const std::vector<PromptDiagnosis>& prompts, const ReportInfo&
   const Summary summary = summarize(prompts);
   make_folder(folder);
   // The numbers come first, so that they exist even without gnuplot.
-  OutputFile(folder / "summary.json").commit(boost::json::serialize(summary_json(summary, info)) + "\n");
+  OutputFile(folder / "summary.json").commit(json_text(summary_json(summary, info)) + "\n");
   OutputFile(folder / "curves.csv").commit(curves_csv(summary));
   OutputFile(folder / "prompts.csv").commit(prompts_csv(prompts, summary));
   std::vector<Picture> pictures;

@@ -3,8 +3,7 @@
 #include <cmath>
 
 #include "eval/diagnosis/report_parts.h"
-#include "eval/draw/text.h"
-#include "text/utf8.h"
+#include "output/csv.h"
 
 namespace claa::eval {
 namespace {
@@ -56,11 +55,9 @@ json::object heuristic_json(const HeuristicSummary& heuristic) {
 json::object group_json(const GroupSummary& group) {
   json::object heuristics;
   for (const HeuristicSummary& heuristic : group.heuristics) {
-    heuristics[replace_invalid_utf8(heuristic.name)] = heuristic_json(heuristic);
+    heuristics[heuristic.name] = heuristic_json(heuristic);
   }
-  return {{"name", replace_invalid_utf8(group.name)},
-          {"prompts", group.prompts},
-          {"heuristics", std::move(heuristics)}};
+  return {{"name", group.name}, {"prompts", group.prompts}, {"heuristics", std::move(heuristics)}};
 }
 
 json::array groups_json(const std::vector<GroupSummary>& groups) {
@@ -95,13 +92,11 @@ void add_curves(std::string& csv, const std::string& group_name, const GroupSumm
 json::object summary_json(const Summary& summary, const ReportInfo& info) {
   json::array configuration;
   for (const auto& [name, value] : info.configuration) {
-    configuration.push_back(
-        json::object{{"name", replace_invalid_utf8(name)}, {"value", replace_invalid_utf8(value)}});
+    configuration.push_back(json::object{{"name", name}, {"value", value}});
   }
   json::array heuristics;
   for (const std::string& name : summary.heuristics) {
-    heuristics.push_back(json::object{{"name", replace_invalid_utf8(name)},
-                                      {"label", replace_invalid_utf8(heuristic_label(name))}});
+    heuristics.push_back(json::object{{"name", name}, {"label", heuristic_label(name)}});
   }
   json::array recall;
   for (const std::vector<double>& layer : summary.head_recall) {
@@ -110,7 +105,7 @@ json::object summary_json(const Summary& summary, const ReportInfo& info) {
     recall.push_back(std::move(row));
   }
   json::object result;
-  result["title"] = replace_invalid_utf8(info.title);
+  result["title"] = info.title;
   result["configuration"] = std::move(configuration);
   result["prompts"] = summary.overall.prompts;
   result["layers"] = summary.layers;

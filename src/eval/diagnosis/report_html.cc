@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/counts.h"
 #include "eval/diagnosis/report_parts.h"
 #include "eval/draw/html.h"
 #include "eval/draw/text.h"
+#include "output/html.h"
+#include "text/visible.h"
 
 namespace claa::eval {
 namespace {
@@ -154,8 +157,8 @@ std::string figures_html(const std::vector<Picture>& pictures, const std::vector
 std::string prompts_html(const std::vector<PromptDiagnosis>& prompts) {
   HtmlTable table({"id", "group", "task", "#tokens", "#answer tokens", "answer"});
   for (const PromptDiagnosis& prompt : prompts) {
-    table.add({prompt.id, prompt.group, prompt.task, fmt::format("{}", prompt.tokens),
-               fmt::format("{}", prompt.answer_tokens), shortened(clean_text(prompt.answer), 160)});
+    table.add({prompt.id, prompt.group, prompt.task, group_digits(prompt.tokens),
+               group_digits(prompt.answer_tokens), shortened(visible_line(prompt.answer), 160)});
   }
   return details(plural(prompts.size(), "prompt") +
                      " and the model's own answers (their beginnings), which the oracle's ranking comes from",

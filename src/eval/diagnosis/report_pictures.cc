@@ -6,6 +6,7 @@
 #include "eval/diagnosis/report_parts.h"
 #include "eval/draw/plot.h"
 #include "eval/draw/text.h"
+#include "text/visible.h"
 
 namespace claa::eval {
 namespace {
@@ -19,7 +20,7 @@ constexpr const char* kBand = "Bands: ± one standard error over the n prompts."
 std::string panel_title(const GroupSummary& group, const Figure& figure) {
   const std::string count = fmt::format(" (n = {})", group.prompts);
   const size_t room = title_characters(figure.panel_width);
-  return shortened(clean_text(shown_name(group.name)),
+  return shortened(visible_line(shown_name(group.name)),
                    room > count.size() + 4 ? room - count.size() - 1 : 4) +
          count;
 }

@@ -4,7 +4,8 @@
 
 #include <cmath>
 
-#include "eval/draw/text.h"
+#include "core/counts.h"
+#include "output/html.h"
 
 namespace claa::eval {
 namespace {
@@ -70,7 +71,7 @@ std::string details(const std::string& heading, const std::string& content) {
 }
 
 std::string plural(size_t count, const char* word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+  return fmt::format("{} {}{}", group_digits(count), word, count == 1 ? "" : "s");
 }
 
 std::string html_page(const std::string& title, const std::string& intro,

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "eval/draw/html.h"
-#include "eval/draw/text.h"
+#include "output/html.h"
 
 namespace claa::eval {
 namespace {

@@ -9,6 +9,7 @@
 
 #include "core/usize.h"
 #include "eval/draw/text.h"
+#include "text/visible.h"
 
 namespace claa::eval {
 namespace {
@@ -331,7 +332,7 @@ class FigureScript {
 std::string gnuplot_string(std::string_view text, size_t most) {
   constexpr std::string_view kPlain = " .,:;()=+-/_<>";
   std::string quoted = "\"";
-  for (char c : shortened(clean_text(text), most)) {
+  for (char c : shortened(visible_line(text), most)) {
     const auto byte = static_cast<unsigned char>(c);
     const bool plain = byte >= 0x80 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
                        (c >= 'a' && c <= 'z') || kPlain.find(c) != std::string_view::npos;

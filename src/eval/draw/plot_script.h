@@ -10,8 +10,8 @@ namespace claa::eval {
 
 // Text as one gnuplot string. Everything except letters, digits and harmless punctuation is written as octal
 // numbers, so that no quote, backslash, `command` or @macro remains. Doubling quotes does not work, because
-// gnuplot takes a doubled quote at the beginning of a string for its end. The text is cleaned (text.h) and
-// cut after `most` characters.
+// gnuplot takes a doubled quote at the beginning of a string for its end. The text is made one visible line
+// (text/visible.h) and cut after `most` characters.
 std::string gnuplot_string(std::string_view text, size_t most = 80);
 
 // Edges of the plotted area as fractions of the picture, from its lower left corner.

@@ -3,8 +3,9 @@
 #include <cmath>
 #include <set>
 
-#include "eval/draw/text.h"
 #include "eval/report/score_files.h"
+#include "output/csv.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -78,15 +79,21 @@ std::set<std::string> metric_names(const ScoreSummary& summary) {
   return names;
 }
 
-// CSV has no place for the configuration except a comment; readers skip lines that begin with '#'.
+// CSV has no place for the configuration except a comment.
 std::string csv_head(const json::object& configuration) {
-  return "# " + json::serialize(configuration) + "\n";
+  return csv_comment(json_text(configuration));
+}
+
+// The columns of an estimate.
+std::string csv_columns(const std::string& name) {
+  return fmt::format(",{},{},{}", csv_field(name), csv_field(name + " low"), csv_field(name + " high"));
 }
 
 std::string csv_key(const ScoreSummary& summary, const ScoreRow& row, size_t i) {
   const Configuration& configuration = summary.configurations[i];
   return fmt::format("{},{},{},{},{},{}", level_name(row.level), csv_field(row.name), csv_field(row.group),
-                     csv_field(configuration.label), csv_field(configuration.method), configuration.keep);
+                     csv_field(configuration.label), csv_field(configuration.method),
+                     csv_field(configuration.keep));
 }
 
 }  // namespace
@@ -125,9 +132,8 @@ std::string summary_csv(const ScoreSummary& summary, const json::object& configu
   const std::set<std::string> metrics = metric_names(summary);
   std::string csv = csv_head(configuration);
   csv += "level,name,group,configuration,method,keep,n,skipped,errors,score,low,high";
-  for (const std::string& baseline : summary.baselines)
-    csv += fmt::format(",{0},{0} low,{0} high", csv_field("difference from " + baseline));
-  for (const std::string& name : metrics) csv += fmt::format(",{0},{0} low,{0} high", name);
+  for (const std::string& baseline : summary.baselines) csv += csv_columns("difference from " + baseline);
+  for (const std::string& name : metrics) csv += csv_columns(name);
   csv += "\n";
   for (const ScoreRow& row : summary.rows) {
     for (size_t i = 0; i < row.cells.size(); ++i) {

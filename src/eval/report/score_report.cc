@@ -9,8 +9,10 @@
 #include "eval/draw/files.h"
 #include "eval/draw/html.h"
 #include "eval/draw/plot.h"
-#include "eval/draw/text.h"
 #include "eval/report/score_files.h"
+#include "output/html.h"
+#include "output/json.h"
+#include "output/markdown.h"
 
 namespace claa::eval {
 namespace {
@@ -22,9 +24,8 @@ constexpr size_t kMostNeedleMaps = 24;
 std::string configuration_text(const json::object& configuration) {
   std::string text = "## Configuration\n\n| setting | value |\n|---|---|\n";
   for (const auto& [name, value] : configuration) {
-    std::string shown;
-    for (const char c : clean_text(json::serialize(value))) shown += c == '|' ? "\\|" : std::string(1, c);
-    text += fmt::format("| {} | `{}` |\n", std::string(name), shown);
+    text +=
+        fmt::format("| {} | {} |\n", markdown_cell(std::string_view(name)), markdown_code(json_text(value)));
   }
   return text;
 }
@@ -160,9 +161,8 @@ std::string report_html(const ScoreSummary& summary, const json::object& configu
   for (const TextTable& table : score_tables(summary)) tables += html_of(table);
   HtmlTable table({"setting", "value"});
   for (const auto& [name, value] : configuration)
-    table.add(
-        {std::string(name), value.is_string() ? std::string(value.as_string()) : json::serialize(value)},
-        "c");
+    table.add({std::string(name), value.is_string() ? std::string(value.as_string()) : json_text(value)},
+              "c");
   const std::string intro =
       paragraph(completeness(summary)) +
       paragraph(
@@ -187,10 +187,10 @@ void write_scores(const ScoreSummary& summary, const json::object& configuration
   const auto write = [&](const char* name, const std::string& content) {
     OutputFile((folder / name).string()).commit(content);
   };
-  write("summary.json", json::serialize(summary_json(summary, configuration)) + "\n");
+  write("summary.json", json_text(summary_json(summary, configuration)) + "\n");
   write("summary.md", summary_markdown(summary, configuration));
   write("summary.csv", summary_csv(summary, configuration));
-  write("timing.json", json::serialize(timing_json(summary, configuration)) + "\n");
+  write("timing.json", json_text(timing_json(summary, configuration)) + "\n");
   write("timing.md", markdown(timing_table(summary)) + configuration_text(configuration));
   write("timing.csv", timing_csv(summary, configuration));
   remove_pictures(folder);

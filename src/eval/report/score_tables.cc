@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "eval/draw/text.h"
+#include "core/counts.h"
 #include "eval/report/score_files.h"
 
 namespace claa::eval {
@@ -12,6 +12,11 @@ namespace {
 
 std::string plain(double value, int digits) {
   return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
+}
+
+// A mean of counts.
+std::string count(double value) {
+  return std::isfinite(value) ? group_digits(std::llround(value)) : "-";
 }
 
 std::string with_interval(const Estimate& estimate, int digits = 1, bool sign = false) {
@@ -33,7 +38,7 @@ TextTable by_configuration(const ScoreSummary& summary, const std::string& title
     columns.push_back(&row);
     int64_t most = 0;
     for (const Cell& cell : row.cells) most = std::max(most, cell.score.n);
-    table.columns.push_back(fmt::format("#{} (n = {})", row.name, most));
+    table.columns.push_back(fmt::format("#{} (n = {})", row.name, group_digits(most)));
   }
   for (size_t i = 0; i < summary.configurations.size(); ++i) {
     std::vector<std::string> line{summary.configurations[i].label};
@@ -77,9 +82,9 @@ TextTable kept_table(const ScoreSummary& summary) {
     if (row.level != Level::kTask) continue;
     for (size_t i = 0; i < row.cells.size(); ++i) {
       const Cell& cell = row.cells[i];
-      table.rows.push_back({summary.configurations[i].label, row.name, fmt::format("{}", cell.score.n),
-                            fmt::format("{}", cell.skipped), fmt::format("{}", cell.errors),
-                            plain(cell.tokens, 0), plain(100 * cell.kept, 1)});
+      table.rows.push_back({summary.configurations[i].label, row.name, group_digits(cell.score.n),
+                            group_digits(cell.skipped), group_digits(cell.errors), count(cell.tokens),
+                            plain(100 * cell.kept, 1)});
     }
   }
   return table;
@@ -94,7 +99,8 @@ std::string completeness(const ScoreSummary& summary) {
     errors += outcome.status == Status::kError ? 1 : 0;
   }
   return fmt::format("{} of {} results; {} skipped because they do not fit the context, {} errors{}.",
-                     summary.results, summary.expected, skipped, errors,
+                     group_digits(summary.results), group_digits(summary.expected), group_digits(skipped),
+                     group_digits(errors),
                      summary.results < summary.expected ? " (not complete: run it again to continue)" : "");
 }
 
@@ -123,7 +129,7 @@ TextTable timing_table(const ScoreSummary& summary) {
     for (size_t i = 0; i < row.cells.size(); ++i) {
       const Cell& cell = row.cells[i];
       table.rows.push_back({summary.configurations[i].label, row.name, plain(cell.ttft_ms, 1),
-                            plain(cell.ttft_ratio, 3), fmt::format("{}", cell.ttft_ratios)});
+                            plain(cell.ttft_ratio, 3), group_digits(cell.ttft_ratios)});
     }
   }
   return table;

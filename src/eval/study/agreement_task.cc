@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "eval/stats/bootstrap.h"
 #include "eval/study/agreement.h"
@@ -21,7 +22,7 @@ std::vector<std::string> read_texts(const TaskOptions& options) {
          "the task 'agreement' needs a text: give --haystack FILE, or --data with .txt files");
   }
   std::error_code error;
-  if (!fs::is_directory(path, error)) return {read_document(path)};
+  if (!fs::is_directory(path, error)) return {options.read_text(path)};
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     if (entry.path().extension() == ".txt") files.push_back(entry.path());
@@ -94,7 +95,7 @@ std::vector<Example> make(const std::string& name, const TaskOptions& options) {
       fail(ErrorCode::kInvalidArgument,
            "the text for '{}' is shorter than a prompt of {} tokens and {} more; use a longer text or "
            "--lengths",
-           name, length, kContinuation);
+           name, group_digits(length), group_digits(kContinuation));
     }
     RandomIndex random(options.seed);
     for (size_t i = pieces.size(); i > 1; --i) std::swap(pieces[i - 1], pieces[random.below(i)]);

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "eval/study/json_file.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -91,9 +92,9 @@ class Builder {
 // Parameters are text; a sweep may write them as JSON numbers.
 std::string param_text(const json::value& value, const std::string& where) {
   if (value.is_string()) return std::string(value.as_string());
-  if (value.is_int64() || value.is_uint64()) return json::serialize(value);
+  if (value.is_int64() || value.is_uint64()) return json_text(value);
   if (value.is_double()) return fmt::format("{}", value.as_double());
-  fail(ErrorCode::kInvalidArgument, "{} must be a string or a number, not {}", where, json::serialize(value));
+  fail(ErrorCode::kInvalidArgument, "{} must be a string or a number, not {}", where, json_text(value));
 }
 
 // Every combination of a grid's lists; the last parameter changes fastest.

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/counts.h"
 
 namespace claa::eval {
 namespace {
@@ -56,7 +57,8 @@ Outcome Evaluator::run(const PlannedExample& planned, const Configuration& confi
     outcome.tokens = static_cast<int64_t>(engine_.tokenize(request).size());
     if (outcome.tokens + request.max_tokens > engine_.model().context) {
       fail(ErrorCode::kContextExceeded, "{} tokens and an answer of {} do not fit the context of {}",
-           outcome.tokens, request.max_tokens, engine_.model().context);
+           group_digits(outcome.tokens), group_digits(request.max_tokens),
+           group_digits(engine_.model().context));
     }
     answer(planned, std::move(request), outcome);
   } catch (const Error& error) {
@@ -90,7 +92,7 @@ bool evaluate_all(const std::vector<PlannedExample>& examples,
                   const std::function<void(const EvalProgress&)>& on_progress) {
   std::set<std::pair<int64_t, std::string>> finished;
   for (const boost::json::object& result : log.results()) {
-    const Outcome outcome = outcome_from_json(result);
+    const Outcome outcome = of_log(log.path(), [&] { return outcome_from_json(result); });
     finished.insert({outcome.index, outcome.configuration});
   }
   EvalProgress progress{finished.size(), examples.size() * configurations.size(), 0, nullptr, nullptr};

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "output/json.h"
 #include "text/document.h"
 
 namespace claa::eval {
@@ -37,7 +38,7 @@ void JsonObject::allow(std::initializer_list<std::string_view> names) const {
 
 void JsonObject::refuse(std::string_view name, const char* wanted) const {
   fail(ErrorCode::kInvalidArgument, "{}: '{}' must be {}, not {}", where_, name, wanted,
-       object_.contains(name) ? json::serialize(object_.at(name)).substr(0, 80) : "missing");
+       object_.contains(name) ? json_text(object_.at(name)).substr(0, 80) : "missing");
 }
 
 const json::value& JsonObject::need(std::string_view name) const {
@@ -67,7 +68,7 @@ std::vector<std::string> JsonObject::texts(std::string_view name) const {
     if (!item.is_string() && !item.is_number()) refuse(name, "a list of strings or numbers");
     texts.push_back(item.is_string()   ? std::string(item.as_string())
                     : item.is_double() ? fmt::format("{}", item.as_double())
-                                       : json::serialize(item));
+                                       : json_text(item));
   }
   return texts;
 }

@@ -1,8 +1,10 @@
 #include "eval/study/outcome.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/check.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -22,13 +24,16 @@ Value field(const json::object& object, const char* name) {
   if constexpr (std::is_same_v<Value, std::string>) {
     if (value != nullptr && value->is_string()) return std::string(value->as_string());
   } else {
+    if constexpr (std::is_same_v<Value, double>) {
+      if (value != nullptr && value->is_null()) return std::numeric_limits<double>::quiet_NaN();
+    }
     if (value != nullptr) {
       const Value converted = value->to_number<Value>(error);
       if (!error) return converted;
     }
   }
   fail(ErrorCode::kCorruptFile, "a result has no usable field '{}': {}; the file is not from claa eval", name,
-       json::serialize(object).substr(0, 120));
+       json_text(object).substr(0, 120));
 }
 
 const json::object& object_field(const json::object& object, const char* name) {
@@ -41,6 +46,7 @@ const json::object& object_field(const json::object& object, const char* name) {
 std::map<std::string, double> numbers(const json::object& object, const char* name) {
   std::map<std::string, double> values;
   for (const auto& [key, value] : object_field(object, name)) {
+    if (value.is_null()) continue;  // a number that was none, which JSON lacks
     boost::system::error_code error;
     values[std::string(key)] = value.to_number<double>(error);
     if (error) fail(ErrorCode::kCorruptFile, "'{}' of a result's '{}' is no number", std::string(key), name);

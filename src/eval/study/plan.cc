@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/fingerprint.h"
 
 namespace claa::eval {
@@ -64,8 +65,8 @@ std::vector<PlannedExample> plan_examples(const std::vector<TaskInfo>& tasks, Ta
       if (options.skip > 0) drop_first(made, options.skip);
       if (made.empty() && all > 0) {
         fail(ErrorCode::kInvalidArgument,
-             "the task '{}' has {} examples, none after those left out by skip {}", task.name, all,
-             options.skip);
+             "the task '{}' has {} examples, none after those left out by skip {}; leave out fewer",
+             task.name, group_digits(all), options.skip);
       }
       if (made.empty()) {
         fail(ErrorCode::kInvalidArgument, "the task '{}' has no examples{}{}", task.name,

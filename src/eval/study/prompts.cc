@@ -6,8 +6,6 @@
 #include <set>
 
 #include "core/check.h"
-#include "core/file_map.h"
-#include "text/document.h"
 
 namespace claa::eval {
 namespace {
@@ -45,9 +43,8 @@ StudyPrompt parse_line(const std::string& line, const std::string& where, const 
   return prompt;
 }
 
-std::vector<StudyPrompt> read_jsonl(const std::string& path) {
+std::vector<StudyPrompt> parse_jsonl(const std::string& text, const std::string& path) {
   std::vector<StudyPrompt> prompts;
-  const std::string text = decode_document(read_file(path), path).text;
   size_t begin = 0;
   for (int64_t number = 1; begin < text.size(); ++number) {
     const size_t end = std::min(text.find('\n', begin), text.size());
@@ -59,31 +56,41 @@ std::vector<StudyPrompt> read_jsonl(const std::string& path) {
   return prompts;
 }
 
-std::vector<StudyPrompt> read_folder(const std::string& path) {
+std::vector<StudyPrompt> read_folder(const std::string& path, const ReadText& read) {
   std::vector<StudyPrompt> prompts;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     const fs::path extension = entry.path().extension();
     if (extension != ".txt" && extension != ".md") continue;
-    const std::string text = read_document(entry.path().string());
-    if (text.empty()) fail(ErrorCode::kInvalidArgument, "'{}' is empty", entry.path().string());
+    const std::string text = read(entry.path().string());
+    if (text.empty())
+      fail(ErrorCode::kInvalidArgument, "'{}' is empty; give it a text or take it away",
+           entry.path().string());
     prompts.push_back({entry.path().filename().string(), "all", "all", text, "", {}});
   }
   std::sort(prompts.begin(), prompts.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   return prompts;
 }
 
+// A pipe has no ending that tells; what begins as an object is one object per line.
+bool is_jsonl(const std::string& path, const std::string& text) {
+  std::error_code error;
+  if (fs::is_regular_file(path, error)) return fs::path(path).extension() == ".jsonl";
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string::npos && text[first] == '{';
+}
+
+std::vector<StudyPrompt> read_one(const std::string& path, const ReadText& read) {
+  std::string text = read(path);
+  if (is_jsonl(path, text)) return parse_jsonl(text, path);
+  return {{fs::path(path).filename().string(), "all", "all", std::move(text), "", {}}};
+}
+
 }  // namespace
 
-std::vector<StudyPrompt> read_prompts(const std::string& path) {
+std::vector<StudyPrompt> read_prompts(const std::string& path, const ReadText& read) {
   std::error_code error;
-  std::vector<StudyPrompt> prompts;
-  if (fs::is_directory(path, error)) {
-    prompts = read_folder(path);
-  } else if (fs::path(path).extension() == ".jsonl") {
-    prompts = read_jsonl(path);
-  } else {
-    prompts.push_back({fs::path(path).filename().string(), "all", "all", read_document(path), "", {}});
-  }
+  const std::vector<StudyPrompt> prompts =
+      fs::is_directory(path, error) ? read_folder(path, read) : read_one(path, read);
   if (prompts.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "'{}' has no prompts; give .txt or .md files in a folder, or a .jsonl file", path);
@@ -91,7 +98,8 @@ std::vector<StudyPrompt> read_prompts(const std::string& path) {
   std::set<std::string> ids;
   for (const StudyPrompt& prompt : prompts) {
     if (!ids.insert(prompt.id).second) {
-      fail(ErrorCode::kInvalidArgument, "'{}' has two prompts with the id '{}'", path, prompt.id);
+      fail(ErrorCode::kInvalidArgument, "'{}' has two prompts with the id '{}'; give each its own", path,
+           prompt.id);
     }
   }
   return prompts;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "claa/engine.h"
+#include "text/document.h"
 
 namespace claa::eval {
 
@@ -21,8 +22,9 @@ struct StudyPrompt {
 
 // `path`: a folder (every .txt and .md file is one prompt, in order of names), one text file, or a .jsonl
 // file whose lines are objects with "prompt" (required), "id", "group", "task", "answer_prefix" and "gold"
-// (all strings). Throws Error naming file, line and field.
-std::vector<StudyPrompt> read_prompts(const std::string& path);
+// (all strings). What is no regular file, and `read` takes, holds such lines if it begins with {. Throws
+// Error naming file, line and field, and what `read` throws.
+std::vector<StudyPrompt> read_prompts(const std::string& path, const ReadText& read = read_document);
 
 // A request for the oracle's ranking of a prompt by an answer of at most `answer_tokens` tokens: the model's
 // own or, when `use_gold` is set and the prompt has one, the right one.

@@ -6,8 +6,10 @@
 
 #include "claa/version.h"
 #include "core/check.h"
+#include "core/counts.h"
 #include "eval/study/json_file.h"
 #include "eval/study/study_log.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -80,7 +82,7 @@ void check_shards(const std::vector<const Study*>& studies, const std::vector<st
     if (static_cast<int64_t>(study.results.size()) != study.expected) {
       fail(ErrorCode::kInvalidArgument,
            "'{}' (shard {}) has {} of {} results; run it again to finish it, then merge", folders[i],
-           shard_text(study.shard), study.results.size(), study.expected);
+           shard_text(study.shard), group_digits(study.results.size()), group_digits(study.expected));
     }
   }
   std::string missing;
@@ -136,7 +138,7 @@ json::object study_json(const StudySetup& setup, const ModelSummary& model,
                            {"examples_fingerprint", plan_fingerprint(examples)},
                            {"configurations", to_json(configurations)}};
   // Parsed from its text, so that the kinds of numbers compare equal.
-  return json::parse(json::serialize(study)).as_object();
+  return json::parse(json_text(study)).as_object();
 }
 
 Study read_study(const std::string& folder) {
@@ -151,7 +153,7 @@ Study read_study(const std::string& folder) {
     study.expected += study.shard.has(index) ? static_cast<int64_t>(study.configurations.size()) : 0;
   std::set<Key> keys;
   for (const json::object& result : content.results) {
-    if (!keys.insert(key_of(result)).second) {
+    if (!keys.insert(of_log(path, [&] { return key_of(result); })).second) {
       fail(ErrorCode::kCorruptFile,
            "'{}' has two results of example {} by '{}'; two runs wrote there at once", path,
            key_of(result).first, key_of(result).second);
@@ -205,8 +207,8 @@ Study merge_studies(const std::vector<std::string>& folders) {
 }
 
 std::string study_text(const Study& study) {
-  std::string text = json::serialize(study.configuration) + "\n";
-  for (const json::object& result : study.results) text += json::serialize(result) + "\n";
+  std::string text = json_text(study.configuration) + "\n";
+  for (const json::object& result : study.results) text += json_text(result) + "\n";
   return text;
 }
 

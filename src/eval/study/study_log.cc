@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
+#include "output/json.h"
 
 namespace claa::eval {
 namespace {
@@ -19,8 +20,8 @@ std::string difference(const json::object& before, const json::object& now) {
   for (const auto& [name, value] : now) {
     const json::value* old = before.if_contains(name);
     if (old == nullptr || *old != value) {
-      return fmt::format("{} was {}, is {}", std::string(name),
-                         old == nullptr ? "not set" : json::serialize(*old), json::serialize(value));
+      return fmt::format("{} was {}, is {}", std::string(name), old == nullptr ? "not set" : json_text(*old),
+                         json_text(value));
     }
   }
   return before.size() == now.size() ? "" : "it has other fields";
@@ -61,9 +62,12 @@ LogContent read_log(const std::string& path) {
   return content;
 }
 
-StudyLog::StudyLog(const std::string& path, const json::object& configuration)
+StudyLog::StudyLog(const std::string& path, const json::object& wanted)
     : path_(path), lock_(lock_file(path)) {
   LogContent content = read_log(path);
+  // As it would be read again: a name that is not UTF-8 is written otherwise than it is.
+  const std::string line = json_text(wanted);
+  const json::object configuration = json::parse(line).as_object();
   const std::string differs = content.bytes == 0 ? "" : difference(content.configuration, configuration);
   if (!differs.empty()) {
     fail(ErrorCode::kInvalidArgument,
@@ -73,11 +77,11 @@ StudyLog::StudyLog(const std::string& path, const json::object& configuration)
   std::filesystem::resize_file(path, content.bytes);
   file_.open(path, std::ios::app | std::ios::binary);
   if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path, std::strerror(errno));
-  if (file_.tellp() == std::streampos(0)) file_ << json::serialize(configuration) << std::endl;
+  if (file_.tellp() == std::streampos(0)) file_ << line << std::endl;
 }
 
 void StudyLog::add(const json::object& result) {
-  const std::string line = json::serialize(result);
+  const std::string line = json_text(result);
   file_ << line << std::endl;
   if (!file_) fail(ErrorCode::kIo, "cannot write '{}': {}", path_, std::strerror(errno));
   // Kept as it would be read again: what is computed from results must not depend on whether the run was

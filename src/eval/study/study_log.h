@@ -2,12 +2,16 @@
 // continues where it was; a changed configuration is refused rather than mixed in.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <boost/json.hpp>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "claa/error.h"
 
 namespace claa::eval {
 
@@ -19,12 +23,23 @@ struct LogContent {
 // Throws Error: {kNotFound} and {kIo} as for any file, {kCorruptFile} for a line that is no JSON object.
 LogContent read_log(const std::string& path);
 
+// What `read` makes of a line of the file `path`; what it refuses names the file first.
+template <typename Read>
+auto of_log(const std::string& path, Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("'{}': {}; choose another folder", path, error.what()));
+  }
+}
+
 class StudyLog {
  public:
   // Opens or creates the file. A last line that was cut off is dropped. Throws Error{kInvalidArgument} naming
   // the first configuration value that differs, or because another log in any process has the file open;
   // {kCorruptFile} for a line that is no JSON object; {kIo}.
-  StudyLog(const std::string& path, const boost::json::object& configuration);
+  StudyLog(const std::string& path, const boost::json::object& wanted);
+  const std::string& path() const { return path_; }
   const std::vector<boost::json::object>& results() const { return results_; }
   // Appends one line and flushes it.
   void add(const boost::json::object& result);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/counts.h"
 
 namespace claa::eval {
 namespace {
@@ -74,7 +75,8 @@ std::vector<Example> generate(const Generator& generator, const TaskOptions& opt
            "task '{}' does not fit into {} tokens: its shortest prompt has {} and its answer {}; give a "
            "length of {} "
            "or more",
-           generator.task, length, tokens, generator.max_tokens, tokens + generator.max_tokens);
+           generator.task, group_digits(length), group_digits(tokens), group_digits(generator.max_tokens),
+           group_digits(tokens + generator.max_tokens));
     }
     Example example;
     example.id = fmt::format("{}/{}/{}", generator.task, length, index);

@@ -6,7 +6,6 @@
 #include "core/check.h"
 #include "core/usize.h"
 #include "eval/metrics/metric_text.h"
-#include "text/document.h"
 
 namespace claa::eval {
 namespace {
@@ -29,9 +28,8 @@ bool is_abbreviation(std::string_view text) {
 
 }  // namespace
 
-Haystack::Haystack(const std::string& path)
-    : text_(path.empty() ? std::string(bundled_haystack()) : read_document(path)),
-      words_(split_words(text_)) {
+Haystack::Haystack(const std::string& path, const ReadText& read)
+    : text_(path.empty() ? std::string(bundled_haystack()) : read(path)), words_(split_words(text_)) {
   if (words_.empty()) {
     fail(ErrorCode::kInvalidArgument, "the haystack '{}' has no words; give a text file", path);
   }

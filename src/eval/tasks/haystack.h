@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/document.h"
+
 namespace claa::eval {
 
 // The text of assets/haystack.txt, compiled in.
@@ -14,9 +16,9 @@ std::string_view bundled_haystack();
 // A text as a sequence of words with single blanks between them, which starts over when it ends.
 class Haystack {
  public:
-  // The file, or the bundled text when `path` is empty. Throws as read_file does, and
+  // What `read` gives for the file, or the bundled text when `path` is empty. Throws as `read` does, and
   // Error{kInvalidArgument} for a file without words.
-  explicit Haystack(const std::string& path);
+  Haystack(const std::string& path, const ReadText& read);
   std::string first_words(int64_t count) const;
 
  private:

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "eval/tasks/families.h"
 #include "eval/tasks/generate.h"
@@ -42,7 +43,7 @@ std::vector<int> depths(int64_t most) {
 
 std::vector<Example> make_niah(const TaskOptions& options) {
   check_generation(options, "niah");
-  const Haystack hay(options.haystack);
+  const Haystack hay(options.haystack, options.read_text);
   std::vector<Example> examples;
   for (const int64_t length : options.lengths) {
     const int64_t budget = length - kBuffer;
@@ -54,7 +55,7 @@ std::vector<Example> make_niah(const TaskOptions& options) {
       fail(ErrorCode::kInvalidArgument,
            "task 'niah': no text fits into {} tokens beside the needle and the {} tokens kept free; give a "
            "greater length",
-           length, kBuffer);
+           group_digits(length), group_digits(kBuffer));
     }
     const std::string text = hay.first_words(words);
     for (const int depth : depths(options.examples)) {

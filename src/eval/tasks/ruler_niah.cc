@@ -199,7 +199,7 @@ Draft make(const NeedleTask& task, const Haystack& hay, Random& random, int64_t 
 
 std::vector<Example> make_all(const NeedleTask& task, const TaskOptions& options) {
   check_generation(options, task.name);
-  const Haystack hay(options.haystack);
+  const Haystack hay(options.haystack, options.read_text);
   Generator generator;
   generator.task = task.name;
   generator.metric = "ruler_all";

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/counts.h"
 #include "core/usize.h"
 #include "eval/tasks/families.h"
 #include "eval/tasks/generate.h"
@@ -272,7 +273,7 @@ std::vector<Example> make_all(const QaTask& task, const TaskOptions& options) {
     if (questions.empty()) {
       fail(ErrorCode::kInvalidArgument,
            "task '{}': the paragraphs of no question in '{}' fit into {} tokens; give a greater length",
-           task.name, path, length);
+           task.name, path, group_digits(length));
     }
     generator.questions = static_cast<int64_t>(questions.size());
     generator.make = [&](Random& random, int64_t count, int64_t index) {

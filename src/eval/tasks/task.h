@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/document.h"
+
 namespace claa::eval {
 
 // One question. All texts are UTF-8.
@@ -35,7 +37,8 @@ struct TaskOptions {
   int64_t skip =
       0;  // examples to leave out at the start, per task and length; plan_examples() applies it, tasks do not
   uint64_t seed = 42;
-  std::string haystack;  // a text file to hide needles in; empty: the bundled one
+  std::string haystack;                // a text file to hide needles in; empty: the bundled one
+  ReadText read_text = read_document;  // of the haystack, which several tasks read
   // Length of a text in the model's tokens, without the chat template.
   std::function<int64_t(std::string_view)> count_tokens;
 };
