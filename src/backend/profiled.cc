@@ -57,7 +57,8 @@ void ProfiledBackend::repeat(const std::function<void()>& work) {
   }
 }
 
-void ProfiledBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out) {
+void ProfiledBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
+                            const Tensor& out) {
   timed(kRest, 0, [&] { inner_->embed(table, ids, scale, out); });
 }
 

@@ -37,7 +37,7 @@ void run(const TokenizeOptions& options) {
   TokenizerData data = read_tokenizer_data(file);
   std::vector<std::string> warnings;
   adopt_markers(data, warnings);
-  for (const std::string& warning : warnings) std::cerr << "claa: warning: " << warning << "\n";
+  for (const std::string& warning : warnings) tell("warning: " + warning);
   const Tokenizer tokenizer(std::move(data));
   const std::string text = text_of(options);
   const std::vector<int32_t> ids = tokenizer.encode(text);

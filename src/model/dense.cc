@@ -48,7 +48,8 @@ void read_frequency_factors(const gguf::File& file, RopeConfig& rope) {
   gguf::dequantize(tensor->type, tensor->data, rope.frequency_factors);
   for (const float factor : rope.frequency_factors) {
     if (!(factor > 0))
-      fail(ErrorCode::kCorruptFile, "{}: {} holds {}; frequency factors must be positive", file.name(), kRopeFrequencies, factor);
+      fail(ErrorCode::kCorruptFile, "{}: {} holds {}; frequency factors must be positive", file.name(),
+           kRopeFrequencies, factor);
   }
 }
 
@@ -60,7 +61,8 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
   rope.rotated = metadata.optional("rope.dimension_count", head_size, head_size);
   rope.interleaved = interleaved;
   if (rope.rotated % 2 != 0) {
-    fail(ErrorCode::kCorruptFile, "{}: rope.dimension_count {} is odd; it must be even", file.name(), rope.rotated);
+    fail(ErrorCode::kCorruptFile, "{}: rope.dimension_count {} is odd; it must be even", file.name(),
+         rope.rotated);
   }
   read_rope_scaling(file, metadata, rope);
   read_frequency_factors(file, rope);
