@@ -141,7 +141,7 @@ TEST(Agreement, WhatDoesNotFitIsSkippedAndErrorsAreRecorded) {
       make_configurations({{"full", "claa"}, {"0.1"}, {{"selection_layer", "77"}}, ""});
   const Outcome skipped = evaluator.run({0, 1, example}, configurations[0]);
   EXPECT_EQ(skipped.status, Status::kSkipped);
-  EXPECT_NE(skipped.reason.find("do not fit the context of 8192"), std::string::npos) << skipped.reason;
+  EXPECT_NE(skipped.reason.find("do not fit the context of 8,192"), std::string::npos) << skipped.reason;
   example.prompt = "short";
   const Outcome error = evaluator.run({0, 1, example}, configurations[1]);
   EXPECT_EQ(error.status, Status::kError);
