@@ -18,10 +18,25 @@ from pathlib import Path
 from gguf import GGUFReader, GGUFWriter
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-KINDS = ["smollm", "gpt-2", "llama-bpe", "qwen2"]
+KINDS = ["smollm", "gpt-2", "llama-bpe", "qwen2", "qwen35", "tekken", "gpt-4o"]
+NORMALISED = ("qwen2", "qwen35")
+WHOLE_WORDS = ("llama-bpe", "tekken")  # a word that is a token becomes it regardless of the merges
 TYPE_NORMAL, TYPE_CONTROL, TYPE_USER_DEFINED = 1, 3, 4
 WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+BY_CASE = (rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+ENDING|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*ENDING|DIGITS"
+           r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+PATTERNS = {
+    "llama-bpe": WORDS.replace("DIGITS", r"\p{N}{1,3}"),
+    "qwen2": WORDS.replace("DIGITS", r"\p{N}"),
+    "qwen35": WORDS.replace("DIGITS", r"\p{N}").replace(r"\p{L}+", r"[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]",
+                                                                                       r"[^\s\p{L}\p{M}\p{N}]"),
+    "tekken": BY_CASE.replace("DIGITS", r"\p{N}").replace("ENDING", ""),
+    "gpt-4o": BY_CASE.replace("DIGITS", r"\p{N}{1,3}").replace("ENDING", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"),
+}
 
 
 # --- the reference tokenizer -----------------------------------------------------------------------------------------
@@ -33,8 +48,7 @@ def pre_tokenizer(kind):
     if kind == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
                                         byte_level(add_prefix_space=False, use_regex=True)])
-    digits = {"llama-bpe": r"\p{N}{1,3}", "qwen2": r"\p{N}"}[kind]
-    split = pre_tokenizers.Split(Regex(WORDS.replace("DIGITS", digits)), behavior="isolated", invert=False)
+    split = pre_tokenizers.Split(Regex(PATTERNS[kind]), behavior="isolated", invert=False)
     return pre_tokenizers.Sequence([split, byte_level(add_prefix_space=False, use_regex=False)])
 
 
@@ -57,9 +71,9 @@ class Reference:
         assert self.special.get_vocab_size() == len(tokens)
 
     def _build(self, vocab, merges):
-        tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=self.kind == "llama-bpe"))
+        tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=self.kind in WHOLE_WORDS))
         tokenizer.pre_tokenizer = pre_tokenizer(self.kind)
-        if self.kind == "qwen2":
+        if self.kind in NORMALISED:
             tokenizer.normalizer = normalizers.NFC()
         return tokenizer
 
@@ -131,7 +145,7 @@ def train(kind, excerpt, path):
     there are words in the vocabulary that merging does not reach (what ignore_merges is about)."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer(kind)
-    if kind == "qwen2":
+    if kind in NORMALISED:
         tokenizer.normalizer = normalizers.NFC()
     trainer = trainers.BpeTrainer(vocab_size=2500, min_frequency=2, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())

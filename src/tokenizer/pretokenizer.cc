@@ -18,19 +18,19 @@ struct PreName {
 };
 
 // Pre-tokenizer names as converters write them. Files older than the key have "default" or no name; they date
-// from when GPT-2's pattern was the only one. StarCoder and Refact share the pattern of SmolLM.
+// from when GPT-2's pattern was the only one. StarCoder and Refact share the pattern of SmolLM, Falcon 3,
+// Pixtral and LFM2 that of Llama 3, and Llama 4 that of GPT-4o. Tekken is of Mistral Nemo, Small and
+// Ministral.
 constexpr std::array kPreNames = {
-    PreName{"gpt-2", PreKind::kGpt2},
-    PreName{"gpt2", PreKind::kGpt2},
-    PreName{"default", PreKind::kGpt2},
-    PreName{"smollm", PreKind::kSmolLm},
-    PreName{"starcoder", PreKind::kSmolLm},
-    PreName{"refact", PreKind::kSmolLm},
-    PreName{"llama-bpe", PreKind::kLlama3},
-    PreName{"llama3", PreKind::kLlama3},
-    PreName{"llama-v3", PreKind::kLlama3},
-    PreName{"qwen2", PreKind::kQwen2},
-    PreName{"deepseek-r1-qwen", PreKind::kQwen2},
+    PreName{"gpt-2", PreKind::kGpt2},       PreName{"gpt2", PreKind::kGpt2},
+    PreName{"default", PreKind::kGpt2},     PreName{"smollm", PreKind::kSmolLm},
+    PreName{"starcoder", PreKind::kSmolLm}, PreName{"refact", PreKind::kSmolLm},
+    PreName{"llama-bpe", PreKind::kLlama3}, PreName{"llama3", PreKind::kLlama3},
+    PreName{"llama-v3", PreKind::kLlama3},  PreName{"falcon3", PreKind::kLlama3},
+    PreName{"pixtral", PreKind::kLlama3},   PreName{"lfm2", PreKind::kLlama3},
+    PreName{"tekken", PreKind::kTekken},    PreName{"gpt-4o", PreKind::kGpt4o},
+    PreName{"llama4", PreKind::kGpt4o},     PreName{"qwen35", PreKind::kQwen35},
+    PreName{"qwen2", PreKind::kQwen2},      PreName{"deepseek-r1-qwen", PreKind::kQwen2},
 };
 
 // The patterns, as the models' tokenizer.json files have them.
@@ -50,10 +50,29 @@ constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+)"
     R"(|\s+(?!\S)|\s+)";
 
+// As that of Qwen 2, with combining marks among the letters.
+constexpr std::string_view kQwen35Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*)"
+    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+// Words begin anew where small letters are followed by a capital.
+constexpr std::string_view kTekkenPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
+    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+constexpr std::string_view kGpt4oPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
+    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
+    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 std::string_view pattern_of(PreKind kind) {
   if (kind == PreKind::kGpt2) return kGpt2Pattern;
   if (kind == PreKind::kSmolLm) return kSmolLmPattern;
   if (kind == PreKind::kLlama3) return kLlama3Pattern;
+  if (kind == PreKind::kQwen35) return kQwen35Pattern;
+  if (kind == PreKind::kTekken) return kTekkenPattern;
+  if (kind == PreKind::kGpt4o) return kGpt4oPattern;
   require(kind == PreKind::kQwen2, "a pre-tokenizer kind without a pattern");
   return kQwen2Pattern;
 }
@@ -110,6 +129,14 @@ std::optional<PreKind> pre_kind_from_name(std::string_view name) {
       std::find_if(kPreNames.begin(), kPreNames.end(), [&](const auto& n) { return n.name == name; });
   if (found == kPreNames.end()) return std::nullopt;
   return found->kind;
+}
+
+bool ignores_merges(PreKind kind) {
+  return kind == PreKind::kLlama3 || kind == PreKind::kTekken;
+}
+
+bool normalizes(PreKind kind) {
+  return kind == PreKind::kQwen2 || kind == PreKind::kQwen35;
 }
 
 std::string known_pre_names() {

@@ -9,7 +9,12 @@
 
 namespace claa {
 
-enum class PreKind { kGpt2, kSmolLm, kLlama3, kQwen2 };
+enum class PreKind { kGpt2, kSmolLm, kLlama3, kQwen2, kQwen35, kTekken, kGpt4o };
+
+// Whether a word that is a token as a whole becomes that token, regardless of the merges.
+bool ignores_merges(PreKind kind);
+// Whether text is brought into normalisation form C first.
+bool normalizes(PreKind kind);
 
 // The kind named by tokenizer.ggml.pre. nullopt when the name is unknown.
 std::optional<PreKind> pre_kind_from_name(std::string_view name);

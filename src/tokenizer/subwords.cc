@@ -13,12 +13,12 @@ class ByteLevelSubwords : public Subwords {
       : tokens_(data.tokens),
         kind_(*pre_kind_from_name(data.pre)),
         bpe_(data.tokens, roles, data.merges,
-             {.ignore_merges = kind_ == PreKind::kLlama3, .source = data.source}),
+             {.ignore_merges = ignores_merges(kind_), .source = data.source}),
         pre_(kind_) {}
   void encode(std::string_view text, bool /*first*/, Scratch& scratch,
               std::vector<int32_t>& ids) const override {
     std::string normal;
-    if (kind_ == PreKind::kQwen2 && may_need_nfc(text)) {
+    if (normalizes(kind_) && may_need_nfc(text)) {
       normal = normalize_nfc(text);
       text = normal;
     }

@@ -145,8 +145,10 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count, IdUse::kUsed);
   data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count, IdUse::kUnused);
   data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count, IdUse::kUnused);
-  // Files of Llama 3 often omit the flag and mean yes, as do those with SentencePiece's tokens.
-  const bool begins = pieces || pre_kind_from_name(data.pre) == PreKind::kLlama3;
+  // Files of Llama 3 often omit the flag and mean yes, as do those of Tekken and those with SentencePiece's
+  // tokens.
+  const auto kind = pre_kind_from_name(data.pre);
+  const bool begins = pieces || kind == PreKind::kLlama3 || kind == PreKind::kTekken;
   data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(begins) && data.bos >= 0;
   data.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false) && data.eos >= 0;
   data.chat_template = file.get_string("tokenizer.chat_template").value_or("");

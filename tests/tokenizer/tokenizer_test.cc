@@ -190,8 +190,8 @@ void expect_refused(ErrorCode code, const std::string& part, Change change) {
 TEST(Tokenizer, ContradictingDataAreRefused) {
   using Data = TokenizerData;
   expect_refused(ErrorCode::kUnsupported, "model is 'bert'", [](Data& d) { d.model = "bert"; });
-  expect_refused(ErrorCode::kUnsupported, "'tekken' is not known; known are gpt-2,",
-                 [](Data& d) { d.pre = "tekken"; });
+  expect_refused(ErrorCode::kUnsupported, "'viking' is not known; known are gpt-2,",
+                 [](Data& d) { d.pre = "viking"; });
   expect_refused(ErrorCode::kCorruptFile, "vocabulary of 0 tokens", [](Data& d) { d.tokens.clear(); });
   expect_refused(ErrorCode::kCorruptFile, "token types for", [](Data& d) { d.token_types.pop_back(); });
   expect_refused(ErrorCode::kCorruptFile, "token 5 has type 7", [](Data& d) { d.token_types[5] = 7; });

@@ -1,4 +1,4 @@
-// Pre-tokenisation: words of the four patterns, with and without JIT.
+// Pre-tokenisation: words of all patterns, with and without JIT.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +18,8 @@ std::vector<std::string> words(PreKind kind, std::string_view text) {
   return out;
 }
 
-constexpr PreKind kAllKinds[] = {PreKind::kGpt2, PreKind::kSmolLm, PreKind::kLlama3, PreKind::kQwen2};
+constexpr PreKind kAllKinds[] = {PreKind::kGpt2,   PreKind::kSmolLm, PreKind::kLlama3, PreKind::kQwen2,
+                                 PreKind::kQwen35, PreKind::kTekken, PreKind::kGpt4o};
 
 TEST(Words, NamesAndAliases) {
   EXPECT_EQ(pre_kind_from_name("smollm"), PreKind::kSmolLm);
@@ -27,6 +28,9 @@ TEST(Words, NamesAndAliases) {
   for (const char* name : {"llama-bpe", "llama3", "llama-v3"})
     EXPECT_EQ(pre_kind_from_name(name), PreKind::kLlama3);
   EXPECT_EQ(pre_kind_from_name("qwen2"), PreKind::kQwen2);
+  EXPECT_EQ(pre_kind_from_name("qwen35"), PreKind::kQwen35);
+  EXPECT_EQ(pre_kind_from_name("tekken"), PreKind::kTekken);
+  EXPECT_EQ(pre_kind_from_name("gpt-4o"), PreKind::kGpt4o);
   EXPECT_EQ(pre_kind_from_name("QWEN2"), std::nullopt);
   EXPECT_EQ(pre_kind_from_name(""), std::nullopt);
 }
@@ -37,6 +41,14 @@ TEST(Words, DigitsAreWhatTellsThePatternsApart) {
   EXPECT_THAT(words(PreKind::kSmolLm, text), ElementsAre("it", "'s", "  ", "1", "2", "3", "4", "5", " x"));
   EXPECT_THAT(words(PreKind::kLlama3, text), ElementsAre("it", "'s", " ", " ", "123", "45", " x"));
   EXPECT_THAT(words(PreKind::kQwen2, text), ElementsAre("it", "'s", " ", " ", "1", "2", "3", "4", "5", " x"));
+}
+
+TEST(Words, CapitalsBeginAWordOfTekkenAndGpt4o) {
+  const char* text = "parseHTMLPage's 1234";
+  EXPECT_THAT(words(PreKind::kTekken, text), ElementsAre("parse", "HTMLPage", "'s", " ", "1", "2", "3", "4"));
+  EXPECT_THAT(words(PreKind::kGpt4o, text), ElementsAre("parse", "HTMLPage's", " ", "123", "4"));
+  EXPECT_THAT(words(PreKind::kQwen35, "a\u0301b c"), ElementsAre("a\u0301b", " c")) << "marks are letters";
+  EXPECT_THAT(words(PreKind::kQwen2, "a\u0301b c"), ElementsAre("a", "\u0301b", " c"));
 }
 
 TEST(Words, ContractionsInCapitals) {
