@@ -19,16 +19,35 @@ import numpy as np
 import torch
 from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
 from transformers.models.gemma3.modeling_gemma3 import Gemma3ForCausalLM
+from transformers.models.granite.configuration_granite import GraniteConfig
+from transformers.models.granite.modeling_granite import GraniteForCausalLM
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
+from transformers.models.seed_oss.configuration_seed_oss import SeedOssConfig
+from transformers.models.seed_oss.modeling_seed_oss import SeedOssForCausalLM
+from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
+from transformers.models.smollm3.modeling_smollm3 import SmolLM3ForCausalLM
 
+from make_tiny_model import permuted
 from make_toy_model import ANSWER, NAMES, SURVIVORS, TOKENS, VOCABULARY, WINDOW, gguf_name, mask
 
 # Where an architecture has the norm before the feed-forward under another name than Gemma 3.
 PRE_NORM_NAMES = {"post_attention_layernorm": "ffn_norm"}
 
 
-class Qwen3:
+class Plain:
+    """What most twins do."""
+
+    pairs = False  # whether the file has Q and K in pairs
+
+    def embed(self, ids):
+        return self.model.model.embed_tokens(torch.tensor([ids]))
+
+    def logits(self, hidden):
+        return self.model.lm_head(hidden)
+
+
+class Qwen3(Plain):
     """Heads wider than hidden / heads, norms of heads, and a tied output."""
 
     name, layers, drop_layer, shift = "qwen3", 4, 1, 0
@@ -59,7 +78,7 @@ class Qwen3:
         return gguf_name(key)
 
 
-class Gemma3:
+class Gemma3(Plain):
     """Embeddings times the root of a hidden size that is no square, windows in two of three layers, a tied output."""
 
     name, layers, drop_layer, shift = "gemma3", 6, 2, 1
@@ -92,12 +111,88 @@ class Gemma3:
         return gguf_name(key)
 
 
+class LlamaLike(Plain):
+    """A twin whose layers take one RoPE and one mask, with one of transformers' classes."""
+
+    layers, drop_layer, shift = 4, 1, 0
+
+    def __init__(self, config, model, **changes):
+        self.config = config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=96, num_hidden_layers=self.layers,
+                             num_attention_heads=4, num_key_value_heads=2, rope_theta=1e4, max_position_embeddings=256,
+                             rms_norm_eps=1e-6, attn_implementation="eager", pad_token_id=0, **changes)
+        self.model = model(self.config).float().eval()
+
+    def layer(self, index, hidden, positions):
+        inner, where = self.model.model, torch.tensor([positions])
+        out = inner.layers[index](hidden, position_embeddings=inner.rotary_emb(hidden, where), position_ids=where,
+                                  attention_mask=mask(positions, positions, 0))
+        return out if torch.is_tensor(out) else out[0]
+
+    def metadata(self, writer):
+        writer.add_rope_freq_base(self.config.rope_theta)
+
+    def tensor_name(self, key):
+        if key.endswith(".bias"):
+            return self.tensor_name(key[:-len("bias")] + "weight")[:-len("weight")] + "bias"
+        for theirs, ours in PRE_NORM_NAMES.items():
+            if f".{theirs}." in key:
+                return f"blk.{key.split('.')[2]}.{ours}.weight"
+        return gguf_name(key)
+
+
+class SmolLM3(LlamaLike):
+    """No rotation in every fourth layer."""
+
+    name, pairs, layers = "smollm3", True, 5
+
+    def __init__(self):
+        super().__init__(SmolLM3Config, SmolLM3ForCausalLM, tie_word_embeddings=True)
+
+
+class Granite(LlamaLike):
+    """Four scales."""
+
+    name, pairs = "granite", True
+
+    def __init__(self):
+        super().__init__(GraniteConfig, GraniteForCausalLM, tie_word_embeddings=True, embedding_multiplier=6.0,
+                         residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=3.0)
+
+    def embed(self, ids):
+        return super().embed(ids) * self.config.embedding_multiplier
+
+    def logits(self, hidden):
+        return super().logits(hidden) / self.config.logits_scaling
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        writer.add_float32("granite.embedding_scale", self.config.embedding_multiplier)
+        writer.add_float32("granite.residual_scale", self.config.residual_multiplier)
+        writer.add_float32("granite.attention.scale", self.config.attention_multiplier)
+        writer.add_float32("granite.logit_scale", self.config.logits_scaling)
+
+
+class SeedOss(LlamaLike):
+    """Biases, wide heads, an output of its own, and another name for a norm."""
+
+    name = "seed_oss"
+
+    def __init__(self):
+        super().__init__(SeedOssConfig, SeedOssForCausalLM, tie_word_embeddings=False, head_dim=32, attention_bias=True,
+                         attention_out_bias=False)
+
+    def tensor_name(self, key):
+        return super().tensor_name(key).replace(".ffn_norm.", ".post_attention_norm.")
+
+
 def randomise(twin):
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for name, value in twin.model.named_parameters():
             noise = torch.randn(value.shape, generator=generator)
-            if "norm" in name:
+            if name.endswith(".bias"):
+                drawn = 0.5 * noise
+            elif "norm" in name:
                 drawn = (1 - twin.shift) + 0.25 * noise
             elif "embed_tokens" in name:
                 drawn = 0.5 * noise
@@ -109,12 +204,12 @@ def randomise(twin):
 def forward(twin, ids, positions, drop=None):
     """Logits of the last token; with `drop`, only the tokens at these indices live on after the drop layer."""
     with torch.no_grad():
-        hidden = twin.model.model.embed_tokens(torch.tensor([ids]))
+        hidden = twin.embed(ids)
         for index in range(twin.layers):
             hidden = twin.layer(index, hidden, positions)
             if drop is not None and index == twin.drop_layer:
                 hidden, positions = hidden[:, drop], [positions[i] for i in drop]
-        logits = twin.model.lm_head(twin.model.model.norm(hidden))[0, -1]
+        logits = twin.logits(twin.model.model.norm(hidden))[0, -1]
     return [float(f"{x:.7g}") for x in logits.tolist()]
 
 
@@ -128,14 +223,18 @@ def write_gguf(path, twin):
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_key_length(head_size)
+    writer.add_value_length(head_size)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     twin.metadata(writer)
     for key, value in twin.model.state_dict().items():
-        if key == "lm_head.weight":  # tied
+        if key == "lm_head.weight" and config.tie_word_embeddings:
             continue
         array = value.numpy()
+        for part, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
+            if twin.pairs and part in key:
+                array = permuted(array, heads)
         if "norm" in key:
             array = twin.shift + array
         name = NAMES.get(key) or twin.tensor_name(key)
@@ -148,7 +247,7 @@ def write_gguf(path, twin):
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    for twin in (Qwen3(), Gemma3()):
+    for twin in (Qwen3(), Gemma3(), SmolLM3(), Granite(), SeedOss()):
         randomise(twin)
         write_gguf(folder / f"{twin.name}.gguf", twin)
         generator = torch.Generator().manual_seed(3)

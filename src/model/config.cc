@@ -86,7 +86,8 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 5> kAll{&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3};
+  static constexpr std::array<const Architecture*, 8> kAll{&kLlama,  &kMistral, &kQwen2,   &kQwen3,
+                                                           &kGemma3, &kSmolLm3, &kGranite, &kSeedOss};
   return kAll;
 }
 

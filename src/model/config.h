@@ -32,7 +32,9 @@ struct ModelConfig {
   int64_t layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0,
           context = 0;
   float norm_eps = 1e-5f;
-  float embedding_scale = 1;  // that rows of the embedding are multiplied by
+  // What rows of the embedding, what a branch adds to the residual stream, and logits are multiplied by. The
+  // last two are in the weights.
+  float embedding_scale = 1, residual_scale = 1, logit_scale = 1;
   bool tied_output = false;
   std::vector<RopeConfig> ropes;
   std::vector<LayerSpec> specs;          // one per layer

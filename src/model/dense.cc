@@ -1,6 +1,7 @@
 #include "model/dense.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/check.h"
 #include "core/usize.h"
@@ -69,12 +70,20 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
   return rope;
 }
 
+RopeConfig no_rotation(const RopeConfig& like) {
+  RopeConfig rope;
+  rope.rotated = like.rotated;
+  rope.interleaved = like.interleaved;
+  rope.frequency_factors.assign(usize(rope.rotated / 2), std::numeric_limits<float>::infinity());
+  return rope;
+}
+
 std::vector<WeightSpec> dense_model_weights(const ModelConfig& config) {
   std::vector<WeightSpec> weights{
       {Role::kEmbedding, {"token_embd.weight"}, config.vocabulary, config.hidden}};
   if (!config.tied_output)
     weights.push_back({Role::kOutput, {"output.weight"}, config.vocabulary, config.hidden});
-  weights.push_back({Role::kFinalNorm, {"output_norm.weight"}, 1, config.hidden});
+  weights.push_back({Role::kFinalNorm, {"output_norm.weight"}, 1, config.hidden, config.logit_scale});
   return weights;
 }
 
@@ -82,13 +91,14 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
   const auto name = [layer](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
   const LayerSpec& spec = config.spec(layer);
   const int64_t hidden = config.hidden, q = config.q_size(), kv = config.kv_size(), ffn = config.ffn;
+  const float scale = spec.head_norms ? 1 : spec.query_scale;
   std::vector<WeightSpec> weights{
       {Role::kAttentionNorm, {name("attn_norm.weight")}, 1, hidden},
-      {Role::kQuery, {name("attn_q.weight")}, q, hidden},
+      {Role::kQuery, {name("attn_q.weight")}, q, hidden, scale},
       {Role::kKeyValue, {name("attn_k.weight"), name("attn_v.weight")}, kv, hidden},
-      {Role::kAttentionOutput, {name("attn_output.weight")}, hidden, q}};
+      {Role::kAttentionOutput, {name("attn_output.weight")}, hidden, q, config.residual_scale}};
   if (spec.qkv_bias) {
-    weights.push_back({Role::kQueryBias, {name("attn_q.bias")}, 1, q});
+    weights.push_back({Role::kQueryBias, {name("attn_q.bias")}, 1, q, scale});
     weights.push_back({Role::kKeyValueBias, {name("attn_k.bias"), name("attn_v.bias")}, 1, kv});
   }
   if (spec.head_norms) {
@@ -100,7 +110,7 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
     weights.push_back({Role::kAttentionPostNorm, {name("post_attention_norm.weight")}, 1, hidden});
   weights.push_back({Role::kFfnNorm, {name("ffn_norm.weight")}, 1, hidden});
   weights.push_back({Role::kGateUp, {name("ffn_gate.weight"), name("ffn_up.weight")}, ffn, hidden});
-  weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn});
+  weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn, config.residual_scale});
   if (spec.post_norms) weights.push_back({Role::kFfnPostNorm, {name("post_ffw_norm.weight")}, 1, hidden});
   return weights;
 }

@@ -16,6 +16,8 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
 // kRopeFrequencies, if there is one. Throws kUnsupported for other kinds of scaling, kCorruptFile for
 // senseless values.
 RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t head_size, bool interleaved);
+// A RoPE that turns nothing, for layers without one.
+RopeConfig no_rotation(const RopeConfig& like);
 constexpr const char* kRopeFrequencies = "rope_freqs.weight";
 
 }  // namespace claa

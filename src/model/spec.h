@@ -20,7 +20,7 @@ struct LayerSpec {
   int rope = 0;             // which of ModelConfig::ropes turns queries and keys
   bool qkv_bias = false;    // biases on Q, K and V
   bool head_norms = false;  // a norm of every head of Q and K before RoPE
-  float query_scale = 1;    // that the weights of Q's head norm are multiplied by
+  float query_scale = 1;    // that queries are multiplied by, in the weights that make them last
   bool post_norms = false;  // a norm of what attention and feed-forward give, before it is added
   Activation activation = Activation::kSilu;
 };
@@ -62,7 +62,7 @@ struct WeightSpec {
   std::vector<std::string> tensors;
   int64_t outputs = 1;  // rows of each tensor; 1 for norms and biases
   int64_t inputs = 0;   // columns of a row
-  float factor = 1;     // that the file's values are multiplied by; for norms alone
+  float factor = 1;     // that the file's values are multiplied by
   int64_t rows() const { return outputs * static_cast<int64_t>(tensors.size()); }
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
 
@@ -83,7 +84,8 @@ class Loader {
       parts.push_back({info.type, spec.outputs, info.data});
     }
     WeightSource source = source_of(spec);
-    if (factors.empty()) source.blocks = parts;
+    const float factor = spec.factor;
+    if (factors.empty() && factor == 1) source.blocks = parts;
     source.fill = [&, outputs = spec.outputs, inputs = spec.inputs](int64_t first, int64_t count,
                                                                     float* rows) {
       for (int64_t r = first; r < first + count; ++r, rows += inputs) {
@@ -93,6 +95,8 @@ class Loader {
         gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes), to);
         check_finite(file_.name(), spec.tensors[usize(r / outputs)], r % outputs, to);
         for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
+        if (factor != 1)
+          std::transform(to.begin(), to.end(), to.begin(), [&](float v) { return v * factor; });
       }
     };
     return backend_.prepare(source);

@@ -19,8 +19,8 @@ struct PreName {
 
 // Pre-tokenizer names as converters write them. Files older than the key have "default" or no name; they date
 // from when GPT-2's pattern was the only one. StarCoder and Refact share the pattern of SmolLM, Falcon 3,
-// Pixtral and LFM2 that of Llama 3, and Llama 4 that of GPT-4o. Tekken is of Mistral Nemo, Small and
-// Ministral.
+// Pixtral and LFM2 that of Llama 3 (as do DBRX and Smaug, without its whole words), and Llama 4 that of
+// GPT-4o. Tekken is of Mistral Nemo, Small and Ministral.
 constexpr std::array kPreNames = {
     PreName{"gpt-2", PreKind::kGpt2},       PreName{"gpt2", PreKind::kGpt2},
     PreName{"default", PreKind::kGpt2},     PreName{"smollm", PreKind::kSmolLm},
@@ -28,6 +28,7 @@ constexpr std::array kPreNames = {
     PreName{"llama-bpe", PreKind::kLlama3}, PreName{"llama3", PreKind::kLlama3},
     PreName{"llama-v3", PreKind::kLlama3},  PreName{"falcon3", PreKind::kLlama3},
     PreName{"pixtral", PreKind::kLlama3},   PreName{"lfm2", PreKind::kLlama3},
+    PreName{"dbrx", PreKind::kDbrx},        PreName{"smaug-bpe", PreKind::kDbrx},
     PreName{"tekken", PreKind::kTekken},    PreName{"gpt-4o", PreKind::kGpt4o},
     PreName{"llama4", PreKind::kGpt4o},     PreName{"qwen35", PreKind::kQwen35},
     PreName{"qwen2", PreKind::kQwen2},      PreName{"deepseek-r1-qwen", PreKind::kQwen2},
@@ -69,7 +70,7 @@ constexpr std::string_view kGpt4oPattern =
 std::string_view pattern_of(PreKind kind) {
   if (kind == PreKind::kGpt2) return kGpt2Pattern;
   if (kind == PreKind::kSmolLm) return kSmolLmPattern;
-  if (kind == PreKind::kLlama3) return kLlama3Pattern;
+  if (kind == PreKind::kLlama3 || kind == PreKind::kDbrx) return kLlama3Pattern;
   if (kind == PreKind::kQwen35) return kQwen35Pattern;
   if (kind == PreKind::kTekken) return kTekkenPattern;
   if (kind == PreKind::kGpt4o) return kGpt4oPattern;

@@ -9,7 +9,8 @@
 
 namespace claa {
 
-enum class PreKind { kGpt2, kSmolLm, kLlama3, kQwen2, kQwen35, kTekken, kGpt4o };
+// kDbrx has the pattern of kLlama3.
+enum class PreKind { kGpt2, kSmolLm, kLlama3, kDbrx, kQwen2, kQwen35, kTekken, kGpt4o };
 
 // Whether a word that is a token as a whole becomes that token, regardless of the merges.
 bool ignores_merges(PreKind kind);

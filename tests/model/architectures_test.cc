@@ -53,7 +53,8 @@ TEST_P(Architectures, TableServesRandomWeightsAndThePlan) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Architectures,
-                         testing::Combine(testing::Values("qwen3", "gemma3"),
+                         testing::Combine(testing::Values("qwen3", "gemma3", "smollm3", "granite",
+                                                          "seed_oss"),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" +

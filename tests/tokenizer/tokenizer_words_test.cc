@@ -28,6 +28,7 @@ TEST(Words, NamesAndAliases) {
   for (const char* name : {"llama-bpe", "llama3", "llama-v3"})
     EXPECT_EQ(pre_kind_from_name(name), PreKind::kLlama3);
   EXPECT_EQ(pre_kind_from_name("qwen2"), PreKind::kQwen2);
+  for (const char* name : {"dbrx", "smaug-bpe"}) EXPECT_EQ(pre_kind_from_name(name), PreKind::kDbrx);
   EXPECT_EQ(pre_kind_from_name("qwen35"), PreKind::kQwen35);
   EXPECT_EQ(pre_kind_from_name("tekken"), PreKind::kTekken);
   EXPECT_EQ(pre_kind_from_name("gpt-4o"), PreKind::kGpt4o);
