@@ -198,6 +198,7 @@ using ContinuationObserver = std::function<void(int64_t step, const std::vector<
 struct ModelSummary {
   std::string name, architecture, file;
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
+  int64_t windowed_layers = 0;  // layers with a sliding window, which cannot rank the prompt
   size_t weight_bytes = 0;
   std::string device;        // instruction set, type, threads
   std::string dtype;         // activation type: "f32" or "bf16"

@@ -38,6 +38,8 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
   summary.head_size = config.head_size;
   summary.vocabulary = config.vocabulary;
   summary.context = config.context;
+  summary.windowed_layers = std::count_if(config.specs.begin(), config.specs.end(),
+                                          [](const LayerSpec& layer) { return layer.window > 0; });
   summary.weight_bytes = model->weights().bytes();
   summary.device = backend->description();
   summary.dtype = dtype_name(backend->dtype());

@@ -79,14 +79,42 @@ def byte_model(context=256, extra=(("</s>", CONTROL),), eos="</s>", says=(), **m
                             ("attn_output", (hidden, heads * size)), ("ffn_gate", (hidden, ffn)), ("ffn_up", (hidden, ffn)),
                             ("ffn_down", (ffn, hidden)), ("attn_norm", (hidden,)), ("ffn_norm", (hidden,))):
             shapes[f"blk.{layer}.{name}"] = shape
+    spoken = [tokens.index(t) if isinstance(t, str) else t for t in says]
+    script = (lambda name, weights: scripted(name, weights, hidden, spoken)) if says else None
+    return gguf(values, random_tensors(shapes, script))
+
+
+def random_tensors(shapes, change=None):
+    """Tensors of F32 by name; `change(name, weights)` gives other weights than those drawn."""
     draw, tensors = random.Random(1), []
     for name, shape in shapes.items():
         count = shape[0] * (shape[1] if len(shape) == 2 else 1)
         weights = [draw.gauss(0, 0.3) if len(shape) == 2 else 1.0 for _ in range(count)]
-        if says:
-            weights = scripted(name, weights, hidden, [tokens.index(t) if isinstance(t, str) else t for t in says])
+        if change:
+            weights = change(name, weights)
         tensors.append((name + ".weight", shape, 0, struct.pack(f"<{count}f", *weights)))
-    return gguf(values, tensors)
+    return tensors
+
+
+def windowed_model():
+    """A Gemma 3 of random weights that reads and writes single bytes: of its three layers the second sees all."""
+    hidden, ffn, size, window, tokens = 32, 64, 16, 8, [*byte_tokens(), "</s>"]
+    values = {"general.architecture": "gemma3", "general.name": "tiny", "gemma3.block_count": 3, "gemma3.embedding_length": hidden,
+              "gemma3.feed_forward_length": ffn, "gemma3.attention.head_count": 2, "gemma3.attention.head_count_kv": 1,
+              "gemma3.attention.key_length": size, "gemma3.attention.value_length": size, "gemma3.context_length": 512,
+              "gemma3.attention.sliding_window": window, "gemma3.attention.sliding_window_pattern": 2,
+              "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.tokens": tokens,
+              "tokenizer.ggml.merges": [], "tokenizer.ggml.token_type": [NORMAL] * 256 + [CONTROL],
+              "tokenizer.ggml.eos_token_id": 256}
+    shapes = {"token_embd": (hidden, len(tokens)), "output_norm": (hidden,)}
+    for layer in range(3):
+        for name, shape in (("attn_q", (hidden, 2 * size)), ("attn_k", (hidden, size)), ("attn_v", (hidden, size)),
+                            ("attn_output", (2 * size, hidden)), ("ffn_gate", (hidden, ffn)), ("ffn_up", (hidden, ffn)),
+                            ("ffn_down", (ffn, hidden)), ("attn_norm", (hidden,)), ("ffn_norm", (hidden,)),
+                            ("attn_q_norm", (size,)), ("attn_k_norm", (size,)), ("post_attention_norm", (hidden,)),
+                            ("post_ffw_norm", (hidden,))):
+            shapes[f"blk.{layer}.{name}"] = shape
+    return gguf(values, random_tensors(shapes))
 
 
 def scripted(name, weights, hidden, says):

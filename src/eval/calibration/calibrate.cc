@@ -239,6 +239,7 @@ void set_candidates(CalibrateOptions& options, const ModelSummary& model) {
 CollectedPrompt collect_prompt(Engine& engine, const StudyPrompt& prompt, const CalibrateOptions& options,
                                const std::filesystem::path& folder, const std::string& file,
                                const std::atomic<bool>* cancel) {
+  check_every_layer_ranks(engine.model());
   OracleRequest request = oracle_request(prompt, options.use_gold, options.answer_tokens, cancel);
   request.kernel = options.oracle_kernel;
   const auto tokens = static_cast<int64_t>(engine.tokenize(request.request).size());

@@ -101,6 +101,7 @@ std::vector<std::pair<std::string, std::string>> DiagnoseOptions::show() const {
 
 PromptDiagnosis diagnose_prompt(Engine& engine, const StudyPrompt& prompt, const DiagnoseOptions& options,
                                 const std::atomic<bool>* cancel) {
+  check_every_layer_ranks(engine.model());
   OracleRequest request = oracle_request(prompt, options.use_gold, options.answer_tokens, cancel);
   request.look_ahead.emplace();
   request.look_ahead->steps = options.look_ahead;

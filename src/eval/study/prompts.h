@@ -31,4 +31,7 @@ std::vector<StudyPrompt> read_prompts(const std::string& path, const ReadText& r
 OracleRequest oracle_request(const StudyPrompt& prompt, bool use_gold, int64_t answer_tokens,
                              const std::atomic<bool>* cancel);
 
+// Throws Error{kUnsupported} for a model with sliding windows: diagnosis and calibration compare every layer.
+void check_every_layer_ranks(const ModelSummary& model);
+
 }  // namespace claa::eval

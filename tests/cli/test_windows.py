@@ -1,0 +1,44 @@
+"""Models with sliding windows: methods choose after layers that see the whole prompt, and studies of every layer refuse."""
+import json
+
+import pytest
+
+from gguf_file import windowed_model
+
+PROMPT = "one two three four five six seven eight nine ten " * 4
+
+
+@pytest.fixture(scope="module")
+def windowed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "windowed.gguf"
+    path.write_bytes(windowed_model())
+    return path
+
+
+def test_methods_choose_after_a_layer_that_sees_all(claa, windowed):
+    for method in ("claa", "fastkv"):
+        done = claa("run", "-m", windowed, "-t", 1, "-n", 2, "--method", method, "--keep", "0.3", "--json", PROMPT)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["prefill"]["selection_layer"] == 1
+
+
+def test_other_layers_are_refused_with_those_that_can(windowed, refused):
+    for layer in (0, 2):
+        refused("run", "-m", windowed, "-t", 1, "--method", "claa", "--set", f"selection_layer={layer}", PROMPT)
+    refused("run", "-m", windowed, "-t", 1, "--method", "claa", "--set", "selection_layer=0", PROMPT,
+            words=["layer 0 has a sliding window", "after layers 1"])
+
+
+def test_studies_of_every_layer_are_refused(windowed, tmp_path, claa):
+    (tmp_path / "prompt.txt").write_text(PROMPT)
+    for command in ("diagnose", "calibrate"):
+        done = claa(command, "-m", windowed, "-t", 1, "--prompts", tmp_path / "prompt.txt", "-o", tmp_path / command)
+        assert done.returncode == 2
+        assert "sliding window in 2 of its 3 layers" in done.stderr.decode()
+
+
+def test_the_oracle_ranks_by_the_layers_that_see_all(claa, windowed, tmp_path):
+    done = claa("oracle", "-m", windowed, "-t", 1, "-n", 3, "-o", tmp_path / "a.rank", PROMPT)
+    assert done.returncode == 0, done.stderr
+    ranked = json.loads((tmp_path / "a.rank.json").read_text())
+    assert ranked["queries"] == 3 and ranked["top"][0]["score"] > 0
