@@ -47,7 +47,8 @@ std::string_view system_of(const Request& request) {
 const ChatTemplate* Engine::Impl::chat() const {
   const std::string& source = text().data().chat_template;
   if (source.empty()) return nullptr;
-  std::call_once(chat_parsed_, [&] { chat_.emplace(source); });
+  const std::scoped_lock lock(chat_mutex_);
+  if (!chat_) chat_.emplace(source);
   return &*chat_;
 }
 

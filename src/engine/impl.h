@@ -75,7 +75,7 @@ struct Engine::Impl {
   std::mutex turn;  // held for one unit of device work
 
  private:
-  mutable std::once_flag chat_parsed_;
+  mutable std::mutex chat_mutex_;
   mutable std::optional<ChatTemplate> chat_;
 
   void load_file(const std::string& path, const EngineOptions& options);

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "claa/engine.h"
+#include "core/usize.h"
 #include "prefill/tiny_model.h"
 
 namespace claa {
@@ -40,9 +42,9 @@ class ModelFile {
   ~ModelFile() { std::filesystem::remove(path_); }
   ModelFile(const ModelFile&) = delete;
   ModelFile& operator=(const ModelFile&) = delete;
-  Engine load() const {
+  Engine load(int threads = 1) const {
     EngineOptions options;
-    options.threads = 1;
+    options.threads = threads;
     options.dtype = "f32";
     return Engine::load(path_, options);
   }
@@ -113,6 +115,36 @@ TEST(Load, LogitsThatAreNoNumbersEndARun) {
       EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
       EXPECT_THAT(error.what(), testing::HasSubstr("last layer"));
     }
+  }
+}
+
+// Four callers, with threads of the backend below them: small enough for the thread sanitizer.
+TEST(Load, FourCallersShareAnEngine) {
+  const ModelFile file([](test::TinyFile&) {});
+  Engine engine = file.load(3);
+  const char* methods[] = {"full", "claa", "snapkv", "gemfilter"};
+  std::vector<Request> requests(4);
+  std::vector<Answer> alone;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].method = methods[i];
+    if (i > 0) requests[i].params = {{"keep", "0.3"}};
+    for (int32_t t = 0; t < 40; ++t) requests[i].ids.push_back(static_cast<int32_t>((usize(t) * 7 + i) % 90));
+    requests[i].max_tokens = 6;
+    alone.push_back(engine.answer(requests[i]));
+  }
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Answer> got(requests.size());
+    std::vector<std::thread> callers;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      callers.emplace_back([&, i] {
+        Job job = engine.start(requests[i]);
+        while (job.step()) {
+        }
+        got[i] = job.answer();
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].tokens, alone[i].tokens) << methods[i];
   }
 }
 
