@@ -77,8 +77,8 @@ fi
 
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
-printf '\nDocument: %s, %s tokens\nQuestion: %s\n' "$DOCUMENT" \
-  "$(build/cpu/claa tokenize -m "$MODEL" -f "$DOCUMENT" --count)" "$QUESTION"
+TOKENS=$(build/cpu/claa tokenize -m "$MODEL" -f "$DOCUMENT" --count | sed -E ':a; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; ta')
+printf '\nDocument: %s, %s tokens\nQuestion: %s\n' "$DOCUMENT" "$TOKENS" "$QUESTION"
 step "full prefill" ask full --method full
 step "CLAA, 20 % of the tokens" ask claa "${CLAA[@]}"
 printf '\n'

@@ -9,12 +9,11 @@ As in tools/make_toy_model.py, from which the names of tensors and the masks com
 goldens with dropped tokens say what a layer sees, and weights are such that F16 holds them exactly.
 """
 
-import json
+import functools
 import math
 import pathlib
 import sys
 
-import gguf
 import numpy as np
 import torch
 from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
@@ -28,8 +27,8 @@ from transformers.models.seed_oss.modeling_seed_oss import SeedOssForCausalLM
 from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
 from transformers.models.smollm3.modeling_smollm3 import SmolLM3ForCausalLM
 
-from make_tiny_model import permuted
-from make_toy_model import ANSWER, NAMES, SURVIVORS, TOKENS, VOCABULARY, WINDOW, gguf_name, mask
+from make_tiny_model import begin_gguf, end_gguf, permuted
+from make_toy_model import NAMES, VOCABULARY, WINDOW, gguf_name, mask, write_goldens
 
 # Where an architecture has the norm before the feed-forward under another name than Gemma 3.
 PRE_NORM_NAMES = {"post_attention_layernorm": "ffn_norm"}
@@ -39,43 +38,13 @@ class Plain:
     """What most twins do."""
 
     pairs = False  # whether the file has Q and K in pairs
+    shift = 0      # what norms add to their weights before they multiply by them
 
     def embed(self, ids):
         return self.model.model.embed_tokens(torch.tensor([ids]))
 
     def logits(self, hidden):
         return self.model.lm_head(hidden)
-
-
-class Qwen3(Plain):
-    """Heads wider than hidden / heads, norms of heads, and a tied output."""
-
-    name, layers, drop_layer, shift = "qwen3", 4, 1, 0
-
-    def __init__(self):
-        self.config = Qwen3Config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=96, num_hidden_layers=self.layers,
-                                  num_attention_heads=4, num_key_value_heads=2, head_dim=32, rope_theta=1e6,
-                                  max_position_embeddings=256, rms_norm_eps=1e-6, tie_word_embeddings=True,
-                                  attn_implementation="eager")
-        self.model = Qwen3ForCausalLM(self.config).float().eval()
-
-    def window(self, layer):
-        return 0
-
-    def layer(self, index, hidden, positions):
-        inner, where = self.model.model, torch.tensor([positions])
-        out = inner.layers[index](hidden, position_embeddings=inner.rotary_emb(hidden, where), position_ids=where,
-                                  attention_mask=mask(positions, positions, 0))
-        return out if torch.is_tensor(out) else out[0]
-
-    def metadata(self, writer):
-        writer.add_rope_freq_base(self.config.rope_theta)
-
-    def tensor_name(self, key):
-        for theirs, ours in PRE_NORM_NAMES.items():
-            if f".{theirs}." in key:
-                return f"blk.{key.split('.')[2]}.{ours}.weight"
-        return gguf_name(key)
 
 
 class Gemma3(Plain):
@@ -114,11 +83,11 @@ class Gemma3(Plain):
 class LlamaLike(Plain):
     """A twin whose layers take one RoPE and one mask, with one of transformers' classes."""
 
-    layers, drop_layer, shift = 4, 1, 0
+    layers, drop_layer = 4, 1
 
-    def __init__(self, config, model, **changes):
+    def __init__(self, config, model, rope_theta=1e4, **changes):
         self.config = config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=96, num_hidden_layers=self.layers,
-                             num_attention_heads=4, num_key_value_heads=2, rope_theta=1e4, max_position_embeddings=256,
+                             num_attention_heads=4, num_key_value_heads=2, rope_theta=rope_theta, max_position_embeddings=256,
                              rms_norm_eps=1e-6, attn_implementation="eager", pad_token_id=0, **changes)
         self.model = model(self.config).float().eval()
 
@@ -138,6 +107,15 @@ class LlamaLike(Plain):
             if f".{theirs}." in key:
                 return f"blk.{key.split('.')[2]}.{ours}.weight"
         return gguf_name(key)
+
+
+class Qwen3(LlamaLike):
+    """Heads wider than hidden / heads, norms of heads, and a tied output."""
+
+    name = "qwen3"
+
+    def __init__(self):
+        super().__init__(Qwen3Config, Qwen3ForCausalLM, rope_theta=1e6, head_dim=32, tie_word_embeddings=True)
 
 
 class SmolLM3(LlamaLike):
@@ -215,18 +193,8 @@ def forward(twin, ids, positions, drop=None):
 
 def write_gguf(path, twin):
     config = twin.config
-    writer = gguf.GGUFWriter(path, twin.name)
-    writer.add_name(f"tiny {twin.name}")
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    writer.add_key_length(head_size)
-    writer.add_value_length(head_size)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer = begin_gguf(path, f"tiny {twin.name}", twin.name, config, head_size)
     twin.metadata(writer)
     for key, value in twin.model.state_dict().items():
         if key == "lm_head.weight" and config.tie_word_embeddings:
@@ -239,10 +207,7 @@ def write_gguf(path, twin):
             array = twin.shift + array
         name = NAMES.get(key) or twin.tensor_name(key)
         writer.add_tensor(name, array.astype(np.float16) if array.ndim == 2 else array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    end_gguf(writer)
 
 
 def main(folder):
@@ -250,18 +215,7 @@ def main(folder):
     for twin in (Qwen3(), Gemma3(), SmolLM3(), Granite(), SeedOss()):
         randomise(twin)
         write_gguf(folder / f"{twin.name}.gguf", twin)
-        generator = torch.Generator().manual_seed(3)
-        ids = torch.randint(0, VOCABULARY, (TOKENS + ANSWER,), generator=generator).tolist()
-        prompt, positions = ids[:TOKENS], list(range(TOKENS))
-        golden = {"ids": prompt, "answer": ids[TOKENS:], "survivors": SURVIVORS, "drop_layer": twin.drop_layer,
-                  "logits": forward(twin, prompt, positions),
-                  "answer_logits": forward(twin, ids, list(range(len(ids)))),
-                  "entry_logits": forward(twin, [prompt[i] for i in SURVIVORS], SURVIVORS),
-                  "drop_logits": forward(twin, prompt, positions, SURVIVORS)}
-        # The loop over layers is the model's own where nothing is dropped.
-        whole = twin.model(input_ids=torch.tensor([prompt])).logits[0, -1].tolist()
-        assert max(abs(a - b) for a, b in zip(golden["logits"], whole)) < 1e-4, twin.name
-        (folder / f"{twin.name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+        write_goldens(folder / f"{twin.name}.json", twin.model, twin.drop_layer, functools.partial(forward, twin))
 
 
 if __name__ == "__main__":

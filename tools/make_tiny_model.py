@@ -113,9 +113,10 @@ def add_tokenizer(writer):
     writer.add_eos_token_id(VOCABULARY - 1)
 
 
-def write_gguf(path, name, architecture, config, model, head_size):
+def begin_gguf(path, name, architecture, config, head_size):
+    """A writer that knows the name and the sizes."""
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(f"tiny {name}")
+    writer.add_name(name)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -125,6 +126,18 @@ def write_gguf(path, name, architecture, config, model, head_size):
     writer.add_key_length(head_size)
     writer.add_value_length(head_size)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    return writer
+
+
+def end_gguf(writer):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_gguf(path, name, architecture, config, model, head_size):
+    writer = begin_gguf(path, f"tiny {name}", architecture, config, head_size)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_rope_dimension_count(head_size)
     writer.add_vocab_size(VOCABULARY)
@@ -140,10 +153,7 @@ def write_gguf(path, name, architecture, config, model, head_size):
         if architecture == "llama" and "k_proj" in key:
             array = permuted(array, config.num_key_value_heads)
         writer.add_tensor(gguf_name(key), array.astype(np.float16) if array.ndim == 2 else array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    end_gguf(writer)
 
 
 def last_logits(model, ids, positions):

@@ -11,16 +11,18 @@ goldens with dropped tokens say what a window by position sees. Weights are such
 are written as what they multiply by, and the embedding times the root of the hidden size, which is a power of two.
 """
 
+import functools
 import json
 import math
 import pathlib
 import sys
 
-import gguf
 import numpy as np
 import torch
 from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
 from transformers.models.gemma3.modeling_gemma3 import Gemma3ForCausalLM
+
+from make_tiny_model import begin_gguf, end_gguf
 
 VOCABULARY, TOKENS, WINDOW, DROP_LAYER, ANSWER = 101, 61, 16, 1, 20
 SLIDING = [True, False, True, True, False]  # as the file says it: every layer but some
@@ -90,17 +92,7 @@ def gguf_name(name):
 
 
 def write_gguf(path, config, model):
-    writer = gguf.GGUFWriter(path, "toy")
-    writer.add_name("toy")
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer = begin_gguf(path, "toy", "toy", config, config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_float32("toy.rope.freq_base_sliding", config.rope_local_base_freq)
     writer.add_sliding_window(WINDOW)
@@ -113,10 +105,23 @@ def write_gguf(path, config, model):
         if "embed_tokens" in key:
             array = array * np.float32(math.sqrt(config.hidden_size))
         writer.add_tensor(gguf_name(key), array.astype(np.float16) if array.ndim == 2 else array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    end_gguf(writer)
+
+
+def write_goldens(path, model, drop_layer, run):
+    """`run(ids, positions, drop)` gives the logits of the last token, layer by layer."""
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, VOCABULARY, (TOKENS + ANSWER,), generator=generator).tolist()
+    prompt, positions = ids[:TOKENS], list(range(TOKENS))
+    golden = {"ids": prompt, "answer": ids[TOKENS:], "survivors": SURVIVORS, "drop_layer": drop_layer,
+              "logits": run(prompt, positions),
+              "answer_logits": run(ids, list(range(len(ids)))),
+              "entry_logits": run([prompt[i] for i in SURVIVORS], SURVIVORS),
+              "drop_logits": run(prompt, positions, SURVIVORS)}
+    # The loop over layers is the model's own where nothing is dropped.
+    whole = model(input_ids=torch.tensor([prompt])).logits[0, -1].tolist()
+    assert max(abs(a - b) for a, b in zip(golden["logits"], whole)) < 1e-4, path
+    path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
 
 
 def main(folder):
@@ -125,18 +130,7 @@ def main(folder):
     model = Gemma3ForCausalLM(config).float().eval()
     randomise(model)
     write_gguf(folder / "toy.gguf", config, model)
-    generator = torch.Generator().manual_seed(3)
-    ids = torch.randint(0, VOCABULARY, (TOKENS + ANSWER,), generator=generator).tolist()
-    prompt, positions = ids[:TOKENS], list(range(TOKENS))
-    whole = model(input_ids=torch.tensor([prompt])).logits[0, -1].tolist()
-    golden = {"ids": prompt, "answer": ids[TOKENS:], "survivors": SURVIVORS, "drop_layer": DROP_LAYER,
-              "logits": forward(model, prompt, positions),
-              "answer_logits": forward(model, ids, list(range(len(ids)))),
-              "entry_logits": forward(model, [prompt[i] for i in SURVIVORS], SURVIVORS),
-              "drop_logits": forward(model, prompt, positions, SURVIVORS)}
-    # The loop over layers is the model's own where nothing is dropped.
-    assert max(abs(a - b) for a, b in zip(golden["logits"], whole)) < 1e-4
-    (folder / "toy.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+    write_goldens(folder / "toy.json", model, DROP_LAYER, functools.partial(forward, model))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,8 @@ class CLAA_API Run {
   virtual std::optional<int> first_drop() const { return std::nullopt; }
   // True when decide() at this layer may drop live tokens; queries are then computed after it has answered.
   virtual bool may_drop(int layer) const { return first_drop() == layer; }
-  // Most K/V rows per KV head that the cache of a layer ever holds; none: one per token of the prompt.
+  // Most K/V rows per KV head that the cache of a layer ever holds, of a layer that sees the whole prompt;
+  // none: one per token of the prompt.
   virtual std::optional<int64_t> most_kept(int /*layer*/) const { return std::nullopt; }
   // The last prompt tokens, which observe and are always kept.
   virtual int64_t window() const { return 0; }

@@ -10,14 +10,7 @@ namespace claa {
 namespace {
 
 bool is_blank_token(const Tokenizer& tokenizer, int32_t id) {
-  if (tokenizer.is_special(id)) return false;
-  const std::string_view text = tokenizer.token_bytes(id);
-  for (size_t at = 0; at < text.size();) {
-    const CodePoint point = decode_character(text, at);
-    if (!is_space(point.value)) return false;
-    at += point.size;
-  }
-  return true;
+  return !tokenizer.is_special(id) && is_blank(tokenizer.token_bytes(id));
 }
 
 // Templates differ in whether they write the begin-of-text token themselves, some after a line break and some
@@ -67,7 +60,7 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string&
 
 std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::string& note) const {
   std::string prompt = request.prompt;
-  if (!request.raw) note = "the model has no chat template: the prompt is continued as plain text";
+  if (!request.raw) note = "continued as plain text, as the model has no chat template";
   if (const std::string_view system = system_of(request); !system.empty()) {
     if (request.raw || !request.system_fallback) {
       fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",

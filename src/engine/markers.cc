@@ -7,6 +7,7 @@
 #include "core/usize.h"
 #include "template/conversation.h"
 #include "text/unicode.h"
+#include "tokenizer/tokenizer_data.h"
 
 namespace claa {
 namespace {
@@ -82,11 +83,6 @@ bool looks_like_marker(std::string_view text, const std::unordered_set<std::stri
   return !vocabulary.contains("</" + std::string(text.substr(1)));
 }
 
-TokenType type_of(const TokenizerData& data, size_t id) {
-  if (!data.token_types.empty()) return static_cast<TokenType>(data.token_types[id]);
-  return TokenType::kNormal;
-}
-
 bool is_control(TokenType type) {
   return type == TokenType::kControl || type == TokenType::kUnknown;
 }
@@ -118,22 +114,20 @@ std::vector<size_t> mistyped(const TokenizerData& data, const TemplateTexts& tex
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     const std::string& token = data.tokens[id];
     const bool may =
-        token.size() > 2 && (token[0] == '<' || token[0] == '[') && !is_control(type_of(data, id));
+        token.size() > 2 && (token[0] == '<' || token[0] == '[') && !is_control(token_type(data, id));
     if (may && looks_like_marker(token, vocabulary) && is_written(texts, token) && !is_word(data, id))
       found.push_back(id);
   }
   return found;
 }
 
-// Without a list of types those named by an id are control tokens, and all others normal.
 void make_control(TokenizerData& data, const std::vector<size_t>& ids) {
-  if (data.token_types.empty() && !ids.empty()) {
-    data.token_types.assign(data.tokens.size(), static_cast<int32_t>(TokenType::kNormal));
-    for (const int32_t id : {data.bos, data.eos, data.eot, data.eom, data.padding}) {
-      if (id >= 0) data.token_types[usize(id)] = static_cast<int32_t>(TokenType::kControl);
-    }
-  }
-  for (const size_t id : ids) data.token_types[id] = static_cast<int32_t>(TokenType::kControl);
+  if (ids.empty()) return;
+  std::vector<int32_t> types;
+  for (size_t id = 0; id < data.tokens.size(); ++id)
+    types.push_back(static_cast<int32_t>(token_type(data, id)));
+  for (const size_t id : ids) types[id] = static_cast<int32_t>(TokenType::kControl);
+  data.token_types = std::move(types);
 }
 
 std::string warning(const TokenizerData& data, const std::vector<size_t>& ids) {
@@ -157,7 +151,7 @@ int32_t first_control(const TokenizerData& data, std::string_view text) {
   size_t best = std::string_view::npos;
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     const std::string& token = data.tokens[id];
-    if (token.empty() || !is_control(type_of(data, id))) continue;
+    if (token.empty() || !is_control(token_type(data, id))) continue;
     const size_t at = text.find(token);
     if (at == std::string_view::npos || at > best) continue;
     if (at == best && token.size() < data.tokens[usize(first)].size()) continue;

@@ -42,9 +42,10 @@ void read_array_header(ByteReader& reader, Value& value) {
   }
   const uint64_t fitting = reader.remaining() / min_item_bytes(value.item_type);
   if (value.count > fitting) {
-    reader.corrupt(at, field,
-                   fmt::format("{} items of type {}, but the {} bytes left in the file hold at most {}",
-                               value.count, value_type_name(value.item_type), reader.remaining(), fitting));
+    reader.corrupt(
+        at, field,
+        fmt::format("{} items of type {}, but the {} bytes left in the file hold at most {} (truncated?)",
+                    value.count, value_type_name(value.item_type), reader.remaining(), fitting));
   }
 }
 
@@ -175,8 +176,8 @@ Metadata Metadata::parse(ByteReader& reader, uint64_t count) {
   Metadata metadata;
   if (count > reader.remaining() / kMinPairBytes) {
     reader.corrupt(16, {"metadata count"},
-                   fmt::format("{} pairs, but the {} bytes left in the file hold at most {}", count,
-                               reader.remaining(), reader.remaining() / kMinPairBytes));
+                   fmt::format("{} pairs, but the {} bytes left in the file hold at most {} (truncated?)",
+                               count, reader.remaining(), reader.remaining() / kMinPairBytes));
   }
   metadata.values_.reserve(count);
   metadata.index_.reserve(count);

@@ -140,8 +140,8 @@ TensorTable TensorTable::parse(ByteReader& reader, std::span<const std::byte> by
   const uint64_t fitting = reader.remaining() / kMinInfoBytes;
   if (count > fitting) {
     reader.corrupt(8, {"tensor count"},
-                   fmt::format("{} tensors, but the {} bytes left in the file hold at most {}", count,
-                               reader.remaining(), fitting));
+                   fmt::format("{} tensors, but the {} bytes left in the file hold at most {} (truncated?)",
+                               count, reader.remaining(), fitting));
   }
   if (count == 0) return table;  // a file of metadata alone may end here, without padding
   table.tensors.reserve(count);

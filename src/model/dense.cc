@@ -70,6 +70,12 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
   return rope;
 }
 
+void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved) {
+  config.ropes.push_back(read_rope(file, Metadata(file, config.architecture), config.head_size, interleaved));
+  const bool bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  for (LayerSpec& layer : config.specs) layer.qkv_bias = bias;
+}
+
 RopeConfig no_rotation(const RopeConfig& like) {
   RopeConfig rope;
   rope.rotated = like.rotated;

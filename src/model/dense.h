@@ -12,6 +12,9 @@ namespace claa {
 std::vector<WeightSpec> dense_model_weights(const ModelConfig& config);
 std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t layer);
 
+// What most of them say of themselves: read_rope(), and biases on Q, K and V where the first layer has them.
+void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved);
+
 // The RoPE of the keys rope.freq_base, rope.dimension_count and rope.scaling.*, and of the tensor
 // kRopeFrequencies, if there is one. Throws kUnsupported for other kinds of scaling, kCorruptFile for
 // senseless values.

@@ -19,15 +19,11 @@ constexpr double kWindowRopeBase = 10000;
 std::vector<bool> read_windows(const gguf::File& file, const Metadata& metadata, int64_t layers) {
   constexpr const char* key = "attention.sliding_window_pattern";
   const std::string name = fmt::format("gemma3.{}", key);
-  const auto array = file.array_of(name);
-  if (!array) {
-    const int64_t every = metadata.optional(key, kPattern, 1024);
-    std::vector<bool> windows;
-    for (int64_t i = 0; i < layers; ++i) windows.push_back((i + 1) % every != 0);
-    return windows;
-  }
   std::vector<bool> windows;
-  if (array->first == gguf::ValueType::kBool) {
+  if (const auto array = file.array_of(name); !array) {
+    const int64_t every = metadata.optional(key, kPattern, 1024);
+    for (int64_t i = 0; i < layers; ++i) windows.push_back((i + 1) % every != 0);
+  } else if (array->first == gguf::ValueType::kBool) {
     windows = file.get_bools(name).value();
   } else {
     const std::vector<int64_t> listed = file.get_ints(name).value();

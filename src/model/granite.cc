@@ -9,28 +9,26 @@
 namespace claa {
 namespace {
 
-// A scale of the file; 1 where it has none. Zero stands for none.
-float read_scale(const gguf::File& file, const Metadata& metadata, const char* key) {
-  const double scale = metadata.number(key, 1);
+// A scale of the file. Zero stands for none, as a missing key does.
+float read_scale(const gguf::File& file, const Metadata& metadata, const char* key, float none = 1) {
+  const double scale = metadata.number(key, 0);
   if (!(scale >= 0) || !std::isfinite(scale)) {
     fail(ErrorCode::kCorruptFile, "{}: metadata key 'granite.{}' is {}; it must be positive and finite",
          file.name(), key, scale);
   }
-  return scale == 0 ? 1.0f : static_cast<float>(scale);
+  return scale == 0 ? none : static_cast<float>(scale);
 }
 
 void describe_granite(const gguf::File& file, ModelConfig& config) {
   const Metadata metadata(file, config.architecture);
-  config.ropes.push_back(read_rope(file, metadata, config.head_size, /*interleaved=*/true));
+  describe_dense(file, config, /*interleaved=*/true);
   config.embedding_scale = read_scale(file, metadata, "embedding_scale");
   config.residual_scale = read_scale(file, metadata, "residual_scale");
   config.logit_scale = 1 / read_scale(file, metadata, "logit_scale");
   // Scores are divided by the root of the head size, unless the file says what they are multiplied by.
-  const double attention = metadata.number("attention.scale", 0);
-  const float scale = attention == 0 ? 1.0f
-                                     : read_scale(file, metadata, "attention.scale") *
-                                           std::sqrt(static_cast<float>(config.head_size));
-  for (LayerSpec& layer : config.specs) layer.query_scale = scale;
+  const float attention = read_scale(file, metadata, "attention.scale", 0);
+  for (LayerSpec& layer : config.specs)
+    layer.query_scale = attention == 0 ? 1 : attention * std::sqrt(static_cast<float>(config.head_size));
 }
 
 }  // namespace

@@ -8,13 +8,11 @@ namespace claa {
 namespace {
 
 void describe(const gguf::File& file, ModelConfig& config, bool interleaved) {
-  const Metadata metadata(file, config.architecture);
+  describe_dense(file, config, interleaved);
   // Within its window sliding attention equals full attention, so the window bounds the usable context.
+  const Metadata metadata(file, config.architecture);
   config.context =
       std::min(config.context, metadata.optional("attention.sliding_window", config.context, 1 << 27));
-  config.ropes.push_back(read_rope(file, metadata, config.head_size, interleaved));
-  const bool bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
-  for (LayerSpec& layer : config.specs) layer.qkv_bias = bias;
 }
 
 void describe_pairs(const gguf::File& file, ModelConfig& config) {

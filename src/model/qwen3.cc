@@ -7,8 +7,7 @@ namespace claa {
 namespace {
 
 void describe_qwen3(const gguf::File& file, ModelConfig& config) {
-  config.ropes.push_back(
-      read_rope(file, Metadata(file, config.architecture), config.head_size, /*interleaved=*/false));
+  describe_dense(file, config, /*interleaved=*/false);
   for (LayerSpec& layer : config.specs) layer.head_norms = true;
 }
 

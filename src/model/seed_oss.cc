@@ -7,10 +7,7 @@ namespace claa {
 namespace {
 
 void describe_seed_oss(const gguf::File& file, ModelConfig& config) {
-  config.ropes.push_back(
-      read_rope(file, Metadata(file, config.architecture), config.head_size, /*interleaved=*/false));
-  const bool bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
-  for (LayerSpec& layer : config.specs) layer.qkv_bias = bias;
+  describe_dense(file, config, /*interleaved=*/false);
 }
 
 std::vector<WeightSpec> seed_oss_layer_weights(const ModelConfig& config, int64_t layer) {

@@ -9,8 +9,7 @@ namespace {
 constexpr int64_t kEvery = 4;  // files do not say it
 
 void describe_smollm3(const gguf::File& file, ModelConfig& config) {
-  config.ropes.push_back(
-      read_rope(file, Metadata(file, config.architecture), config.head_size, /*interleaved=*/true));
+  describe_dense(file, config, /*interleaved=*/true);
   config.ropes.push_back(no_rotation(config.ropes.front()));
   for (int64_t i = 0; i < config.layers; ++i) config.specs[usize(i)].rope = (i + 1) % kEvery == 0 ? 1 : 0;
 }

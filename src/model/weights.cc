@@ -2,7 +2,6 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <numeric>
 #include <optional>
 
@@ -95,8 +94,7 @@ class Loader {
         gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes), to);
         check_finite(file_.name(), spec.tensors[usize(r / outputs)], r % outputs, to);
         for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
-        if (factor != 1)
-          std::transform(to.begin(), to.end(), to.begin(), [&](float v) { return v * factor; });
+        for (float& value : to) value *= factor;
       }
     };
     return backend_.prepare(source);

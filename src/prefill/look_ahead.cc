@@ -76,6 +76,18 @@ std::vector<float> AnswerScores::result() const {
   return pooled;
 }
 
+namespace {
+
+void check_any_layer_ranks(const PromptInfo& info) {
+  for (int layer = 0; layer < info.layers; ++layer) {
+    if (sees_whole_prompt(info, layer)) return;
+  }
+  fail(ErrorCode::kUnsupported,
+       "every layer of this model has a sliding window, so that none can rank the whole prompt");
+}
+
+}  // namespace
+
 AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
     : spec_(std::move(spec)),
       options_(options),
@@ -83,6 +95,7 @@ AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
       positions_(std::min(spec_.model.config().context, info_.tokens + options.reserve)),
       cache_(spec_.model.config(), spec_.model.backend()) {
   require(info_.tokens > 0, "an answer needs a prompt");
+  check_any_layer_ranks(info_);
   info_.ids = spec_.ids;
   info_.model_fingerprint = options.model_fingerprint;
   const PassContext context{spec_.model, options_, info_};

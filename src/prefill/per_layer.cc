@@ -21,7 +21,7 @@ class PerLayerRun : public Run {
     if (schedule_.live && schedule_.live->ranker == nullptr) schedule_.live->ranker = schedule_.ranker;
     // After the last layer nothing is left to save.
     drops_live_ = schedule_.live && schedule_.live->layer < prompt.layers - 1 && live_budget_ < tokens_;
-    drops_kept_ = kept_budget_ < tokens_ && schedule_.first_layer < prompt.layers;
+    drops_kept_ = kept_budget_ < tokens_ && cuts_any(prompt);
     if (schedule_.live) {
       check_sees_whole_prompt(prompt, schedule_.live->layer);
       find_history(prompt);
@@ -73,6 +73,14 @@ class PerLayerRun : public Run {
   }
 
  private:
+  // Whether a layer whose cache may be cut is in the schedule.
+  bool cuts_any(const PromptInfo& prompt) const {
+    for (int layer = schedule_.first_layer; layer < prompt.layers; ++layer) {
+      if (sees_whole_prompt(prompt, layer)) return true;
+    }
+    return false;
+  }
+
   // The first of the last layers up to the drop that have scores.
   void find_history(const PromptInfo& prompt) {
     int left = schedule_.history;

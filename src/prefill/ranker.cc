@@ -46,7 +46,7 @@ int half_depth(const PromptInfo& prompt) {
   for (int layer = half; layer < prompt.layers - 1; ++layer) {
     if (sees_whole_prompt(prompt, layer)) return layer;
   }
-  for (int layer = half; layer > 0; --layer) {
+  for (int layer = half - 1; layer >= 0; --layer) {
     if (sees_whole_prompt(prompt, layer)) return layer;
   }
   return half;
@@ -73,7 +73,8 @@ void check_sees_whole_prompt(const PromptInfo& prompt, int layer) {
   }
   if (others.empty()) {
     fail(ErrorCode::kInvalidArgument,
-         "every layer of this model has a sliding window: none can rank the whole prompt; use method full");
+         "no layer of this model but the last sees the whole prompt, so that none can choose its tokens; use "
+         "method full");
   }
   fail(ErrorCode::kInvalidArgument,
        "layer {} has a sliding window and cannot rank the whole prompt; tokens can be chosen after layers {}",

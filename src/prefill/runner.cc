@@ -215,8 +215,7 @@ void Prefill::begin_pass() {
   const int64_t live = static_cast<int64_t>(entering.size());
   int64_t rows = 0;
   for (int layer = 0; layer < info_.layers; ++layer)
-    rows += (model_.config().spec(layer).window > 0 ? live
-                                                    : std::min(live, run_->most_kept(layer).value_or(live))) +
+    rows += (sees_whole_prompt(info_, layer) ? std::min(live, run_->most_kept(layer).value_or(live)) : live) +
             options_.reserve;
   const PassContext context{model_, options_, pass_info_};
   reserve_memory(context, live, rows);

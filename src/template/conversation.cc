@@ -20,15 +20,6 @@ std::string without_space(std::string_view text) {
   return kept;
 }
 
-bool is_blank(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const CodePoint point = decode_character(text, at);
-    if (!is_space(point.value)) return false;
-    at += point.size;
-  }
-  return true;
-}
-
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n";
   const size_t first = text.find_first_not_of(kSpace);

@@ -40,6 +40,15 @@ bool is_space(int32_t code) {
          code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
 }
 
+bool is_blank(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_character(text, at);
+    if (!is_space(point.value)) return false;
+    at += point.size;
+  }
+  return true;
+}
+
 bool is_line_break(int32_t code) {
   return (code >= 10 && code <= 13) || (code >= 0x1c && code <= 0x1e) || code == 0x85 || code == 0x2028 ||
          code == 0x2029;

@@ -20,9 +20,10 @@ size_t count_characters(std::string_view text);
 size_t character_offset(std::string_view text, size_t index);
 void append_utf8(std::string& out, int32_t code);
 
-bool is_space(int32_t code);       // str.isspace
-bool is_line_break(int32_t code);  // str.splitlines
-bool is_printable(int32_t code);   // true for characters that repr() shows unescaped
+bool is_space(int32_t code);           // str.isspace
+bool is_blank(std::string_view text);  // nothing but spaces, or empty
+bool is_line_break(int32_t code);      // str.splitlines
+bool is_printable(int32_t code);       // true for characters that repr() shows unescaped
 bool is_upper(int32_t code);
 bool is_lower(int32_t code);
 bool is_alpha(int32_t code);

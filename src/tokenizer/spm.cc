@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/usize.h"
+#include "text/utf8.h"
 
 namespace claa {
 namespace {
@@ -21,7 +22,7 @@ struct JoinedLater {
   }
 };
 
-// The byte that "<0xXX>" names; -1 for another spelling.
+// The byte that a token like "<0x41>" names; -1 for another spelling.
 int named_byte(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return -1;
   int byte = 0;
@@ -38,12 +39,6 @@ void replace_all(std::string_view text, std::string_view from, std::string_view 
     out.append(to);
     at = found + from.size();
   }
-}
-
-// Bytes of the character that begins with `lead`, in valid UTF-8.
-uint32_t character_bytes(char lead) {
-  const auto byte = static_cast<uint8_t>(lead);
-  return byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 }
 
 bool ends_with_space(std::string_view text) {
@@ -97,20 +92,21 @@ void SpmModel::index(const std::vector<TokenRole>& roles, const std::vector<bool
     }
     if (is_byte[i]) {
       const int byte = named_byte(token);
-      if (byte < 0)
-        fail(ErrorCode::kCorruptFile, "{}: token {} has type 6 (byte) but not the form <0xXX>", source_, i);
+      if (byte < 0) {
+        fail(ErrorCode::kCorruptFile, "{}: token {} has type 6 (byte) but is not spelled like <0x41>",
+             source_, i);
+      }
       byte_ids_[usize(byte)] = id;
       bytes_[i] = std::string(1, static_cast<char>(byte));
-    } else if (roles[i] == TokenRole::kNormal) {
-      replace_all(token, kSpaceMark, " ", bytes_[i]);
-      mergeable_.insert(tokens_, id);
-      for (size_t at = token.find(kSpaceMark, 1); at != std::string::npos;
-           at = token.find(kSpaceMark, at + 1)) {
-        if (!ends_with_space(std::string_view(token).substr(0, at)))
-          joins_space_.set(static_cast<uint8_t>(token[at - 1]));
-      }
-    } else {
-      bytes_[i] = roles[i] == TokenRole::kUserDefined ? with_plain_spaces(token) : token;
+      continue;
+    }
+    bytes_[i] = roles[i] == TokenRole::kControl ? token : with_plain_spaces(token);
+    if (roles[i] != TokenRole::kNormal) continue;
+    mergeable_.insert(tokens_, id);
+    for (size_t at = token.find(kSpaceMark, 1); at != std::string::npos;
+         at = token.find(kSpaceMark, at + 1)) {
+      if (!ends_with_space(std::string_view(token).substr(0, at)))
+        joins_space_.set(static_cast<uint8_t>(token[at - 1]));
     }
   }
 }
@@ -174,7 +170,7 @@ void SpmModel::split(std::string_view word, Scratch& scratch) const {
   scratch.heap.clear();
   for (uint32_t at = 0; at < word.size();) {
     const auto index = static_cast<uint32_t>(scratch.symbols.size());
-    const uint32_t length = std::min(character_bytes(word[at]), static_cast<uint32_t>(word.size()) - at);
+    const auto length = static_cast<uint32_t>(next_utf8_unit(word.substr(at)).size);
     scratch.symbols.push_back({at, length, index + 1, index == 0 ? kNoSymbol : index - 1});
     at += length;
   }

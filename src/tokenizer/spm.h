@@ -24,8 +24,8 @@ std::string with_plain_spaces(std::string_view text);
 class SpmModel {
  public:
   // Tokens, roles and scores are indexed by id. `unknown` stands for a byte that has no token, -1: it is left
-  // out. Throws kCorruptFile for duplicate tokens, byte tokens that are not spelled "<0xXX>", and scores that
-  // are no numbers.
+  // out. Throws kCorruptFile for duplicate tokens, byte tokens that are not spelled like "<0x41>", and scores
+  // that are no numbers.
   SpmModel(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
            const std::vector<bool>& is_byte, const std::vector<float>& scores, int32_t unknown,
            const std::string& source);

@@ -22,13 +22,6 @@ constexpr std::array<std::string_view, 8> kEndNames = {
     "<|im_end|>",    "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>",
     "<|endoftext|>", "<|end|>",    "</s>",       "<end_of_turn>"};
 
-TokenType type_of(const TokenizerData& data, size_t id) {
-  if (!data.token_types.empty()) return static_cast<TokenType>(data.token_types[id]);
-  const auto i = static_cast<int32_t>(id);
-  const bool named = i == data.bos || i == data.eos || i == data.eot || i == data.eom || i == data.padding;
-  return named ? TokenType::kControl : TokenType::kNormal;
-}
-
 TokenRole role_of(TokenType type) {
   switch (type) {
     case TokenType::kUndefined:
@@ -48,7 +41,7 @@ TokenRole role_of(TokenType type) {
 std::vector<TokenType> types_of(const TokenizerData& data) {
   std::vector<TokenType> types;
   types.reserve(data.tokens.size());
-  for (size_t i = 0; i < data.tokens.size(); ++i) types.push_back(type_of(data, i));
+  for (size_t i = 0; i < data.tokens.size(); ++i) types.push_back(token_type(data, i));
   return types;
 }
 

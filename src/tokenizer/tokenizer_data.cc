@@ -78,6 +78,13 @@ void check_model(const std::string& model, const std::string& pre, const std::st
 
 }  // namespace
 
+TokenType token_type(const TokenizerData& data, size_t id) {
+  if (!data.token_types.empty()) return static_cast<TokenType>(data.token_types[id]);
+  const auto i = static_cast<int32_t>(id);
+  const bool named = i == data.bos || i == data.eos || i == data.eot || i == data.eom || i == data.padding;
+  return named ? TokenType::kControl : TokenType::kNormal;
+}
+
 void check_tokenizer_data(const TokenizerData& data) {
   const std::string& source = data.source;
   check_model(data.model, data.pre, source);

@@ -5,6 +5,10 @@
 
 namespace claa {
 
+// The type of a token. Without a list of types those named by an id are control tokens, and all others
+// normal.
+TokenType token_type(const TokenizerData& data, size_t id);
+
 // Throws kUnsupported or kCorruptFile unless model and pre-tokenizer are known, the counts fit and every id
 // is inside the vocabulary.
 void check_tokenizer_data(const TokenizerData& data);

@@ -20,6 +20,18 @@ def run_claa(*arguments, stdin=b"", timeout=300, **options):
     return subprocess.run([str(BIN), *map(str, arguments)], input=data, capture_output=True, timeout=timeout, **options)
 
 
+def read_terminal(leader):
+    """All that is written to the other side of a pseudo-terminal, which is then closed."""
+    seen = b""
+    try:
+        while piece := os.read(leader, 65536):
+            seen += piece
+    except OSError:  # how a terminal ends
+        pass
+    os.close(leader)
+    return seen
+
+
 @pytest.fixture(scope="session", autouse=True)
 def programs_exist():
     assert BIN.is_file(), f"{BIN} is not built: scripts/quickstart.sh --build-only"

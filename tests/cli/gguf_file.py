@@ -96,18 +96,18 @@ def random_tensors(shapes, change=None):
     return tensors
 
 
-def windowed_model():
-    """A Gemma 3 of random weights that reads and writes single bytes: of its three layers the second sees all."""
+def windowed_model(layers=3, every=2):
+    """A Gemma 3 of random weights that reads and writes single bytes. Every n-th layer sees all; or a list says which has a window."""
     hidden, ffn, size, window, tokens = 32, 64, 16, 8, [*byte_tokens(), "</s>"]
-    values = {"general.architecture": "gemma3", "general.name": "tiny", "gemma3.block_count": 3, "gemma3.embedding_length": hidden,
+    values = {"general.architecture": "gemma3", "general.name": "tiny", "gemma3.block_count": layers, "gemma3.embedding_length": hidden,
               "gemma3.feed_forward_length": ffn, "gemma3.attention.head_count": 2, "gemma3.attention.head_count_kv": 1,
               "gemma3.attention.key_length": size, "gemma3.attention.value_length": size, "gemma3.context_length": 512,
-              "gemma3.attention.sliding_window": window, "gemma3.attention.sliding_window_pattern": 2,
+              "gemma3.attention.sliding_window": window, "gemma3.attention.sliding_window_pattern": every,
               "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.tokens": tokens,
               "tokenizer.ggml.merges": [], "tokenizer.ggml.token_type": [NORMAL] * 256 + [CONTROL],
               "tokenizer.ggml.eos_token_id": 256}
     shapes = {"token_embd": (hidden, len(tokens)), "output_norm": (hidden,)}
-    for layer in range(3):
+    for layer in range(layers):
         for name, shape in (("attn_q", (hidden, 2 * size)), ("attn_k", (hidden, size)), ("attn_v", (hidden, size)),
                             ("attn_output", (2 * size, hidden)), ("ffn_gate", (hidden, ffn)), ("ffn_up", (hidden, ffn)),
                             ("ffn_down", (ffn, hidden)), ("attn_norm", (hidden,)), ("ffn_norm", (hidden,)),

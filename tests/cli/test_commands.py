@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BIN, ROOT, run_claa
+from conftest import BIN, ROOT, read_terminal, run_claa
 
 QUESTION = "What is the name of the young woman in this text?"
 # The paper's settings, whatever profile the model has.
@@ -276,13 +276,7 @@ def test_heatmap_on_a_terminal(model, hostile, environment, options, colored):
     process = subprocess.Popen([str(BIN), "trace", "-m", str(model), "-f", str(hostile), "Say it.", *CLAA, "--predict", "1",
                                 "--heatmap", "-", *options], env=environment, stdin=subprocess.DEVNULL, stdout=terminal)
     os.close(terminal)
-    out = b""
-    try:
-        while chunk := os.read(main, 65536):
-            out += chunk
-    except OSError:  # how a terminal ends
-        pass
-    os.close(main)
+    out = read_terminal(main)
     assert process.wait(timeout=60) == 0
     assert (b"\x1b[" in out) == colored
     assert not re.sub(rb"\x1b\[[0-9;]*m", b"", out).count(b"\x1b")

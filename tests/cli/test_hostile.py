@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from conftest import BIN, run_claa
+from conftest import BIN, read_terminal, run_claa
 from gguf_file import CONTROL, byte_model, gguf, llama
 
 EVIL = b"=1+1,\"';<evil onload='x'>&|`caf\xe9 \x1b]0;owned\x07\x7f\xc2\x9b31m\xe2\x80\xaedrow\r\n=2+2\tend"
@@ -157,13 +157,7 @@ def on_terminal(*command):
     leader, follower = pty.openpty()
     with subprocess.Popen([BIN, *map(str, command)], stdin=subprocess.DEVNULL, stdout=follower, stderr=subprocess.PIPE) as process:
         os.close(follower)
-        seen = b""
-        try:
-            while piece := os.read(leader, 65536):
-                seen += piece
-        except OSError:  # how a terminal ends
-            pass
-        os.close(leader)
+        seen = read_terminal(leader)
         plain(process.stderr.read())
         assert process.wait(60) == 0
     return seen.replace(b"\r\n", b"\n")

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BIN
+from conftest import BIN, read_terminal
 
 
 
@@ -23,13 +23,7 @@ def on_terminal(command, columns, term):
     process = subprocess.Popen([str(BIN), *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=follower,
                                env=environment)
     os.close(follower)
-    seen = b""
-    try:
-        while piece := os.read(leader, 65536):
-            seen += piece
-    except OSError:  # how a terminal ends
-        pass
-    os.close(leader)
+    seen = read_terminal(leader)
     assert process.wait(timeout=120) == 0, seen
     return seen.decode()
 

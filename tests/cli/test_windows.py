@@ -42,3 +42,23 @@ def test_the_oracle_ranks_by_the_layers_that_see_all(claa, windowed, tmp_path):
     assert done.returncode == 0, done.stderr
     ranked = json.loads((tmp_path / "a.rank.json").read_text())
     assert ranked["queries"] == 3 and ranked["top"][0]["score"] > 0
+
+
+def test_models_of_windows_alone(claa, tmp_path, refused):
+    path = tmp_path / "windows.gguf"
+    path.write_bytes(windowed_model(every=9))
+    done = claa("run", "-m", path, "-t", 1, "-n", 2, "--method", "snapkv", "--keep", "0.3", "--json", PROMPT)
+    prefill = json.loads(done.stdout)["prefill"]
+    assert not prefill["active"] and prefill["reason"]
+    refused("run", "-m", path, "-t", 1, "--method", "claa", PROMPT, words=["no layer of this model but the last"])
+    for command in (["run", "--method", "specprefill"], ["oracle", "-o", tmp_path / "a.rank"]):
+        done = claa(*command, "-m", path, "-t", 1, PROMPT)
+        assert done.returncode == 2 and b"every layer of this model has a sliding window" in done.stderr, done.stderr
+
+
+def test_half_depth_falls_back_to_the_last_layer_before(claa, tmp_path):
+    """Of five layers only the first sees all, and half depth is the second."""
+    path = tmp_path / "first.gguf"
+    path.write_bytes(windowed_model(5, [False, True, True, True, True]))
+    done = claa("run", "-m", path, "-t", 1, "-n", 2, "--method", "claa", "--keep", "0.3", "--json", PROMPT)
+    assert json.loads(done.stdout)["prefill"]["selection_layer"] == 0

@@ -69,7 +69,7 @@ TEST(Load, WithoutATemplateTheTextIsContinued) {
   Request request;
   request.max_tokens = 1;
   request.prompt = "abc";
-  EXPECT_THAT(engine.answer(request).prefill.note, testing::HasSubstr("no chat template"));
+  EXPECT_THAT(engine.answer(request).prefill.note, testing::HasSubstr("as the model has no chat template"));
   request.raw = true;
   EXPECT_EQ(engine.answer(request).prefill.note, "");
 }

@@ -109,6 +109,25 @@ TEST_P(Toy, RefusesHeadsOfLayersWithAWindow) {
   EXPECT_THROW(run(*builtin_methods().create("gemfilter", preview)), Error);
 }
 
+// So is a run of the caller's own that says so, and one that asks such a layer for scores.
+TEST_P(Toy, RefusesOwnRunsThatNeedALayerWithAWindow) {
+  test::Script drops;
+  drops.first_drop = 3;
+  EXPECT_THROW(run(test::TestMethod(drops)), Error);
+  const auto asks = [](LayerView& view) {
+    ScoreSpec spec;
+    spec.window = 4;
+    view.scores(spec);
+  };
+  try {
+    run(test::TestMethod(test::preview_script(0, asks)));
+    FAIL() << "a layer with a sliding window was ranked";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_NE(std::string(error.what()).find("sliding window of 16 positions"), std::string::npos);
+  }
+}
+
 // The oracle and SpecPrefill look on from layers that see all.
 TEST_P(Toy, LooksAheadFromLayersThatSeeAll) {
   for (const char* method : {"oracle", "specprefill", "gemfilter"})

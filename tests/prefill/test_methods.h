@@ -18,6 +18,7 @@ struct Script {
   std::function<Entry(std::vector<float>)> entry;
   std::function<Decision(LayerView&)> decide;
   bool may_drop = true;  // whether decide() may drop live tokens
+  std::optional<int> first_drop;
   RunReport report = {true};
 };
 
@@ -42,6 +43,7 @@ class TestMethod : public Method {
       return script_.entry ? script_.entry(scores) : Entry{};
     }
     Decision decide(LayerView& view) override { return script_.decide ? script_.decide(view) : Decision{}; }
+    std::optional<int> first_drop() const override { return script_.first_drop; }
     bool may_drop(int /*layer*/) const override { return script_.decide != nullptr && script_.may_drop; }
     RunReport report() const override { return script_.report; }
 
