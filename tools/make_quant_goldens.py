@@ -3,7 +3,8 @@
 
 The file is written, and the values are computed, by the `gguf` Python package, so it tests our dequantisation against an
 independent implementation and our reader against the writer that most model files come from. Besides it holds one
-metadata pair of every type. Deterministic: the same versions give the same bytes.
+metadata pair of every type, and for each format with a table of values the checksum of what 512 blocks, which the test
+makes again, have as values: enough for every entry of every table. Deterministic: the same versions give the same bytes.
 
     python3 -m venv .venv && .venv/bin/pip install gguf==0.19.0 numpy==2.4.6
     .venv/bin/python tools/make_quant_goldens.py
@@ -11,6 +12,7 @@ metadata pair of every type. Deterministic: the same versions give the same byte
 
 import argparse
 import pathlib
+import zlib
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type, GGUFValueType as Value, GGUFWriter
@@ -25,6 +27,13 @@ SCALES = {
 EXTREMES = np.array([0x0000, 0x8000, 0x0001, 0x03FF, 0x0400, 0x3C00, 0x7BFF, 0x8001, 0x83FF, 0x8400, 0xBC00, 0xFBFF],
                     dtype=np.uint16)
 ROWS = 4
+# The formats with tables of values, with the positions of their scales and of the byte that holds the scale's exponent.
+TABLES = {
+    Type.IQ1_S: [0], Type.IQ1_M: [], Type.IQ2_XXS: [0], Type.IQ2_XS: [0], Type.IQ2_S: [0], Type.IQ3_XXS: [0],
+    Type.IQ3_S: [0], Type.IQ4_NL: [0], Type.IQ4_XS: [0], Type.MXFP4: [], Type.NVFP4: [], Type.TQ1_0: [52], Type.TQ2_0: [64],
+}
+EXPONENT_OF_IQ1_M = 55
+CHECKED_BLOCKS = 512
 
 
 def finite_halves(rng, count):
@@ -35,18 +44,43 @@ def finite_halves(rng, count):
 def random_blocks(rng, kind):
     """ROWS rows of blocks: random bits, then rows of all-zero and all-one numbers, under random and extreme scales."""
     elements, size = GGML_QUANT_SIZES[kind]
-    columns = 6 if elements == 32 else 3
+    columns = 3 if elements == 256 else 6
     blocks = rng.integers(0, 256, (ROWS * columns, size), dtype=np.uint8)
     blocks[1, :] = 0x00
     blocks[2, :] = 0xFF
     blocks[3, :] = 0x0F
     blocks[4, :] = 0xAA
-    for n, at in enumerate(SCALES[kind]):
+    if kind == Type.IQ1_M:
+        blocks[:, EXPONENT_OF_IQ1_M] &= 0xBF
+    for n, at in enumerate(SCALES[kind] if kind in SCALES else TABLES[kind]):
         scales = finite_halves(rng, len(blocks))
         scales[-6:] = EXTREMES[6 * n:6 * n + 6]
         scales[1:7] = np.roll(EXTREMES[5:11], n)
         blocks[:, at:at + 2] = scales.view(np.uint8).reshape(-1, 2)
     return blocks.reshape(ROWS, columns * size)
+
+
+def checked_blocks(kind):
+    """CHECKED_BLOCKS blocks of a sequence that tests/gguf/quants_test.cc makes too, with finite scales."""
+    size = GGML_QUANT_SIZES[kind][1]
+    state, made = int(kind), bytearray()
+    for _ in range(CHECKED_BLOCKS * size):
+        state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+        made.append(state >> 24)
+    blocks = np.frombuffer(bytes(made), dtype=np.uint8).reshape(CHECKED_BLOCKS, size).copy()
+    for at in [EXPONENT_OF_IQ1_M] if kind == Type.IQ1_M else [scale + 1 for scale in TABLES[kind]]:
+        blocks[:, at] &= 0xBF
+    return blocks
+
+
+def add_tables(writer, rng):
+    for kind in TABLES:
+        blocks = random_blocks(rng, kind)
+        writer.add_tensor(f"{kind.name}.blocks", blocks, raw_dtype=kind)
+        with np.errstate(over="ignore"):  # the largest scale of MXFP4
+            writer.add_tensor(f"{kind.name}.values", dequantize(blocks, kind))
+            values = np.ascontiguousarray(dequantize(checked_blocks(kind), kind), dtype=np.float32)
+        writer.add_uint32(f"test.crc.{kind.name}", zlib.crc32(values.tobytes()))
 
 
 def add_metadata(writer):
@@ -90,6 +124,7 @@ def main():
     brains = finite_halves(rng, 512).reshape(ROWS, -1).view(np.uint8)
     writer.add_tensor("BF16.blocks", brains, raw_dtype=Type.BF16)
     writer.add_tensor("BF16.values", dequantize(brains, Type.BF16))
+    add_tables(writer, rng)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -18,7 +18,7 @@ std::string_view type_name(TensorType type);  // "Q4_1"
 std::string_view raw_type_name(uint32_t raw_type);
 std::string supported_types();             // "F32, F16, ...", for messages
 std::span<const TensorType> all_types();   // every type that this library can read
-uint32_t block_elements(TensorType type);  // 1, 32 or 256
+uint32_t block_elements(TensorType type);  // 1, 32, 64 or 256
 uint32_t block_bytes(TensorType type);
 
 // Dequantises whole blocks. blocks.size() must be out.size() / block_elements * block_bytes; throws kInternal

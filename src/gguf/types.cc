@@ -16,13 +16,32 @@ struct TypeTraits {
 };
 
 constexpr std::array kSupported{
-    TypeTraits{TensorType::kF32, "F32", 1, 4},       TypeTraits{TensorType::kF16, "F16", 1, 2},
-    TypeTraits{TensorType::kBF16, "BF16", 1, 2},     TypeTraits{TensorType::kQ8_0, "Q8_0", 32, 34},
-    TypeTraits{TensorType::kQ4_0, "Q4_0", 32, 18},   TypeTraits{TensorType::kQ4_1, "Q4_1", 32, 20},
-    TypeTraits{TensorType::kQ5_0, "Q5_0", 32, 22},   TypeTraits{TensorType::kQ5_1, "Q5_1", 32, 24},
-    TypeTraits{TensorType::kQ2_K, "Q2_K", 256, 84},  TypeTraits{TensorType::kQ3_K, "Q3_K", 256, 110},
-    TypeTraits{TensorType::kQ4_K, "Q4_K", 256, 144}, TypeTraits{TensorType::kQ5_K, "Q5_K", 256, 176},
+    TypeTraits{TensorType::kF32, "F32", 1, 4},
+    TypeTraits{TensorType::kF16, "F16", 1, 2},
+    TypeTraits{TensorType::kBF16, "BF16", 1, 2},
+    TypeTraits{TensorType::kQ8_0, "Q8_0", 32, 34},
+    TypeTraits{TensorType::kQ4_0, "Q4_0", 32, 18},
+    TypeTraits{TensorType::kQ4_1, "Q4_1", 32, 20},
+    TypeTraits{TensorType::kQ5_0, "Q5_0", 32, 22},
+    TypeTraits{TensorType::kQ5_1, "Q5_1", 32, 24},
+    TypeTraits{TensorType::kQ2_K, "Q2_K", 256, 84},
+    TypeTraits{TensorType::kQ3_K, "Q3_K", 256, 110},
+    TypeTraits{TensorType::kQ4_K, "Q4_K", 256, 144},
+    TypeTraits{TensorType::kQ5_K, "Q5_K", 256, 176},
     TypeTraits{TensorType::kQ6_K, "Q6_K", 256, 210},
+    TypeTraits{TensorType::kIQ1_S, "IQ1_S", 256, 50},
+    TypeTraits{TensorType::kIQ1_M, "IQ1_M", 256, 56},
+    TypeTraits{TensorType::kIQ2_XXS, "IQ2_XXS", 256, 66},
+    TypeTraits{TensorType::kIQ2_XS, "IQ2_XS", 256, 74},
+    TypeTraits{TensorType::kIQ2_S, "IQ2_S", 256, 82},
+    TypeTraits{TensorType::kIQ3_XXS, "IQ3_XXS", 256, 98},
+    TypeTraits{TensorType::kIQ3_S, "IQ3_S", 256, 110},
+    TypeTraits{TensorType::kIQ4_NL, "IQ4_NL", 32, 18},
+    TypeTraits{TensorType::kIQ4_XS, "IQ4_XS", 256, 136},
+    TypeTraits{TensorType::kMXFP4, "MXFP4", 32, 17},
+    TypeTraits{TensorType::kNVFP4, "NVFP4", 64, 36},
+    TypeTraits{TensorType::kTQ1_0, "TQ1_0", 256, 54},
+    TypeTraits{TensorType::kTQ2_0, "TQ2_0", 256, 66},
 };
 
 constexpr auto kTypes = [] {
@@ -32,13 +51,23 @@ constexpr auto kTypes = [] {
 }();
 
 // Needed only to name the type of a tensor that is refused.
-constexpr std::array<std::pair<uint32_t, std::string_view>, 29> kRefused{{
-    {4, "Q4_2"},        {5, "Q4_3"},     {9, "Q8_1"},   {15, "Q8_K"},       {16, "IQ2_XXS"},
-    {17, "IQ2_XS"},     {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"},     {21, "IQ3_S"},
-    {22, "IQ2_S"},      {23, "IQ4_XS"},  {24, "I8"},    {25, "I16"},        {26, "I32"},
-    {27, "I64"},        {28, "F64"},     {29, "IQ1_M"}, {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},
-    {33, "Q4_0_8_8"},   {34, "TQ1_0"},   {35, "TQ2_0"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"},
-    {38, "IQ4_NL_8_8"}, {39, "MXFP4"},   {40, "NVFP4"}, {41, "Q1_0"},
+constexpr std::array<std::pair<uint32_t, std::string_view>, 16> kRefused{{
+    {4, "Q4_2"},
+    {5, "Q4_3"},
+    {9, "Q8_1"},
+    {15, "Q8_K"},
+    {24, "I8"},
+    {25, "I16"},
+    {26, "I32"},
+    {27, "I64"},
+    {28, "F64"},
+    {31, "Q4_0_4_4"},
+    {32, "Q4_0_4_8"},
+    {33, "Q4_0_8_8"},
+    {36, "IQ4_NL_4_4"},
+    {37, "IQ4_NL_4_8"},
+    {38, "IQ4_NL_8_8"},
+    {41, "Q1_0"},
 }};
 
 const TypeTraits* find_traits(uint32_t raw_type) {

@@ -162,10 +162,10 @@ def test_missing_metadata(refused, tmp_path):
 
 
 def test_unsupported_quantisation(refused, tmp_path):
-    file = tmp_path / "iq2.gguf"
-    iq2_xxs = 16
-    file.write_bytes(gguf(llama(), [("token_embd.weight", [256, 4], iq2_xxs, b"\0" * 66 * 4)]))
-    every_reader(refused, file, ["token_embd.weight", "IQ2_XXS"])
+    file = tmp_path / "q8_1.gguf"
+    q8_1 = 9
+    file.write_bytes(gguf(llama(), [("token_embd.weight", [32, 4], q8_1, b"\0" * 40 * 4)]))
+    every_reader(refused, file, ["token_embd.weight", "Q8_1"])
 
 
 def test_directories(refused, model, tmp_path):

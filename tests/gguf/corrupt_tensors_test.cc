@@ -93,9 +93,9 @@ std::vector<Lie> type_lies() {
   const auto unsupported = ErrorCode::kUnsupported;
   return {
       {"TypeUnsupported",
-       [](RawFile& f) { f.tensors[1].type = 23; },
+       [](RawFile& f) { f.tensors[1].type = 9; },
        "tensor_type1",
-       {"type of 'second'", "23 (IQ4_XS)", "supported types are F32, F16, BF16, Q8_0", "Q6_K"},
+       {"type of 'second'", "9 (Q8_1)", "supported types are F32, F16, BF16, Q8_0", "Q6_K", "MXFP4"},
        0,
        unsupported},
       {"TypeRemoved",

@@ -52,6 +52,55 @@ std::vector<TensorType> types_with_goldens() {
 INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(types_with_goldens()),
                          [](const auto& info) { return std::string(type_name(info.param)); });
 
+// By the polynomial of zlib.
+uint32_t crc32_of(std::span<const std::byte> bytes) {
+  uint32_t crc = ~uint32_t{0};
+  for (const std::byte byte : bytes) {
+    crc ^= std::to_integer<uint32_t>(byte);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1)));
+  }
+  return ~crc;
+}
+
+// A format with a table of values, and the byte of a block with the upper bits of a scale's exponent, of
+// which one is cleared so that the scale is finite.
+struct TableFormat {
+  TensorType type;
+  std::optional<size_t> exponent;
+};
+
+class Tables : public testing::TestWithParam<TableFormat> {};
+
+// 512 blocks, which use every entry, have the values that the gguf Python package gives them.
+TEST_P(Tables, EveryEntryIsRight) {
+  const auto [type, exponent] = GetParam();
+  const File file = File::open(test_data("gguf/quants.gguf"));
+  const size_t size = block_bytes(type);
+  std::vector<std::byte> blocks(512 * size);
+  auto state = static_cast<uint32_t>(type);
+  for (std::byte& byte : blocks) {
+    state = state * 1664525u + 1013904223u;
+    byte = static_cast<std::byte>(state >> 24);
+  }
+  for (size_t at = exponent.value_or(blocks.size()); at < blocks.size(); at += size)
+    blocks[at] &= std::byte{0xBF};
+  std::vector<float> values(512 * block_elements(type));
+  dequantize(type, blocks, values);
+  EXPECT_EQ(crc32_of(std::as_bytes(std::span(values))),
+            file.get_uint("test.crc." + std::string(type_name(type))).value());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Tables,
+    testing::Values(TableFormat{TensorType::kIQ1_S, 1}, TableFormat{TensorType::kIQ1_M, 55},
+                    TableFormat{TensorType::kIQ2_XXS, 1}, TableFormat{TensorType::kIQ2_XS, 1},
+                    TableFormat{TensorType::kIQ2_S, 1}, TableFormat{TensorType::kIQ3_XXS, 1},
+                    TableFormat{TensorType::kIQ3_S, 1}, TableFormat{TensorType::kIQ4_NL, 1},
+                    TableFormat{TensorType::kIQ4_XS, 1}, TableFormat{TensorType::kMXFP4, {}},
+                    TableFormat{TensorType::kNVFP4, {}}, TableFormat{TensorType::kTQ1_0, 53},
+                    TableFormat{TensorType::kTQ2_0, 65}),
+    [](const auto& info) { return std::string(type_name(info.param.type)); });
+
 // From the definition of binary16: sign, five exponent bits of bias 15, ten fraction bits.
 double half_by_definition(uint16_t half) {
   const int exponent = (half >> 10) & 31;
@@ -117,7 +166,7 @@ TEST(Dequantize, RefusesSizesThatDisagree) {
 }
 
 TEST(Types, TableAgreesWithTheFormat) {
-  EXPECT_EQ(all_types().size(), 13u);
+  EXPECT_EQ(all_types().size(), 26u);
   for (const TensorType type : all_types()) {
     EXPECT_TRUE(is_supported(static_cast<uint32_t>(type)));
     EXPECT_EQ(raw_type_name(static_cast<uint32_t>(type)), type_name(type));
@@ -127,6 +176,8 @@ TEST(Types, TableAgreesWithTheFormat) {
   EXPECT_EQ(block_bytes(TensorType::kQ4_1), 20u);
   EXPECT_EQ(block_elements(TensorType::kQ6_K), 256u);
   EXPECT_EQ(block_bytes(TensorType::kQ6_K), 210u);
+  EXPECT_EQ(block_elements(TensorType::kNVFP4), 64u);
+  EXPECT_EQ(block_bytes(TensorType::kNVFP4), 36u);
   EXPECT_FALSE(is_supported(9));
   EXPECT_EQ(raw_type_name(9), "Q8_1");
   EXPECT_FALSE(is_supported(12345));
