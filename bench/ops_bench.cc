@@ -156,8 +156,8 @@ void attention(benchmark::State& state, Backend& device, int64_t rows) {
   std::vector<int32_t> visible(usize(rows));
   std::iota(visible.begin(), visible.end(), static_cast<int32_t>(length - rows + 1));
   std::unique_ptr<PackedKv> packed;
-  device.pack_kv(context.view, packed);
-  for (auto _ : state) device.attention(q.tensor, context.view, packed.get(), visible, out.tensor);
+  device.pack_kv(context.view, {}, packed);
+  for (auto _ : state) device.attention(q.tensor, context.view, packed.get(), visible, {}, out.tensor);
   const double pairs =
       static_cast<double>(rows) * (static_cast<double>(length) - 0.5 * static_cast<double>(rows));
   report(state, 4.0 * pairs * kHeads * static_cast<double>(head_size));
@@ -166,7 +166,7 @@ void attention(benchmark::State& state, Backend& device, int64_t rows) {
 void pack_kv(benchmark::State& state, Backend& device) {
   const Context context(device, state.range(0), state.range(1));
   std::unique_ptr<PackedKv> packed;
-  for (auto _ : state) device.pack_kv(context.view, packed);
+  for (auto _ : state) device.pack_kv(context.view, {}, packed);
 }
 
 void window_scores(benchmark::State& state, Backend& device) {
@@ -175,8 +175,8 @@ void window_scores(benchmark::State& state, Backend& device) {
   const Array q(device, device.dtype(), 1, spec.window, kHeads * state.range(1));
   const Array out(device, DType::kF32, 1, kKvHeads, state.range(0) - spec.window);
   std::unique_ptr<PackedKv> packed;
-  device.pack_kv(context.view, packed);
-  for (auto _ : state) device.window_scores(q.tensor, context.view, packed.get(), spec, out.tensor);
+  device.pack_kv(context.view, {}, packed);
+  for (auto _ : state) device.window_scores(q.tensor, context.view, packed.get(), spec, {}, out.tensor);
 }
 
 void rms_norm(benchmark::State& state, Backend& device) {

@@ -86,8 +86,10 @@ class LlamaLike(Plain):
     layers, drop_layer = 4, 1
 
     def __init__(self, config, model, rope_theta=1e4, **changes):
+        if rope_theta is not None:
+            changes["rope_theta"] = rope_theta
         self.config = config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=96, num_hidden_layers=self.layers,
-                             num_attention_heads=4, num_key_value_heads=2, rope_theta=rope_theta, max_position_embeddings=256,
+                             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
                              rms_norm_eps=1e-6, attn_implementation="eager", pad_token_id=0, **changes)
         self.model = model(self.config).float().eval()
 

@@ -48,6 +48,17 @@ struct VisibleSlots {
   std::span<const int32_t> end, first;
 };
 
+// How logits, the scaled products of a query with keys, become shares of attention: the softmax of the
+// logits, or of cap * tanh(logit / cap). With sinks every head has one more logit in the sum that shares are
+// divided by, and nothing else comes of it.
+struct SoftmaxRule {
+  float soft_cap = 0;                                                  // 0: none
+  Tensor sinks = {};                                                   // f32 [1, heads]; without data: none
+  float sink(int64_t head) const { return sinks.ptr<float>()[head]; }  // on the host
+  bool has_sinks() const { return sinks.data != nullptr; }
+  bool plain() const { return soft_cap == 0 && !has_sinks(); }
+};
+
 // The function of a gate. kGelu is the approximation by tanh.
 enum class Activation : uint8_t { kSilu, kGelu };
 
@@ -68,11 +79,15 @@ class Ops {
   virtual void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
   // out += x / sqrt(mean(x^2) + eps) * weight; x and out f32.
   virtual void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
+  // out = x in the type of out, which is that of rms_norm(); x f32.
+  virtual void convert(const Tensor& x, const Tensor& out) = 0;
   // The first `heads` heads of every row of x, wide type, in place: each divided by the root of its mean
   // square (+ eps), times weight, f32 [1, head_size].
   virtual void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) = 0;
-  // x[r] += bias; x wide type, bias f32.
+  // x[r] += bias; x f32 or wide type, bias f32.
   virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
+  // x = cap * tanh(x / cap), f32, in place.
+  virtual void soft_cap(const Tensor& x, float cap) = 0;
   // q [rows, heads * head_size] wide type, rotated at table rows `positions` -> out, activation type, same
   // shape.
   virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table,
@@ -105,17 +120,17 @@ class Ops {
   }
 
   // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
-  virtual void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) = 0;
+  virtual void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) = 0;
   // Attention of rows that see ranges of slots, which is causal attention by position. q, out [rows, heads *
   // head_size], activation type. `packed` may be null (few rows).
   virtual void attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                         const VisibleSlots& visible, const Tensor& out) = 0;
+                         const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out) = 0;
   // Scores of the window queries q [window, heads * head_size] (the last `window` of kv.length tokens).
   // out f32 [score_rows(spec), tokens]; see ScoreSpec for the order of the reductions. `packed` may be null
   // (few query rows). With a window of one row and all columns the query may come from after the keys: it
-  // sees them all.
+  // sees them all. Raw products know no rule.
   virtual void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
-                             const Tensor& out) = 0;
+                             const SoftmaxRule& rule, const Tensor& out) = 0;
   // [heads, tokens] of several layers -> [1, tokens].
   virtual void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                          const Tensor& out) = 0;

@@ -75,6 +75,14 @@ void ProfiledBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float 
   timed(kRest, 0, [&] { inner_->add_rms_norm(x, weight, eps, out); });
 }
 
+void ProfiledBackend::convert(const Tensor& x, const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->convert(x, out); });
+}
+
+void ProfiledBackend::soft_cap(const Tensor& x, float cap) {
+  timed(kRest, 0, [&] { inner_->soft_cap(x, cap); });
+}
+
 void ProfiledBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
   timed(kRest, 0, [&] { inner_->norm_heads(x, heads, weight, eps); });
 }
@@ -122,19 +130,19 @@ void ProfiledBackend::linear_gate(const Tensor& x, const PackedWeight& weight, A
   timed(kLinear, product_flops(x, weight), [&] { inner_->linear_gate(x, weight, activation, gate_up, out); });
 }
 
-void ProfiledBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
-  timed(kAttention, 0, [&] { inner_->pack_kv(kv, reuse); });
+void ProfiledBackend::pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) {
+  timed(kAttention, 0, [&] { inner_->pack_kv(kv, rule, reuse); });
 }
 
 void ProfiledBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                                const VisibleSlots& visible, const Tensor& out) {
+                                const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out) {
   timed(kAttention, recording_ ? attention_flops(q, visible) : 0,
-        [&] { inner_->attention(q, kv, packed, visible, out); });
+        [&] { inner_->attention(q, kv, packed, visible, rule, out); });
 }
 
 void ProfiledBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                                    const ScoreSpec& spec, const Tensor& out) {
-  timed(kScores, 0, [&] { inner_->window_scores(q, kv, packed, spec, out); });
+                                    const ScoreSpec& spec, const SoftmaxRule& rule, const Tensor& out) {
+  timed(kScores, 0, [&] { inner_->window_scores(q, kv, packed, spec, rule, out); });
 }
 
 void ProfiledBackend::aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,

@@ -40,8 +40,10 @@ class ProfiledBackend final : public Backend {
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void convert(const Tensor& x, const Tensor& out) override;
   void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
+  void soft_cap(const Tensor& x, float cap) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
@@ -54,11 +56,11 @@ class ProfiledBackend final : public Backend {
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
-  void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
+  void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
-                 const Tensor& out) override;
+                 const SoftmaxRule& rule, const Tensor& out) override;
   void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
-                     const Tensor& out) override;
+                     const SoftmaxRule& rule, const Tensor& out) override;
   void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                  const Tensor& out) override;
   void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) override;

@@ -7,9 +7,13 @@ namespace claa {
 
 extern const Architecture kLlama, kMistral, kQwen2;  // llama_family.cc
 extern const Architecture kQwen3;
-extern const Architecture kGemma3;
+extern const Architecture kGemma2, kGemma3;  // gemma.cc
 extern const Architecture kSmolLm3;
 extern const Architecture kGranite;
 extern const Architecture kSeedOss;
+extern const Architecture kMistral3;
+extern const Architecture kOlmo2;
+extern const Architecture kExaone4;
+extern const Architecture kPhi3;
 
 }  // namespace claa

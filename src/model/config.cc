@@ -68,9 +68,12 @@ void check_whole(const gguf::File& file) {
 
 // A tensor that nothing reads would change what the model computes.
 void check_all_used(const gguf::File& file, const ModelConfig& config) {
-  std::set<std::string, std::less<>> used{std::string(config.family->described_by)};
+  std::set<std::string, std::less<>> used(config.family->described_by.begin(),
+                                          config.family->described_by.end());
   const auto add = [&used](const std::vector<WeightSpec>& weights) {
-    for (const WeightSpec& weight : weights) used.insert(weight.tensors.begin(), weight.tensors.end());
+    for (const WeightSpec& weight : weights) {
+      for (const TensorRows& part : weight.tensors) used.insert(part.name);
+    }
   };
   add(config.family->model_weights(config));
   for (int64_t layer = 0; layer < config.layers; ++layer) add(config.family->layer_weights(config, layer));
@@ -86,8 +89,9 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 8> kAll{&kLlama,  &kMistral, &kQwen2,   &kQwen3,
-                                                           &kGemma3, &kSmolLm3, &kGranite, &kSeedOss};
+  static constexpr std::array<const Architecture*, 13> kAll{
+      &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kGemma2, &kGemma3,
+      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3};
   return kAll;
 }
 

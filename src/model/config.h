@@ -12,7 +12,7 @@
 
 namespace claa {
 
-enum class RopeScaling { kNone, kLinear, kYarn };
+enum class RopeScaling { kNone, kLinear, kYarn, kLong };
 
 struct RopeConfig {
   double base = 10000;
@@ -21,9 +21,14 @@ struct RopeConfig {
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1;
   double original_context = 0;
-  double attention_factor = 0;  // yarn; 0: derived from the factor
+  double attention_factor = 0;  // yarn and long; 0: derived from the factor
   double beta_fast = 32, beta_slow = 1;
   std::vector<float> frequency_factors;  // Llama 3 scaling, one divisor per pair; empty: none
+  // Long: the divisors for prompts that are longer than the original context.
+  std::vector<float> long_factors = {};
+  // What turns by it at position p is multiplied by 1 + temperature_scale * ln(1 + floor(p /
+  // original_context)).
+  double temperature_scale = 0;
 };
 
 struct ModelConfig {
@@ -35,6 +40,7 @@ struct ModelConfig {
   // What rows of the embedding, what a branch adds to the residual stream, and logits are multiplied by. The
   // last two are in the weights.
   float embedding_scale = 1, residual_scale = 1, logit_scale = 1;
+  float logit_cap = 0;  // soft cap of the logits; 0: none
   bool tied_output = false;
   std::vector<RopeConfig> ropes;
   std::vector<LayerSpec> specs;          // one per layer

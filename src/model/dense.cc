@@ -1,5 +1,6 @@
 #include "model/dense.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,7 +15,8 @@ void read_rope_scaling(const gguf::File& file, const Metadata& metadata, RopeCon
   const std::string type = metadata.text("rope.scaling.type");
   rope.factor = metadata.number("rope.scaling.factor", metadata.number("rope.scale_linear", 1));
   rope.original_context = metadata.number("rope.scaling.original_context_length", 0);
-  rope.attention_factor = metadata.number("rope.scaling.attn_factor", 0);
+  rope.attention_factor =
+      metadata.number("rope.scaling.yarn_attn_factor", metadata.number("rope.scaling.attn_factor", 0));
   rope.beta_fast = metadata.number("rope.scaling.yarn_beta_fast", rope.beta_fast);
   rope.beta_slow = metadata.number("rope.scaling.yarn_beta_slow", rope.beta_slow);
   if (!(rope.factor > 0) || !(rope.base > 1) || !std::isfinite(rope.factor) || !std::isfinite(rope.base)) {
@@ -29,6 +31,11 @@ void read_rope_scaling(const gguf::File& file, const Metadata& metadata, RopeCon
       fail(ErrorCode::kCorruptFile, "{}: yarn scaling needs rope.scaling.original_context_length",
            file.name());
     }
+    // DeepSeek's form of the temperature: a ratio of two.
+    if (const double multiplier = metadata.number("rope.scaling.yarn_log_multiplier", 0); multiplier > 0) {
+      const double log = 0.1 * std::log(std::max(1.0, rope.factor));
+      rope.attention_factor = (log + 1) / (multiplier * log + 1);
+    }
   } else if (!type.empty() && type != "none") {
     fail(ErrorCode::kUnsupported,
          "{}: rope scaling '{}' is not supported; this build runs none, linear, yarn and the "
@@ -37,24 +44,22 @@ void read_rope_scaling(const gguf::File& file, const Metadata& metadata, RopeCon
   }
 }
 
-void read_frequency_factors(const gguf::File& file, RopeConfig& rope) {
-  const gguf::TensorInfo* tensor = file.find_tensor(kRopeFrequencies);
-  if (tensor == nullptr) return;
-  if (tensor->type != gguf::TensorType::kF32 ||
-      tensor->elements() != static_cast<uint64_t>(rope.rotated / 2)) {
-    fail(ErrorCode::kCorruptFile, "{}: {} must be {} f32 values", file.name(), kRopeFrequencies,
-         rope.rotated / 2);
-  }
-  rope.frequency_factors.resize(usize(tensor->elements()));
-  gguf::dequantize(tensor->type, tensor->data, rope.frequency_factors);
-  for (const float factor : rope.frequency_factors) {
-    if (!(factor > 0))
-      fail(ErrorCode::kCorruptFile, "{}: {} holds {}; frequency factors must be positive", file.name(),
-           kRopeFrequencies, factor);
-  }
-}
-
 }  // namespace
+
+std::vector<float> read_frequency_factors(const gguf::File& file, const char* name, int64_t pairs) {
+  const gguf::TensorInfo* tensor = file.find_tensor(name);
+  if (tensor == nullptr) return {};
+  if (tensor->type != gguf::TensorType::kF32 || tensor->elements() != static_cast<uint64_t>(pairs))
+    fail(ErrorCode::kCorruptFile, "{}: {} must be {} f32 values", file.name(), name, pairs);
+  std::vector<float> factors(usize(tensor->elements()));
+  gguf::dequantize(tensor->type, tensor->data, factors);
+  for (const float factor : factors) {
+    if (!(factor > 0))
+      fail(ErrorCode::kCorruptFile, "{}: {} holds {}; frequency factors must be positive", file.name(), name,
+           factor);
+  }
+  return factors;
+}
 
 RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t head_size, bool interleaved) {
   RopeConfig rope;
@@ -66,14 +71,57 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
          rope.rotated);
   }
   read_rope_scaling(file, metadata, rope);
-  read_frequency_factors(file, rope);
+  rope.frequency_factors = read_frequency_factors(file, kRopeFrequencies, rope.rotated / 2);
   return rope;
+}
+
+void find_fused(const gguf::File& file, ModelConfig& config) {
+  for (size_t i = 0; i < config.specs.size(); ++i) {
+    const auto has = [&](const char* part) {
+      return file.find_tensor(fmt::format("blk.{}.{}.weight", i, part)) != nullptr;
+    };
+    config.specs[i].fused_qkv = has("attn_qkv");
+    const gguf::TensorInfo* up = file.find_tensor(fmt::format("blk.{}.ffn_up.weight", i));
+    config.specs[i].fused_gate = !has("ffn_gate") && up != nullptr && up->shape.size() == 2 &&
+                                 up->shape[1] == static_cast<uint64_t>(2 * config.ffn);
+  }
 }
 
 void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved) {
   config.ropes.push_back(read_rope(file, Metadata(file, config.architecture), config.head_size, interleaved));
-  const bool bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  find_fused(file, config);
+  const bool bias =
+      file.find_tensor(config.specs[0].fused_qkv ? "blk.0.attn_qkv.bias" : "blk.0.attn_q.bias") != nullptr;
   for (LayerSpec& layer : config.specs) layer.qkv_bias = bias;
+}
+
+std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config, int64_t every) {
+  constexpr const char* key = "attention.sliding_window_pattern";
+  const std::string name = fmt::format("{}.{}", config.architecture, key);
+  std::vector<bool> windows;
+  if (const auto array = file.array_of(name); !array) {
+    every = Metadata(file, config.architecture).optional(key, every, 1024);
+    for (int64_t i = 0; i < config.layers; ++i) windows.push_back((i + 1) % every != 0);
+  } else if (array->first == gguf::ValueType::kBool) {
+    windows = file.get_bools(name).value();
+  } else {
+    const std::vector<int64_t> listed = file.get_ints(name).value();
+    for (const int64_t value : listed) windows.push_back(value != 0);
+  }
+  if (windows.size() != usize(config.layers)) {
+    fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' has {} values for {} layers", file.name(), name,
+         windows.size(), config.layers);
+  }
+  return windows;
+}
+
+float read_scale(const gguf::File& file, const ModelConfig& config, const char* key, float none) {
+  const double scale = Metadata(file, config.architecture).number(key, 0);
+  if (!(scale >= 0) || !std::isfinite(scale)) {
+    fail(ErrorCode::kCorruptFile, "{}: metadata key '{}.{}' is {}; it must be positive and finite",
+         file.name(), config.architecture, key, scale);
+  }
+  return scale == 0 ? none : static_cast<float>(scale);
 }
 
 RopeConfig no_rotation(const RopeConfig& like) {
@@ -93,29 +141,51 @@ std::vector<WeightSpec> dense_model_weights(const ModelConfig& config) {
   return weights;
 }
 
+namespace {
+
+std::vector<TensorRows> gate_and_up(int64_t layer, const LayerSpec& spec, int64_t ffn) {
+  const std::string up = fmt::format("blk.{}.ffn_up.weight", layer);
+  if (spec.fused_gate) return {{up, 0, 2 * ffn}, {up, ffn, 2 * ffn}};
+  return {fmt::format("blk.{}.ffn_gate.weight", layer), up};
+}
+
+}  // namespace
+
 std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t layer) {
   const auto name = [layer](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
   const LayerSpec& spec = config.spec(layer);
   const int64_t hidden = config.hidden, q = config.q_size(), kv = config.kv_size(), ffn = config.ffn;
-  const float scale = spec.head_norms ? 1 : spec.query_scale;
-  std::vector<WeightSpec> weights{
-      {Role::kAttentionNorm, {name("attn_norm.weight")}, 1, hidden},
-      {Role::kQuery, {name("attn_q.weight")}, q, hidden, scale},
-      {Role::kKeyValue, {name("attn_k.weight"), name("attn_v.weight")}, kv, hidden},
-      {Role::kAttentionOutput, {name("attn_output.weight")}, hidden, q, config.residual_scale}};
+  const float scale = spec.has_qk_norms() ? 1 : spec.query_scale;
+  // Q, K and V lie one after another where they are one tensor.
+  const auto queries = [&](const char* part) -> TensorRows {
+    if (!spec.fused_qkv) return name(fmt::format("attn_q.{}", part).c_str());
+    return {name(fmt::format("attn_qkv.{}", part).c_str()), 0, q + 2 * kv};
+  };
+  const auto keys_and_values = [&](const char* part) -> std::vector<TensorRows> {
+    if (!spec.fused_qkv)
+      return {name(fmt::format("attn_k.{}", part).c_str()), name(fmt::format("attn_v.{}", part).c_str())};
+    const std::string fused = name(fmt::format("attn_qkv.{}", part).c_str());
+    return {{fused, q, q + 2 * kv}, {fused, q + kv, q + 2 * kv}};
+  };
+  std::vector<WeightSpec> weights;
+  if (spec.pre_norms) weights.push_back({Role::kAttentionNorm, {name("attn_norm.weight")}, 1, hidden});
+  weights.push_back({Role::kQuery, {queries("weight")}, q, hidden, scale});
+  weights.push_back({Role::kKeyValue, keys_and_values("weight"), kv, hidden});
+  weights.push_back({Role::kAttentionOutput, {name("attn_output.weight")}, hidden, q, config.residual_scale});
   if (spec.qkv_bias) {
-    weights.push_back({Role::kQueryBias, {name("attn_q.bias")}, 1, q, scale});
-    weights.push_back({Role::kKeyValueBias, {name("attn_k.bias"), name("attn_v.bias")}, 1, kv});
+    weights.push_back({Role::kQueryBias, {queries("bias")}, 1, q, scale});
+    weights.push_back({Role::kKeyValueBias, keys_and_values("bias"), 1, kv});
   }
-  if (spec.head_norms) {
-    weights.push_back(
-        {Role::kQueryNorm, {name("attn_q_norm.weight")}, 1, config.head_size, spec.query_scale});
-    weights.push_back({Role::kKeyNorm, {name("attn_k_norm.weight")}, 1, config.head_size});
+  if (spec.has_qk_norms()) {
+    const int64_t of_q = spec.wide_norms ? q : config.head_size,
+                  of_k = spec.wide_norms ? kv : config.head_size;
+    weights.push_back({Role::kQueryNorm, {name("attn_q_norm.weight")}, 1, of_q, spec.query_scale});
+    weights.push_back({Role::kKeyNorm, {name("attn_k_norm.weight")}, 1, of_k});
   }
   if (spec.post_norms)
     weights.push_back({Role::kAttentionPostNorm, {name("post_attention_norm.weight")}, 1, hidden});
-  weights.push_back({Role::kFfnNorm, {name("ffn_norm.weight")}, 1, hidden});
-  weights.push_back({Role::kGateUp, {name("ffn_gate.weight"), name("ffn_up.weight")}, ffn, hidden});
+  if (spec.pre_norms) weights.push_back({Role::kFfnNorm, {name("ffn_norm.weight")}, 1, hidden});
+  weights.push_back({Role::kGateUp, gate_and_up(layer, spec, ffn), ffn, hidden});
   weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn, config.residual_scale});
   if (spec.post_norms) weights.push_back({Role::kFfnPostNorm, {name("post_ffw_norm.weight")}, 1, hidden});
   return weights;

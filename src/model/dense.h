@@ -12,8 +12,16 @@ namespace claa {
 std::vector<WeightSpec> dense_model_weights(const ModelConfig& config);
 std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t layer);
 
-// What most of them say of themselves: read_rope(), and biases on Q, K and V where the first layer has them.
+// What most of them say of themselves: read_rope(), biases on Q, K and V where the first layer has them, and
+// tensors that hold several of the table's.
 void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved);
+void find_fused(const gguf::File& file, ModelConfig& config);
+
+// Which layers have a sliding window, by the key attention.sliding_window_pattern: a list with a boolean for
+// each, or the number n of which every n-th layer sees all, `every` where the key is missing.
+std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config, int64_t every);
+// The positive number of a key, or `none` where it is missing or zero. Throws kCorruptFile for others.
+float read_scale(const gguf::File& file, const ModelConfig& config, const char* key, float none = 1);
 
 // The RoPE of the keys rope.freq_base, rope.dimension_count and rope.scaling.*, and of the tensor
 // kRopeFrequencies, if there is one. Throws kUnsupported for other kinds of scaling, kCorruptFile for
@@ -22,5 +30,8 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
 // A RoPE that turns nothing, for layers without one.
 RopeConfig no_rotation(const RopeConfig& like);
 constexpr const char* kRopeFrequencies = "rope_freqs.weight";
+// The f32 tensor `name`, [pairs], of divisors of frequencies; empty where the file has none. Throws
+// kCorruptFile for another shape or type, or a value that is not positive.
+std::vector<float> read_frequency_factors(const gguf::File& file, const char* name, int64_t pairs);
 
 }  // namespace claa

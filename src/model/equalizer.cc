@@ -30,7 +30,7 @@ std::vector<int32_t> sample_ids(int64_t vocabulary) {
 
 Equalizer::Equalizer(const Model& model)
     : model_(model),
-      rope_(make_rope_tables(model.config().ropes, kSample, model.backend())),
+      rope_(make_rope_tables(model.config().ropes, kSample, kSample, model.backend())),
       work_(model.config(), model.backend(), kSample),
       positions_(kSample),
       visible_(kSample) {

@@ -24,11 +24,11 @@ void describe_halves(const gguf::File& file, ModelConfig& config) {
 
 }  // namespace
 
-const Architecture kLlama{"llama", describe_pairs, dense_model_weights, dense_layer_weights,
-                          kRopeFrequencies};
-const Architecture kMistral{"mistral", describe_pairs, dense_model_weights, dense_layer_weights,
-                            kRopeFrequencies};
-const Architecture kQwen2{"qwen2", describe_halves, dense_model_weights, dense_layer_weights,
-                          kRopeFrequencies};
+const Architecture kLlama{
+    "llama", describe_pairs, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
+const Architecture kMistral{
+    "mistral", describe_pairs, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
+const Architecture kQwen2{
+    "qwen2", describe_halves, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
 
 }  // namespace claa

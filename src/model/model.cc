@@ -25,15 +25,28 @@ void Model::embed(std::span<const int32_t> ids, const Tensor& hidden) const {
   backend_.embed(weights_.model.matrix(Role::kEmbedding), ids, config_.embedding_scale, hidden);
 }
 
-std::shared_ptr<const RopeTables> Model::rope(int64_t positions) const {
+std::shared_ptr<const RopeTables> Model::rope(int64_t positions, int64_t tokens) const {
   require(positions <= config_.context, "rope: positions outside the context");
-  return rope_->tables(config_.ropes, positions, backend_);
+  return rope_->tables(config_.ropes, positions, tokens, backend_);
+}
+
+SoftmaxRule Model::softmax_rule(int64_t layer) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  return {config_.spec(layer).soft_cap, w.has(Role::kSinks) ? w.vector(Role::kSinks) : Tensor()};
+}
+
+Tensor Model::normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& work) const {
+  const Tensor out = head(work.normed, hidden.rows(), config_.hidden);
+  if (config_.spec(layer).pre_norms) {
+    backend_.rms_norm(hidden, layer_of(weights_, layer).vector(norm), config_.norm_eps, out);
+  } else {
+    backend_.convert(hidden, out);
+  }
+  return out;
 }
 
 Tensor Model::attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const {
-  const Tensor normed = head(work.normed, hidden.rows(), config_.hidden);
-  backend_.rms_norm(hidden, layer_of(weights_, layer).vector(Role::kAttentionNorm), config_.norm_eps, normed);
-  return normed;
+  return normed(layer, Role::kAttentionNorm, hidden, work);
 }
 
 void Model::project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
@@ -43,14 +56,16 @@ void Model::project_kv(int64_t layer, const Tensor& normed, std::span<const int3
   const PackedWeight& matrix = w.matrix(Role::kKeyValue);
   const Tensor projected = head(work.projected, normed.rows(), matrix.outputs);
   const RopeTable& table = rope[spec.rope];
-  if (!spec.qkv_bias && !spec.head_norms) {
+  if (!spec.qkv_bias && !spec.has_qk_norms()) {
     backend_.linear_rope_store(normed, matrix, projected, table, positions, kv, slot);
     return;
   }
   backend_.linear(normed, matrix, projected, false);
   if (spec.qkv_bias) backend_.add_bias(projected, w.vector(Role::kKeyValueBias));
-  if (spec.head_norms)
-    backend_.norm_heads(projected, config_.kv_heads, w.vector(Role::kKeyNorm), config_.norm_eps);
+  if (spec.has_qk_norms()) {
+    backend_.norm_heads(projected, spec.wide_norms ? 1 : config_.kv_heads, w.vector(Role::kKeyNorm),
+                        config_.norm_eps);
+  }
   backend_.rope_store(projected, table, positions, kv, slot);
 }
 
@@ -60,15 +75,17 @@ void Model::project_q(int64_t layer, const Tensor& normed, std::span<const int32
   const LayerSpec& spec = config_.spec(layer);
   const PackedWeight& matrix = w.matrix(Role::kQuery);
   const Tensor projected = head(work.projected, out.rows(), matrix.outputs);
-  const RopeTable& table = rope[spec.rope];
-  if (!spec.qkv_bias && !spec.head_norms) {
+  const RopeTable& table = rope[spec.query_rope < 0 ? spec.rope : spec.query_rope];
+  if (!spec.qkv_bias && !spec.has_qk_norms()) {
     backend_.linear_rope(normed, matrix, projected, config_.head_size, table, positions, out);
     return;
   }
   backend_.linear(normed, matrix, projected, false);
   if (spec.qkv_bias) backend_.add_bias(projected, w.vector(Role::kQueryBias));
-  if (spec.head_norms)
-    backend_.norm_heads(projected, config_.heads, w.vector(Role::kQueryNorm), config_.norm_eps);
+  if (spec.has_qk_norms()) {
+    backend_.norm_heads(projected, spec.wide_norms ? 1 : config_.heads, w.vector(Role::kQueryNorm),
+                        config_.norm_eps);
+  }
   backend_.rope(projected, config_.head_size, table, positions, out);
 }
 
@@ -81,18 +98,17 @@ void Model::finish(int64_t layer, const Tensor& q, const KvView& kv, const Packe
 void Model::attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
                    const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const {
   const Tensor attention = head(work.attention, hidden.rows(), q.columns());
-  backend_.attention(q, kv, packed, visible, attention);
+  backend_.attention(q, kv, packed, visible, softmax_rule(layer), attention);
   add_branch(layer, attention, Role::kAttentionOutput, Role::kAttentionPostNorm, hidden, work);
 }
 
 void Model::feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const {
   const WeightSet& w = layer_of(weights_, layer);
   const int64_t rows = hidden.rows();
-  const Tensor normed = head(work.normed, rows, config_.hidden);
   const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
   const Tensor gated = head(work.gated, rows, config_.ffn);
-  backend_.rms_norm(hidden, w.vector(Role::kFfnNorm), config_.norm_eps, normed);
-  backend_.linear_gate(normed, w.matrix(Role::kGateUp), config_.spec(layer).activation, gate_up, gated);
+  backend_.linear_gate(normed(layer, Role::kFfnNorm, hidden, work), w.matrix(Role::kGateUp),
+                       config_.spec(layer).activation, gate_up, gated);
   add_branch(layer, gated, Role::kDown, Role::kFfnPostNorm, hidden, work);
 }
 
@@ -112,6 +128,7 @@ void Model::logits(const Tensor& hidden, const Tensor& out, Workspace& work) con
   const Tensor normed = Tensor::matrix(work.normed.data, backend_.dtype(), 1, config_.hidden);
   backend_.rms_norm(hidden, weights_.model.vector(Role::kFinalNorm), config_.norm_eps, normed);
   backend_.linear(normed, weights_.output(), out, false);
+  if (config_.logit_cap > 0) backend_.soft_cap(out, config_.logit_cap);
 }
 
 }  // namespace claa

@@ -25,15 +25,18 @@ class Model {
   const ModelWeights& weights() const { return weights_; }
   ModelWeights& weights() { return weights_; }  // which load_weights() adds to, layer by layer
   Backend& backend() const { return backend_; }
-  // Rotation of at least the positions [0, positions), at most the context. Whoever works with a table holds
+  // Rotation of at least the positions [0, positions), at most the context, for a prompt of `tokens`: some
+  // models turn long prompts otherwise, and keep to it while they answer. Whoever works with a table holds
   // it; a longer one is made when it is asked for. Calls from several threads are fine.
-  std::shared_ptr<const RopeTables> rope(int64_t positions) const;
+  std::shared_ptr<const RopeTables> rope(int64_t positions, int64_t tokens) const;
+  // What the attention of a layer does beside its products.
+  SoftmaxRule softmax_rule(int64_t layer) const;
 
   // hidden [rows, hidden] f32 = embeddings of ids. Ids must be inside the vocabulary.
   void embed(std::span<const int32_t> ids, const Tensor& hidden) const;
 
-  // First half: the layer's norm of `hidden` [rows <= workspace, hidden], which both projections read. It
-  // lies in `work` until the next norm or feed-forward there.
+  // First half: the layer's norm of `hidden` [rows <= workspace, hidden], or `hidden` itself where the layer
+  // has none, as both projections read it. It lies in `work` until the next norm or feed-forward there.
   Tensor attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // First half: keys and values of normed rows into slots [slot, slot + rows) of `kv`.
   void project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
@@ -52,6 +55,8 @@ class Model {
   void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
 
  private:
+  // `hidden` as the matrices of a branch read it.
+  Tensor normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& work) const;
   // hidden += x W^T of a branch's last matrix, through the norm after it where the layer has one.
   void add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_norm, const Tensor& hidden,
                   Workspace& work) const;

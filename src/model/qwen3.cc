@@ -13,7 +13,7 @@ void describe_qwen3(const gguf::File& file, ModelConfig& config) {
 
 }  // namespace
 
-const Architecture kQwen3{"qwen3", describe_qwen3, dense_model_weights, dense_layer_weights,
-                          kRopeFrequencies};
+const Architecture kQwen3{
+    "qwen3", describe_qwen3, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
 
 }  // namespace claa

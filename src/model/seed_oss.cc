@@ -21,7 +21,7 @@ std::vector<WeightSpec> seed_oss_layer_weights(const ModelConfig& config, int64_
 
 }  // namespace
 
-const Architecture kSeedOss{"seed_oss", describe_seed_oss, dense_model_weights, seed_oss_layer_weights,
-                            kRopeFrequencies};
+const Architecture kSeedOss{
+    "seed_oss", describe_seed_oss, dense_model_weights, seed_oss_layer_weights, {kRopeFrequencies}};
 
 }  // namespace claa

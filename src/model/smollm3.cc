@@ -16,7 +16,7 @@ void describe_smollm3(const gguf::File& file, ModelConfig& config) {
 
 }  // namespace
 
-const Architecture kSmolLm3{"smollm3", describe_smollm3, dense_model_weights, dense_layer_weights,
-                            kRopeFrequencies};
+const Architecture kSmolLm3{
+    "smollm3", describe_smollm3, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
 
 }  // namespace claa

@@ -14,6 +14,7 @@ WeightKind kind_of(Role role) {
       return WeightKind::kMatrix;
     case Role::kQueryBias:
     case Role::kKeyValueBias:
+    case Role::kSinks:
       return WeightKind::kBias;
     case Role::kFinalNorm:
     case Role::kAttentionNorm:

@@ -2,9 +2,11 @@
 // weights, the memory plan, the equaliser and the tests' models all read the same table.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/ops.h"
@@ -17,12 +19,19 @@ struct ModelConfig;
 
 struct LayerSpec {
   int64_t window = 0;       // positions that a query sees, its own included; 0: all up to its own
-  int rope = 0;             // which of ModelConfig::ropes turns queries and keys
+  int rope = 0;             // which of ModelConfig::ropes turns keys, and queries
+  int query_rope = -1;      // which of them turns queries, where it is another one
   bool qkv_bias = false;    // biases on Q, K and V
   bool head_norms = false;  // a norm of every head of Q and K before RoPE
+  bool wide_norms = false;  // a norm over all heads of Q together, and one over those of K
   float query_scale = 1;    // that queries are multiplied by, in the weights that make them last
+  bool pre_norms = true;    // a norm of what attention and feed-forward read
   bool post_norms = false;  // a norm of what attention and feed-forward give, before it is added
+  bool fused_qkv = false;   // the file has Q, K and V in one tensor
+  bool fused_gate = false;  // the file has gate and up in one tensor
   Activation activation = Activation::kSilu;
+  float soft_cap = 0;  // of attention's logits; 0: none
+  bool has_qk_norms() const { return head_norms || wide_norms; }
 };
 
 // The weights of a model by what they do: first those outside the layers, then those of a layer in the order
@@ -39,6 +48,7 @@ enum class Role : uint8_t {
   kKeyValueBias,
   kQueryNorm,
   kKeyNorm,
+  kSinks,
   kAttentionPostNorm,
   kFfnNorm,
   kGateUp,
@@ -47,7 +57,7 @@ enum class Role : uint8_t {
 };
 constexpr size_t kRoles = usize(Role::kFfnPostNorm) + 1;
 
-enum class WeightKind : uint8_t { kMatrix, kNorm, kBias };
+enum class WeightKind : uint8_t { kMatrix, kNorm, kBias };  // sinks count as a bias
 WeightKind kind_of(Role role);
 // True for weights that the first half of a layer uses, up to the residual stream after attention.
 bool in_attention_half(Role role);
@@ -56,11 +66,21 @@ bool in_attention_half(Role role);
 bool is_read_by_matrices(Role norm);
 bool reads(Role matrix, Role norm);
 
+// A tensor of the file, or some of its rows: of its values for norms and biases.
+struct TensorRows {
+  TensorRows(std::string tensor, int64_t first_row = 0, int64_t all_rows = 0)
+      : name(std::move(tensor)), first(first_row), all(all_rows) {}
+  TensorRows(const char* tensor) : name(tensor) {}
+  std::string name;
+  int64_t first = 0;  // of the rows that count
+  int64_t all = 0;    // that the tensor has; 0: no more than those that count
+};
+
 // One weight: a tensor of the file, or several of one shape whose rows lie one after another.
 struct WeightSpec {
   Role role;
-  std::vector<std::string> tensors;
-  int64_t outputs = 1;  // rows of each tensor; 1 for norms and biases
+  std::vector<TensorRows> tensors;
+  int64_t outputs = 1;  // rows of each; 1 for norms and biases
   int64_t inputs = 0;   // columns of a row
   float factor = 1;     // that the file's values are multiplied by
   int64_t rows() const { return outputs * static_cast<int64_t>(tensors.size()); }
@@ -75,8 +95,8 @@ struct Architecture {
   // The weights outside the layers, and those of a layer, in the order of Role.
   std::vector<WeightSpec> (*model_weights)(const ModelConfig& config);
   std::vector<WeightSpec> (*layer_weights)(const ModelConfig& config, int64_t layer);
-  // A tensor that describe() reads, if there is one; all others of a file must be in the table.
-  std::string_view described_by = {};
+  // Tensors that describe() reads, if they are there; all others of a file must be in the table.
+  std::array<std::string_view, 2> described_by = {};
 };
 
 }  // namespace claa

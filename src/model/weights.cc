@@ -64,23 +64,28 @@ class Loader {
 
   std::vector<float> vector(const WeightSpec& spec) const {
     std::vector<float> values;
-    for (const std::string& name : spec.tensors) {
-      const gguf::TensorInfo& info = find(name, {static_cast<uint64_t>(spec.inputs)});
-      values.resize(values.size() + usize(spec.inputs));
-      const std::span<float> to = std::span(values).last(usize(spec.inputs));
-      gguf::dequantize(info.type, info.data, to);
-      check_finite(file_.name(), name, 0, to);
-      for (float& value : to) value *= spec.factor;
+    for (const TensorRows& part : spec.tensors) {
+      const int64_t all = part.all == 0 ? spec.inputs : part.all;
+      const gguf::TensorInfo& info = find(part.name, {static_cast<uint64_t>(all)});
+      std::vector<float> whole(usize(all));
+      gguf::dequantize(info.type, info.data, whole);
+      check_finite(file_.name(), part.name, 0, whole);
+      const auto first = whole.begin() + part.first;
+      values.insert(values.end(), first, first + spec.inputs);
     }
+    for (float& value : values) value *= spec.factor;
     return values;
   }
 
   std::unique_ptr<PackedWeight> matrix(const WeightSpec& spec, std::span<const float> factors) const {
     std::vector<TypedBlocks> parts;
-    for (const std::string& name : spec.tensors) {
+    for (const TensorRows& part : spec.tensors) {
+      const int64_t all = part.all == 0 ? spec.outputs : part.all;
       const gguf::TensorInfo& info =
-          find(name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(spec.outputs)});
-      parts.push_back({info.type, spec.outputs, info.data});
+          find(part.name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(all)});
+      const size_t bytes = row_bytes(info.type, spec.inputs);
+      parts.push_back({info.type, spec.outputs,
+                       info.data.subspan(usize(part.first) * bytes, usize(spec.outputs) * bytes)});
     }
     WeightSource source = source_of(spec);
     const float factor = spec.factor;
@@ -92,7 +97,8 @@ class Loader {
         const size_t bytes = row_bytes(part.type, inputs);
         const std::span<float> to(rows, usize(inputs));
         gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes), to);
-        check_finite(file_.name(), spec.tensors[usize(r / outputs)], r % outputs, to);
+        const TensorRows& tensor = spec.tensors[usize(r / outputs)];
+        check_finite(file_.name(), tensor.name, tensor.first + r % outputs, to);
         for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
         for (float& value : to) value *= factor;
       }

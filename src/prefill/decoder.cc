@@ -24,7 +24,8 @@ void check_logits(std::span<const float> logits) {
 Decoder::Decoder(const Model& model, KvCache& cache)
     : model_(model),
       cache_(cache),
-      rope_(model.rope(std::min(cache.next_position + 1, model.config().context))),
+      prompt_(cache.next_position),
+      rope_(model.rope(std::min(prompt_ + 1, model.config().context), prompt_)),
       work_(model.config(), model.backend(), 1),
       hidden_memory_(model.backend().allocate(usize(model.config().hidden) * sizeof(float))),
       logits_memory_(model.backend().allocate(usize(model.config().vocabulary) * sizeof(float))),
@@ -35,7 +36,7 @@ const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& obse
   require(cache_.next_position < model_.config().context, "decode: position outside the context");
   constexpr int64_t kMorePositions = 1024;  // so that long answers need few longer tables
   if (cache_.next_position >= rope_->positions)
-    rope_ = model_.rope(std::min(cache_.next_position + kMorePositions, model_.config().context));
+    rope_ = model_.rope(std::min(cache_.next_position + kMorePositions, model_.config().context), prompt_);
   std::vector<KvView> caches;
   for (int64_t layer = 0; layer < cache_.layers(); ++layer) caches.push_back(cache_.view(layer));
   if (observe) {

@@ -36,6 +36,7 @@ class Decoder {
 
   const Model& model_;
   KvCache& cache_;
+  const int64_t prompt_;  // tokens
   std::shared_ptr<const RopeTables> rope_;
   Workspace work_;
   Buffer hidden_memory_, logits_memory_;

@@ -59,7 +59,7 @@ int64_t listen_to_draft(const PassContext& context, int64_t layer, int64_t most,
   DraftQueries queries(context.model, layer + 1);
   const auto next = static_cast<int32_t>(cache.next_position);
   const int64_t fed = draft(context, std::move(logits), most, cache, queries);
-  const auto rope = context.model.rope(next + fed);
+  const auto rope = context.model.rope(next + fed, context.info.tokens);
   Workspace work(context.model.config(), context.model.backend(), 1);
   for (int64_t past = 0; past <= layer && fed > 0; ++past) {
     if (!sees_whole_prompt(context.info, static_cast<int>(past))) continue;

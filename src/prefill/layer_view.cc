@@ -44,7 +44,8 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result =
       make_scores(backend, score_rows(spec, config.heads, config.kv_heads), score_tokens(spec, live()));
-  backend.window_scores(window_queries(spec.window), state_.kv, state_.packed, spec, result->tensor);
+  backend.window_scores(window_queries(spec.window), state_.kv, state_.packed, spec,
+                        state_.model.softmax_rule(state_.layer), result->tensor);
   return Scores(std::move(result));
 }
 

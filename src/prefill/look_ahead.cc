@@ -45,10 +45,10 @@ void AnswerScores::observe(LayerView& view) {
   if (wants_more()) merge(view.scores(score_spec()).impl()->tensor);
 }
 
-void AnswerScores::observe(const Tensor& q, const KvView& kv) {
+void AnswerScores::observe(const Tensor& q, const KvView& kv, const SoftmaxRule& rule) {
   if (!wants_more()) return;
   const KvView prompt{kv.k, kv.v, tokens_};
-  backend_.window_scores(q, prompt, nullptr, score_spec(), layer_->tensor);
+  backend_.window_scores(q, prompt, nullptr, score_spec(), rule, layer_->tensor);
   merge(layer_->tensor);
 }
 
@@ -128,7 +128,7 @@ bool AnswerPass::feed() {
   }
   logits_ = decoder_->step(token, [this](int64_t layer, const Tensor& q, const KvView& kv) {
     if (!sees_whole_prompt(info_, static_cast<int>(layer))) return;
-    for (AnswerScores* scores : spec_.scores) scores->observe(q, kv);
+    for (AnswerScores* scores : spec_.scores) scores->observe(q, kv, spec_.model.softmax_rule(layer));
   });
   for (AnswerScores* scores : spec_.scores) scores->end_query();
   return true;

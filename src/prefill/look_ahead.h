@@ -22,7 +22,7 @@ class AnswerScores {
   // The last prompt token's query at the layer of `view`, inside prefill.
   void observe(LayerView& view);
   // A fed token's query; the first `tokens` slots of kv are the prompt.
-  void observe(const Tensor& q, const KvView& kv);
+  void observe(const Tensor& q, const KvView& kv, const SoftmaxRule& rule);
   void end_query();  // after the last layer of a query
   // One score per prompt token; pooled as the spec says. At least one query must have ended.
   std::vector<float> result() const;

@@ -33,7 +33,7 @@ Pass::Pass(const PassContext& context, std::span<const int32_t> ids, std::vector
       last_layer_(last_layer),
       live_(static_cast<int64_t>(ids.size())),
       positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
-      rope_(context.model.rope(positions_wanted(context))),
+      rope_(context.model.rope(positions_wanted(context), context.info.tokens)),
       work_(config(), backend(), std::min(live_, backend().traits().chunk_rows)) {
   hidden_memory_ = backend().allocate(usize(live_ * config().hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config().hidden);
@@ -129,7 +129,7 @@ void Pass::project_all_queries() {
 }
 
 bool Pass::between_halves() {
-  backend().pack_kv(kv_, packed_memory_);
+  backend().pack_kv(kv_, context_.model.softmax_rule(layer_), packed_memory_);
   packed_ = packed_memory_.get();
   std::iota(visible_.begin(), visible_.begin() + live_, 1);
   project_all_queries();

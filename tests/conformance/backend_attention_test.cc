@@ -1,4 +1,5 @@
 // Attention against the reference backend, and its independence from what a row does not see.
+#include <array>
 #include <cstring>
 #include <numeric>
 
@@ -36,7 +37,8 @@ struct Inputs {
 // Per output: p |v| (2 D + (keys + 16) u + exp), D the worst error of a logit: head_size products, then
 // scale, maximum and base change, each u of its magnitude. Native bf16 also rounds each probability.
 std::function<double(int64_t, int64_t, int64_t)> attention_bound(const Shape& shape, const Inputs& in,
-                                                                 const Array& want, bool native) {
+                                                                 const Array& want, bool native,
+                                                                 const SoftmaxRule& rule) {
   double largest_v = 0, largest_logit = 0;
   for (int64_t h = 0; h < shape.kv_heads; ++h) {
     for (int64_t j = 0; j < shape.length; ++j) {
@@ -48,7 +50,7 @@ std::function<double(int64_t, int64_t, int64_t)> attention_bound(const Shape& sh
   // sum|q k| <= |q| |k|; both norms of 6-sigma values.
   const double d = static_cast<double>(shape.head_size);
   largest_logit = std::sqrt(d) * 4 + 16;
-  const double logit_error = (d + 6) * kU * largest_logit;
+  const double logit_error = (d + 6) * kU * largest_logit + test::cap_error(rule);
   const double relative = 4 * logit_error + (static_cast<double>(shape.length) + 16) * kU + 2 * test::kExp +
                           (native ? test::kBf16Round : 0);
   return [&want, relative, largest_v](int64_t p, int64_t r, int64_t c) {
@@ -60,8 +62,8 @@ class Attention : public test::BackendTest {
  protected:
   void run(Backend& on, const Inputs& in, const VisibleSlots& visible, bool pack, Array& out) {
     std::unique_ptr<PackedKv> packed;
-    if (pack) on.pack_kv(in.view, packed);
-    on.attention(in.q.tensor, in.view, packed.get(), visible, out.tensor);
+    if (pack) on.pack_kv(in.view, rule, packed);
+    on.attention(in.q.tensor, in.view, packed.get(), visible, rule, out.tensor);
   }
   void check(const Shape& shape, const VisibleSlots& visible, bool pack = true) {
     Inputs in(shape, dtype, random);
@@ -69,8 +71,9 @@ class Attention : public test::BackendTest {
     run(*reference, in, visible, pack, want);
     run(*backend, in, visible, pack, got);
     test::expect_close(shape.text(), want, got,
-                       attention_bound(shape, in, want, test::native_bf16(*backend)));
+                       attention_bound(shape, in, want, test::native_bf16(*backend), rule));
   }
+  SoftmaxRule rule;
   void check_causal(Shape shape) {
     shape.rows = shape.length;
     std::vector<int32_t> visible(usize(shape.length));
@@ -120,6 +123,28 @@ TEST_P(Attention, FewRowsWithoutPacking) {
       const std::vector<int32_t> last = {static_cast<int32_t>(length)};
       check({2, 3, head_size, length, 1, 5}, last, false);
       check({2, 3, head_size, length, 1, 5}, last, true);
+    }
+  }
+}
+
+// Caps far below and above the logits; sinks that hardly count, that are all that counts, and between.
+TEST_P(Attention, SoftCapsAndSinks) {
+  Array sinks(DType::kF32, 1, 6);
+  const std::array<float, 6> values = {-30, 0, 1.5f, 3, 40, -1};
+  std::copy(values.begin(), values.end(), sinks.tensor.ptr<float>());
+  for (const float cap : {0.0f, 1.5f, 50.0f}) {
+    for (const bool with_sinks : {false, true}) {
+      rule = {cap, with_sinks ? sinks.tensor : Tensor()};
+      for (const int64_t head_size : {24, 64, 128}) {
+        check_causal({2, 3, head_size, 150, 0});
+        check({2, 3, head_size, 600, 1, 5}, std::vector<int32_t>{600}, false);
+        const std::vector<int32_t> end = {3, 129, 290, 300}, first = {0, 100, 128, 299};
+        check({2, 3, head_size, 300, 4}, {end, first});
+        std::vector<int32_t> ends(150), firsts(150);
+        std::iota(ends.begin(), ends.end(), 1);
+        for (size_t r = 100; r < 150; ++r) firsts[r] = static_cast<int32_t>(r - 100);
+        check({2, 3, head_size, 150, 150}, {ends, firsts});
+      }
     }
   }
 }
@@ -187,8 +212,8 @@ TEST_P(Attention, NoRowDependsOnTheOthersOfItsCall) {
   std::iota(visible.begin(), visible.end(), 1);
   Array whole(dtype, kRows, in.q.tensor.columns()), parts(dtype, kRows, in.q.tensor.columns());
   std::unique_ptr<PackedKv> packed;
-  backend->pack_kv(in.view, packed);
-  backend->attention(in.q.tensor, in.view, packed.get(), visible, whole.tensor);
+  backend->pack_kv(in.view, {}, packed);
+  backend->attention(in.q.tensor, in.view, packed.get(), visible, {}, whole.tensor);
   test::attention_in_parts(*backend, in.q.tensor, in.view, *packed, visible, 37, parts.tensor);
   EXPECT_EQ(std::memcmp(whole.bytes(), parts.bytes(), whole.tensor.bytes()), 0);
 }
@@ -236,15 +261,16 @@ TEST_P(Attention, LaterTokensNeverChangeEarlierRows) {
 TEST_P(Attention, ReusedPackingForgetsTheLongerLayer) {
   std::unique_ptr<PackedKv> packed;
   Inputs longer({2, 2, 40, 300, 5}, dtype, random);
-  backend->pack_kv(longer.view, packed);
+  backend->pack_kv(longer.view, {}, packed);
   const Shape shape{2, 2, 40, 37, 5};
   Inputs in(shape, dtype, random);
   const std::vector<int32_t> visible = {1, 9, 33, 36, 37};
   Array want(dtype, 5, 160), got(dtype, 5, 160);
   run(*reference, in, visible, true, want);
-  backend->pack_kv(in.view, packed);
-  backend->attention(in.q.tensor, in.view, packed.get(), visible, got.tensor);
-  test::expect_close(shape.text(), want, got, attention_bound(shape, in, want, test::native_bf16(*backend)));
+  backend->pack_kv(in.view, {}, packed);
+  backend->attention(in.q.tensor, in.view, packed.get(), visible, {}, got.tensor);
+  test::expect_close(shape.text(), want, got,
+                     attention_bound(shape, in, want, test::native_bf16(*backend), rule));
 }
 
 CLAA_EVERY_DEVICE(Attention);

@@ -124,6 +124,37 @@ TEST_P(Dense, AddBias) {
   }
 }
 
+// The residual stream as matrices read it where a layer has no norm before them.
+TEST_P(Dense, Convert) {
+  for (const int64_t columns : {1, 7, 64, 577}) {
+    Array x(DType::kF32, 3, columns), want(dtype, 3, columns), got(dtype, 3, columns);
+    x.fill(random.source(3));
+    reference->convert(x.tensor, want.tensor);
+    backend->convert(x.tensor, got.tensor);
+    for (int64_t r = 0; r < 3; ++r) {
+      for (int64_t c = 0; c < columns; ++c) EXPECT_EQ(got.get(0, r, c), want.get(0, r, c));
+    }
+  }
+}
+
+TEST_P(Dense, SoftCap) {
+  for (const float cap : {0.5f, 30.0f}) {
+    for (const int64_t columns : {1, 7, 4097}) {
+      Array want(DType::kF32, 2, columns), got(DType::kF32, 2, columns);
+      want.fill(random.source(50));
+      want.set(0, 0, 0, 1e30f), want.set(0, 1, 0, -1e30f);
+      std::memcpy(got.tensor.data, want.tensor.data, want.tensor.bytes());
+      reference->soft_cap(want.tensor, cap);
+      backend->soft_cap(got.tensor, cap);
+      EXPECT_EQ(got.get(0, 0, 0), cap);
+      EXPECT_EQ(got.get(0, 1, 0), -cap);
+      // By 1 - 2 / (1 + e^2u): a few roundings of the cap, whatever the result.
+      test::expect_close(fmt::format("soft_cap {} {}", cap, columns), want, got,
+                         [cap](int64_t, int64_t, int64_t) { return 8 * kU * cap + test::kExp * cap; });
+    }
+  }
+}
+
 // Two norms of their own: that of a branch, which is added, and that of every head, in place.
 TEST_P(Dense, AddRmsNorm) {
   for (const int64_t columns : {1, 7, 64, 577}) {

@@ -1,5 +1,6 @@
 // Window scores over the variants of ScoreSpec against the reference backend.
 #include <algorithm>
+#include <array>
 
 #include "conformance/backend_support.h"
 
@@ -25,6 +26,7 @@ struct Shape {
 class WindowScores : public test::BackendTest {
  protected:
   void check(const Shape& shape, const ScoreSpec& spec);
+  SoftmaxRule rule;
 
   // The largest magnitude of a sum of |weights| over everything that the spec adds up, in units of one entry.
   static double summed(const ScoreSpec& spec, const Shape& shape) {
@@ -54,12 +56,12 @@ void WindowScores::check(const Shape& shape, const ScoreSpec& spec) {
   const KvView kv{k.tensor, v.tensor, shape.length};
   Array want(DType::kF32, rows, tokens), got(DType::kF32, rows, tokens);
   std::unique_ptr<PackedKv> expected, packed;
-  reference->pack_kv(kv, expected);
-  backend->pack_kv(kv, packed);
-  reference->window_scores(q.tensor, kv, expected.get(), spec, want.tensor);
+  reference->pack_kv(kv, rule, expected);
+  backend->pack_kv(kv, rule, packed);
+  reference->window_scores(q.tensor, kv, expected.get(), spec, rule, want.tensor);
   const double d = static_cast<double>(shape.head_size);
   const double logit = (std::sqrt(d) * 4 + 8) * (spec.scale ? 1 : std::sqrt(d));
-  const double logit_error = (d + 6) * kU * logit;
+  const double logit_error = (d + 6) * kU * logit + test::cap_error(rule);
   const double terms = summed(spec, shape);
   const double relative = 2 * logit_error + 2 * test::kExp +
                           (static_cast<double>(shape.length + spec.kernel) + 2 * terms + 8) * kU;
@@ -70,7 +72,7 @@ void WindowScores::check(const Shape& shape, const ScoreSpec& spec) {
   const double absolute = terms * (spec.softmax ? relative : logit_error + 2 * (terms + 8) * kU * logit);
   for (const PackedKv* keys :
        {static_cast<const PackedKv*>(packed.get()), static_cast<const PackedKv*>(nullptr)}) {
-    backend->window_scores(q.tensor, kv, keys, spec, got.tensor);
+    backend->window_scores(q.tensor, kv, keys, spec, rule, got.tensor);
     test::expect_close(text(spec, shape.length), want, got, [&](int64_t p, int64_t r, int64_t c) {
       if (!one_sign) return absolute;
       return (spec.normalize_heads ? 3 : 1) * 2 * relative * std::abs(want.get(p, r, c));
@@ -79,6 +81,25 @@ void WindowScores::check(const Shape& shape, const ScoreSpec& spec) {
 }
 
 constexpr Reduce kReductions[] = {Reduce::kKeep, Reduce::kSum, Reduce::kMax};
+
+TEST_P(WindowScores, SoftCapsAndSinks) {
+  Array sinks(DType::kF32, 1, 6);
+  const std::array<float, 6> values = {-30, 0, 1.5f, 3, 10, -1};
+  std::copy(values.begin(), values.end(), sinks.tensor.ptr<float>());
+  ScoreSpec chosen;
+  chosen.group = Reduce::kKeep;
+  chosen.only = {{4, 1}, {1, 0.5f}};
+  ScoreSpec raw;
+  raw.softmax = raw.scale = false;
+  for (const float cap : {0.0f, 1.5f, 50.0f}) {
+    for (const bool with_sinks : {false, true}) {
+      rule = {cap, with_sinks ? sinks.tensor : Tensor()};
+      for (const int64_t head_size : {24, 64}) {
+        for (const ScoreSpec& spec : {ScoreSpec(), chosen, raw}) check({2, 3, head_size, 300}, spec);
+      }
+    }
+  }
+}
 
 TEST_P(WindowScores, EveryReduction) {
   for (const Reduce rows : kReductions) {
@@ -165,13 +186,13 @@ TEST_P(WindowScores, SpareSlotsDoNotMatter) {
   Array first(DType::kF32, 2, 59), again(DType::kF32, 2, 59);
   const KvView kv{k.tensor, v.tensor, 67};
   std::unique_ptr<PackedKv> packed;
-  backend->pack_kv(kv, packed);
-  backend->window_scores(q.tensor, kv, packed.get(), {}, first.tensor);
+  backend->pack_kv(kv, {}, packed);
+  backend->window_scores(q.tensor, kv, packed.get(), {}, {}, first.tensor);
   for (int64_t slot = 67; slot < 90; ++slot) {
     for (int64_t i = 0; i < 24; ++i) k.set(0, slot, i, NAN), v.set(1, slot, i, NAN);
   }
-  backend->pack_kv(kv, packed);
-  backend->window_scores(q.tensor, kv, packed.get(), {}, again.tensor);
+  backend->pack_kv(kv, {}, packed);
+  backend->window_scores(q.tensor, kv, packed.get(), {}, {}, again.tensor);
   for (int64_t t = 0; t < 59; ++t) EXPECT_EQ(first.get(0, 1, t), again.get(0, 1, t));
 }
 
@@ -180,7 +201,7 @@ TEST_P(WindowScores, RefusesSenselessSpecs) {
   for (Array* array : {&q, &k}) array->fill(random.source());
   const KvView kv{k.tensor, k.tensor, 20};
   std::unique_ptr<PackedKv> packed;
-  backend->pack_kv(kv, packed);
+  backend->pack_kv(kv, {}, packed);
   ScoreSpec wide, dropped, none, kernel, head, group;
   wide.window = 21, wide.drop_window = false;
   dropped.window = 20;
@@ -190,7 +211,7 @@ TEST_P(WindowScores, RefusesSenselessSpecs) {
   group.only = {{1, 1}};
   for (const ScoreSpec& spec : {wide, dropped, none, kernel, head, group}) {
     try {
-      backend->window_scores(q.tensor, kv, packed.get(), spec, out.tensor);
+      backend->window_scores(q.tensor, kv, packed.get(), spec, {}, out.tensor);
       ADD_FAILURE() << text(spec, 20) << " was accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument) << text(spec, 20);

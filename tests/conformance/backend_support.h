@@ -28,8 +28,12 @@
 
 namespace claa::test {
 
-inline constexpr double kU = 0x1p-24;         // unit roundoff of f32
-inline constexpr double kExp = 4e-7;          // relative error of the kernels' exp
+inline constexpr double kU = 0x1p-24;  // unit roundoff of f32
+inline constexpr double kExp = 4e-7;   // relative error of the kernels' exp
+// Error of a logit from its soft cap, as cap * (1 - 2 / (1 + e^2u)).
+inline double cap_error(const SoftmaxRule& rule) {
+  return static_cast<double>(rule.soft_cap) * (8 * kU + kExp);
+}
 inline constexpr double kBf16Round = 0x1p-8;  // unit roundoff of bf16
 
 struct Device {
@@ -175,7 +179,7 @@ inline void attention_in_parts(Backend& backend, const Tensor& q, const KvView& 
                                std::span<const int32_t> visible, int64_t step, const Tensor& out) {
   for (int64_t row = 0; row < q.rows(); row += step) {
     const int64_t rows = std::min(step, q.rows() - row);
-    backend.attention(q.slice_rows(row, rows), kv, &packed, visible.subspan(usize(row), usize(rows)),
+    backend.attention(q.slice_rows(row, rows), kv, &packed, visible.subspan(usize(row), usize(rows)), {},
                       out.slice_rows(row, rows));
   }
 }

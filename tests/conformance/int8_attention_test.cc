@@ -1,5 +1,6 @@
 // dtype int8 of the cpu: attention against the reference, with bounds derived from what is rounded.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -93,6 +94,44 @@ TEST_P(Int8Attention, ALongTailCounts) {
   EXPECT_NEAR(in.out.get(0, 0, 0), want.out.get(0, 0, 0), 0.005);
 }
 
+// Forty keys of equal logits l, and sinks of l + ln 40, of l + 200 and of l - 200.
+TEST_P(Int8Attention, SinksTakeTheirShare) {
+  constexpr float kLogit = 8;
+  AttentionCase in(1, 3, 64, 40, 8);
+  Array sinks(DType::kF32, 1, 3);
+  for (int64_t h = 0; h < 3; ++h) {
+    const std::array<float, 3> above = {std::log(40.0f), 200, -200};
+    sinks.set(0, 0, h, kLogit + above[usize(h)]);
+  }
+  for (Array* array : {&in.q, &in.k, &in.v}) array->fill([] { return 1.0f; });
+  in.rule.sinks = sinks.tensor;
+  in.run(*backend, std::vector<int32_t>(8, 40));
+  EXPECT_NEAR(in.out.get(0, 7, 5), 0.5, 0.005);
+  EXPECT_EQ(in.out.get(0, 7, 64 + 5), 0);
+  EXPECT_NEAR(in.out.get(0, 7, 128 + 5), 1, 0.01);
+}
+
+// Capped logits are not for integers: such layers are computed in bf16, beside others in the same memory.
+TEST_P(Int8Attention, CappedLayersAlternateWithOthers) {
+  AttentionCase in(2, 3, 64, 150, 150);
+  for (Array* array : {&in.q, &in.k, &in.v}) array->fill(random.source());
+  std::vector<int32_t> visible(150);
+  std::iota(visible.begin(), visible.end(), 1);
+  const auto bf16 = make_backend({"cpu", DType::kBF16, 2, GetParam()});
+  std::unique_ptr<PackedKv> packed;
+  Array want(DType::kBF16, 150, in.q.tensor.columns());
+  for (const float cap : {0.0f, 2.0f, 0.0f, 2.0f}) {
+    in.rule.soft_cap = cap;
+    backend->pack_kv(in.view, in.rule, packed);
+    backend->attention(in.q.tensor, in.view, packed.get(), visible, in.rule, in.out.tensor);
+    if (cap == 0) continue;
+    std::unique_ptr<PackedKv> plain;
+    bf16->pack_kv(in.view, in.rule, plain);
+    bf16->attention(in.q.tensor, in.view, plain.get(), visible, in.rule, want.tensor);
+    EXPECT_EQ(std::memcmp(want.bytes(), in.out.bytes(), want.tensor.bytes()), 0);
+  }
+}
+
 TEST_P(Int8Attention, ValuesOfZeroKeepTheirWeight) {
   AttentionCase in(1, 1, 64, 40, 8);
   in.q.fill([] { return 0.0f; });
@@ -136,7 +175,7 @@ TEST_P(Int8Attention, NoRowDependsOnTheOthersOfItsCall) {
   std::iota(visible.begin(), visible.end(), 1);
   in.run(*backend, visible);
   std::unique_ptr<PackedKv> packed;
-  backend->pack_kv(in.view, packed);
+  backend->pack_kv(in.view, {}, packed);
   Array parts(DType::kBF16, kRows, in.q.tensor.columns());
   test::attention_in_parts(*backend, in.q.tensor, in.view, *packed, visible, 37, parts.tensor);
   EXPECT_EQ(std::memcmp(in.out.bytes(), parts.bytes(), parts.tensor.bytes()), 0);
@@ -152,10 +191,10 @@ TEST_P(Int8Attention, WindowScoresAreThoseOfBf16) {
   Array want(DType::kF32, score_rows(spec, 6, 2), score_tokens(spec, 200));
   Array got(DType::kF32, want.tensor.rows(), want.tensor.columns());
   std::unique_ptr<PackedKv> packed, packed_int8;
-  bf16->pack_kv(in.view, packed);
-  bf16->window_scores(in.q.tensor, in.view, packed.get(), spec, want.tensor);
-  backend->pack_kv(in.view, packed_int8);
-  backend->window_scores(in.q.tensor, in.view, packed_int8.get(), spec, got.tensor);
+  bf16->pack_kv(in.view, {}, packed);
+  bf16->window_scores(in.q.tensor, in.view, packed.get(), spec, {}, want.tensor);
+  backend->pack_kv(in.view, {}, packed_int8);
+  backend->window_scores(in.q.tensor, in.view, packed_int8.get(), spec, {}, got.tensor);
   EXPECT_EQ(std::memcmp(want.bytes(), got.bytes(), want.tensor.bytes()), 0);
 }
 

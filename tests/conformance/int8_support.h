@@ -35,12 +35,13 @@ struct AttentionCase {
         out(DType::kBF16, rows, kv_heads * group * head_size) {}
   void run(Backend& on, std::span<const int32_t> visible) {
     std::unique_ptr<PackedKv> packed;
-    on.pack_kv(view, packed);
-    on.attention(q.tensor, view, packed.get(), visible, out.tensor);
+    on.pack_kv(view, rule, packed);
+    on.attention(q.tensor, view, packed.get(), visible, rule, out.tensor);
   }
   Array q, k, v;
   KvView view;
   Array out;
+  SoftmaxRule rule;
 };
 
 inline std::vector<std::string> int8_isas() {

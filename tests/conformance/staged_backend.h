@@ -52,6 +52,16 @@ class StagedBackend : public Backend {
     device_->norm_heads(to.tensor, heads, scale.tensor, eps);
     to.fetch();
   }
+  void convert(const Tensor& x, const Tensor& out) override {
+    Copy from(*device_, x), to(*device_, out);
+    device_->convert(from.tensor, to.tensor);
+    to.fetch();
+  }
+  void soft_cap(const Tensor& x, float cap) override {
+    Copy to(*device_, x);
+    device_->soft_cap(to.tensor, cap);
+    to.fetch();
+  }
   void add_bias(const Tensor& x, const Tensor& bias) override {
     Copy to(*device_, x), from(*device_, bias);
     device_->add_bias(to.tensor, from.tensor);
@@ -75,22 +85,24 @@ class StagedBackend : public Backend {
     device_->gate(from.tensor, activation, to.tensor);
     to.fetch();
   }
-  void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override {
+  void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override {
     CopiedKv from(*device_, kv);
-    device_->pack_kv(from.view, reuse);
+    device_->pack_kv(from.view, rule, reuse);
   }
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
-                 const Tensor& out) override {
+                 const SoftmaxRule& rule, const Tensor& out) override {
     Copy from(*device_, q), to(*device_, out);
+    const CopiedRule copied(*device_, rule);
     CopiedKv keys(*device_, kv);
-    device_->attention(from.tensor, keys.view, packed, visible, to.tensor);
+    device_->attention(from.tensor, keys.view, packed, visible, copied.rule, to.tensor);
     to.fetch();
   }
   void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
-                     const Tensor& out) override {
+                     const SoftmaxRule& rule, const Tensor& out) override {
     Copy from(*device_, q), to(*device_, out);
+    const CopiedRule copied(*device_, rule);
     CopiedKv keys(*device_, kv);
-    device_->window_scores(from.tensor, keys.view, packed, spec, to.tensor);
+    device_->window_scores(from.tensor, keys.view, packed, spec, copied.rule, to.tensor);
     to.fetch();
   }
   void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
@@ -147,6 +159,15 @@ class StagedBackend : public Backend {
     Tensor host_;
     size_t bytes_ = 0;
     Buffer memory_;
+  };
+  struct CopiedRule {
+    CopiedRule(Backend& device, const SoftmaxRule& host) : rule(host) {
+      if (!host.has_sinks()) return;
+      sinks = std::make_unique<Copy>(device, host.sinks);
+      rule.sinks = sinks->tensor;
+    }
+    std::unique_ptr<Copy> sinks;
+    SoftmaxRule rule;
   };
   struct CopiedKv {
     CopiedKv(Backend& device, const KvView& host)

@@ -53,8 +53,9 @@ TEST_P(Architectures, TableServesRandomWeightsAndThePlan) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Architectures,
-                         testing::Combine(testing::Values("qwen3", "gemma3", "smollm3", "granite",
-                                                          "seed_oss"),
+                         testing::Combine(testing::Values("qwen3", "gemma2", "gemma3", "mistral3", "smollm3",
+                                                          "granite", "seed_oss", "olmo2", "olmo3", "exaone4",
+                                                          "phi3", "phi3_short"),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" +

@@ -77,11 +77,58 @@ TEST(RopeFrequencies, YarnAtItsLimits) {
   EXPECT_NEAR(long_context[7], std::pow(10000.0, -7.0 / 8), 1e-12);
 }
 
+// Phi's two sets of divisors, chosen by the length of the prompt.
+TEST(RopeFrequencies, LongPromptsHaveDivisorsOfTheirOwn) {
+  RopeConfig rope = base_config(4, 10000);
+  rope.scaling = RopeScaling::kLong;
+  rope.original_context = 100;
+  rope.attention_factor = 1.25;
+  rope.frequency_factors = {1, 2};
+  rope.long_factors = {4, 8};
+  EXPECT_FALSE(turns_long(rope, 100));
+  EXPECT_TRUE(turns_long(rope, 101));
+  EXPECT_NEAR(rope_frequencies(rope, 100)[1], 0.01 / 2, 1e-15);
+  EXPECT_NEAR(rope_frequencies(rope, 101)[1], 0.01 / 8, 1e-15);
+  EXPECT_EQ(rope_magnitude(rope), 1.25);
+}
+
+// One model's tables of both kinds live side by side, and each kind grows by itself.
+TEST(RopeCacheTest, KeepsTablesOfShortAndLongPromptsApart) {
+  const auto backend = make_backend({"reference", DType::kF32, 1, ""});
+  RopeConfig rope = base_config(2, 10000);
+  rope.original_context = 10;
+  rope.frequency_factors = {1};
+  rope.long_factors = {4};
+  RopeCache cache;
+  const auto sine = [&](int64_t positions, int64_t tokens) {
+    return (*cache.tables({&rope, 1}, positions, tokens, *backend))[0].sin.ptr<float>(0, 1)[0];
+  };
+  EXPECT_NEAR(sine(5, 10), std::sin(1.0), 1e-7);
+  EXPECT_NEAR(sine(20, 11), std::sin(0.25), 1e-7);
+  EXPECT_NEAR(sine(5, 10), std::sin(1.0), 1e-7);
+  const auto longer = cache.tables({&rope, 1}, 30, 11, *backend);
+  EXPECT_EQ(cache.tables({&rope, 1}, 12, 11, *backend), longer);
+  EXPECT_EQ(cache.tables({&rope, 1}, 5, 10, *backend)->positions, 5);
+}
+
+// Mistral 3's queries: one more span of the original context, one more logarithm.
+TEST(RopeTablesTest, TemperatureGrowsBySpansOfTheOriginalContext) {
+  const auto backend = make_backend({"reference", DType::kF32, 1, ""});
+  RopeConfig rope = base_config(2, 10000);
+  rope.original_context = 8;
+  rope.temperature_scale = 0.5;
+  const RopeTables tables = make_rope_tables({&rope, 1}, 24, 0, *backend);
+  for (const auto& [position, spans] : {std::pair{0, 0}, {7, 0}, {8, 1}, {15, 1}, {16, 2}}) {
+    const double c = tables[0].cos.ptr<float>(0, position)[0], s = tables[0].sin.ptr<float>(0, position)[0];
+    EXPECT_NEAR(std::hypot(c, s), 1 + 0.5 * std::log(1.0 + spans), 1e-6) << position;
+  }
+}
+
 TEST(RopeTablesTest, CosAndSinOfEveryPosition) {
   const auto backend = make_backend({"reference", DType::kF32, 1, ""});
   RopeConfig rope = base_config(6, 500);
   rope.interleaved = false;
-  const RopeTables tables = make_rope_tables({&rope, 1}, 1000, *backend);
+  const RopeTables tables = make_rope_tables({&rope, 1}, 1000, 0, *backend);
   EXPECT_EQ(tables.positions, 1000);
   EXPECT_FALSE(tables[0].interleaved);
   EXPECT_EQ(tables[0].cos.rows(), 1000);
@@ -101,7 +148,7 @@ TEST(RopeTablesTest, YarnScalesBothByItsTemperature) {
   rope.scaling = RopeScaling::kYarn;
   rope.factor = 8;
   rope.original_context = 64;
-  const RopeTables tables = make_rope_tables({&rope, 1}, 3, *backend);
+  const RopeTables tables = make_rope_tables({&rope, 1}, 3, 0, *backend);
   const double magnitude = 0.1 * std::log(8.0) + 1;
   EXPECT_NEAR(tables[0].cos.ptr<float>(0, 0)[0], magnitude, 1e-6);
   for (int64_t i = 0; i < 2; ++i) {

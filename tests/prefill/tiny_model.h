@@ -40,7 +40,7 @@ struct TinyFile {
     for (const auto& [name, shape] : tensors) {
       size_t count = 1;
       for (const uint64_t extent : shape) count *= extent;
-      const bool norm = name.find("norm") != std::string::npos || name == "rope_freqs.weight";
+      const bool norm = name.find("norm") != std::string::npos || name.starts_with("rope_f");
       // Queries and keys are scaled up, so that attention is far from uniform and rankings mean something.
       const bool sharp = name.find("attn_q") != std::string::npos || name.find("attn_k") != std::string::npos;
       const float scale =

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu/tiles.h"
@@ -42,8 +43,13 @@ void load_units(const Kernels& kernels, const Tensor& q, int64_t row, int64_t co
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const Kernels& k, const Tensor& queries, const KvView& kv, const CpuPackedKv& packed_kv,
-      const VisibleSlots& seen, const Tensor& result, Threads& threads)
-      : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads), kernels(k), packed(packed_kv) {}
+      const VisibleSlots& seen, const SoftmaxRule& softmax, const Tensor& result, Threads& threads)
+      : TileJob(queries, kv, packed_kv.padded_head, seen, softmax, result, threads),
+        kernels(k),
+        packed(packed_kv),
+        scale(1.0f / std::sqrt(static_cast<float>(head_size))) {
+    logits_per_max = rule.soft_cap > 0 ? 1 : scale;
+  }
   Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const {
     load_units(kernels, q, row, column, head_size, packed.pairs, tile.q.data() + i * packed.depth);
@@ -52,6 +58,7 @@ struct Job : TileJob {
 
   const Kernels& kernels;
   const CpuPackedKv& packed;
+  const float scale;
 };
 
 void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t keys) const {
@@ -62,7 +69,6 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
   kernels.gemm(m, n, static_cast<int>(depth), tile.q.data() + at.first * depth, depth,
                packed.k(at.head) + first_key / panel * depth * panel, depth * panel, panel, tile.s.data(),
                kKeyBlock, false);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
   // Probabilities as units of the second product: in place of s, or bf16 pairs beside it.
   uint32_t* p = packed.pairs ? tile.p.data() : reinterpret_cast<uint32_t*>(tile.s.data());
   const int64_t p_stride = packed.pairs ? kKeyBlock / 2 : kKeyBlock;
@@ -71,9 +77,10 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
   for (int64_t i = 0; i < m; ++i) {
     float* s = tile.s.data() + i * kKeyBlock;
     const int64_t count = tile.visible[usize(at.first + i)] - first_key;
+    if (rule.soft_cap > 0) kernels.soft_cap(s, n, scale, rule.soft_cap);
     hide_before(tile.first[usize(at.first + i)], first_key, s);
     if (count < n) std::fill(s + std::max<int64_t>(count, 0), s + n, kUnseen);
-    kernels.softmax_step(s, n, scale, &tile.max[usize(at.first + i)], tile.sum_of(at.first + i),
+    kernels.softmax_step(s, n, logits_per_max, &tile.max[usize(at.first + i)], tile.sum_of(at.first + i),
                          p + i * p_stride, o + i * padded_head, static_cast<int>(padded_head));
   }
   const int64_t first_unit = packed.pairs ? first_key / 2 : first_key;
@@ -82,6 +89,10 @@ void Job::step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t key
 }
 
 }  // namespace
+
+float sink_share(const SoftmaxRule& rule, int64_t head, float top) {
+  return rule.has_sinks() ? std::exp(rule.sink(head) - top) : 0.0f;
+}
 
 void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_size, const Tensor& out,
                int64_t row, int64_t column) {
@@ -154,8 +165,8 @@ void CpuPackedKv::pack(const Kernels& kernels, const KvView& kv, Threads& thread
 }
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
-               const VisibleSlots& visible, const Tensor& out, Threads& threads) {
-  run_tiles(kernels, Job(kernels, q, kv, packed, visible, out, threads));
+               const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out, Threads& threads) {
+  run_tiles(kernels, Job(kernels, q, kv, packed, visible, rule, out, threads));
 }
 
 namespace {
@@ -170,6 +181,7 @@ struct Window {
   const KvView& kv;
   const CpuPackedKv* packed;
   const ScoreSpec& spec;
+  const SoftmaxRule& rule;
   int64_t head_size, group, padded, tokens;
 };
 struct WindowScratch {
@@ -204,14 +216,25 @@ void plain_products(const Window& w, int64_t head, int64_t first, int64_t rows, 
   }
 }
 
-// Softmax of those rows and their reduction: s [rows, padded] -> out [spec's rows, tokens] of one query head.
-void reduce_rows(const Window& w, int64_t first, int64_t rows, WindowScratch& scratch, float* out) {
+// Turns the products of one query row with the keys that it sees into weights of one head, which have to be
+// divided by the result.
+float weigh_row(const Window& w, int64_t head, float* row, int64_t seen) {
+  float scale = 1.0f / std::sqrt(static_cast<float>(w.head_size));
+  if (!w.spec.scale) scale = 1;
+  if (w.rule.soft_cap > 0) w.kernels.soft_cap(row, seen, std::exchange(scale, 1.0f), w.rule.soft_cap);
+  const float top = w.rule.has_sinks() ? scale * *std::max_element(row, row + seen) : 0;
+  return w.kernels.exp_row(row, seen, scale) + sink_share(w.rule, head, top);
+}
+
+// Softmax of the rows of one query head and their reduction: s [rows, padded] -> out [spec's rows, tokens].
+void reduce_rows(const Window& w, int64_t head, int64_t first, int64_t rows, WindowScratch& scratch,
+                 float* out) {
   const ScoreSpec& spec = w.spec;
   const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(w.head_size)) : 1.0f;
   for (int64_t i = first; i < first + rows; ++i) {
     float* row = scratch.s.data() + (i - first) * w.padded;
     const int64_t seen = w.kv.length - spec.window + i + 1;
-    const float weight = spec.softmax ? 1.0f / w.kernels.exp_row(row, seen, scale) : scale;
+    const float weight = spec.softmax ? 1.0f / weigh_row(w, head, row, seen) : scale;
     std::fill(row + seen, row + std::max(seen, w.tokens), spec.softmax ? 0.0f : kMinusInfinity);
     float* to = spec.rows == Reduce::kKeep ? out + i * w.tokens : out;
     if (spec.rows == Reduce::kKeep || i == 0) {
@@ -227,13 +250,14 @@ void reduce_rows(const Window& w, int64_t first, int64_t rows, WindowScratch& sc
 }  // namespace
 
 void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,
-                   const ScoreSpec& spec, const Tensor& out, Threads& threads) {
+                   const ScoreSpec& spec, const SoftmaxRule& rule, const Tensor& out, Threads& threads) {
   const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size;
   const Window window{kernels,
                       q,
                       kv,
                       packed,
                       spec,
+                      rule,
                       head_size,
                       heads / kv.k.planes(),
                       round_up(kv.length, kernels.panel),
@@ -252,7 +276,7 @@ void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, co
       const int64_t count = std::min(at_once, spec.window - first);
       packed != nullptr ? packed_products(window, head, first, count, own)
                         : plain_products(window, head, first, count, own);
-      reduce_rows(window, first, count, own, per_head.data() + i * rows * window.tokens);
+      reduce_rows(window, head, first, count, own, per_head.data() + i * rows * window.tokens);
     }
   });
   host::reduce_scores(per_head, heads, kv.k.planes(), rows, window.tokens, spec, out);

@@ -33,18 +33,21 @@ class CpuPackedKv : public PackedKv {
   int64_t k_stride_ = 0, v_stride_ = 0;
 };
 
+// What the sink of a head adds to a sum of exponentials relative to the logit `top`.
+float sink_share(const SoftmaxRule& rule, int64_t head, float top);
 // o[head_size] / sum -> columns [column, column + head_size) of a row of out.
 void store_row(const Kernels& kernels, const float* o, float sum, int64_t head_size, const Tensor& out,
                int64_t row, int64_t column);
 
 void attention(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv& packed,
-               const VisibleSlots& visible, const Tensor& out, Threads& threads);
+               const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out, Threads& threads);
 // For few query rows: reads K and V where they lie (few_rows.cc).
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        const VisibleSlots& visible, const Tensor& out, Threads& threads);
+                        const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out,
+                        Threads& threads);
 
 // `packed` may be null: keys are then read where they lie.
 void window_scores(const Kernels& kernels, const Tensor& q, const KvView& kv, const CpuPackedKv* packed,
-                   const ScoreSpec& spec, const Tensor& out, Threads& threads);
+                   const ScoreSpec& spec, const SoftmaxRule& rule, const Tensor& out, Threads& threads);
 
 }  // namespace claa::cpu

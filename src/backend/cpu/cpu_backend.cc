@@ -165,6 +165,24 @@ void CpuBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float eps, 
   });
 }
 
+void CpuBackend::convert(const Tensor& x, const Tensor& out) {
+  write_rows(out, kI8Group, [&](int64_t r, void* to, bool bf16) {
+    kernels_.scaled(x.ptr<float>(0, r), x.columns(), 1, to, bf16);
+  });
+}
+
+void CpuBackend::soft_cap(const Tensor& x, float cap) {
+  constexpr int64_t kBlock = 4096;  // values of one piece of work
+  const int64_t blocks = (x.columns() + kBlock - 1) / kBlock;
+  threads_->split(x.rows() * blocks, [&](int64_t first, int64_t end, int) {
+    for (int64_t item = first; item < end; ++item) {
+      const int64_t column = item % blocks * kBlock;
+      kernels_.soft_cap(x.ptr<float>(0, item / blocks) + column, std::min(kBlock, x.columns() - column), 1,
+                        cap);
+    }
+  });
+}
+
 void CpuBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
   const int64_t n = weight.columns();
   threads_->split(x.rows(), [&](int64_t first, int64_t end, int) {
@@ -273,45 +291,54 @@ void CpuBackend::linear_gate(const Tensor& x, const PackedWeight& weight, Activa
   }
 }
 
-// A larger head would need more than one scale.
-bool CpuBackend::packs_integers(const KvView& kv) const {
-  return int_kernels_ != nullptr && kv.k.columns() <= kIntMaxHead;
+// A larger head would need more than one scale, and a soft cap stands between the products.
+bool CpuBackend::packs_integers(const KvView& kv, const SoftmaxRule& rule) const {
+  return int_kernels_ != nullptr && kv.k.columns() <= kIntMaxHead && rule.soft_cap == 0;
 }
 
-void CpuBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
-  if (packs_integers(kv)) {
-    if (reuse == nullptr) reuse = std::make_unique<IntPackedKv>();
-    static_cast<IntPackedKv&>(*reuse).pack(*int_kernels_, kv, *threads_);
-    return;
+namespace {
+
+// The memory of an earlier layer, if that layer packed in the same way.
+template <class Packed>
+Packed& reused(std::unique_ptr<PackedKv>& reuse) {
+  if (dynamic_cast<Packed*>(reuse.get()) == nullptr) reuse = std::make_unique<Packed>();
+  return static_cast<Packed&>(*reuse);
+}
+
+}  // namespace
+
+void CpuBackend::pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) {
+  if (packs_integers(kv, rule)) {
+    reused<IntPackedKv>(reuse).pack(*int_kernels_, kv, *threads_);
+  } else {
+    reused<CpuPackedKv>(reuse).pack(kernels_, kv, *threads_);
   }
-  if (reuse == nullptr) reuse = std::make_unique<CpuPackedKv>();
-  static_cast<CpuPackedKv&>(*reuse).pack(kernels_, kv, *threads_);
 }
 
 void CpuBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                           const VisibleSlots& visible, const Tensor& out) {
+                           const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out) {
   constexpr int64_t kFewRows = 4;
   if (packed == nullptr || q.rows() <= kFewRows) {
-    attention_few_rows(kernels_, q, kv, visible, out, *threads_);
-  } else if (packs_integers(kv)) {
-    int_attention(*int_kernels_, kernels_, q, kv, static_cast<const IntPackedKv&>(*packed), visible, out,
-                  *threads_);
+    attention_few_rows(kernels_, q, kv, visible, rule, out, *threads_);
+  } else if (packs_integers(kv, rule)) {
+    int_attention(*int_kernels_, kernels_, q, kv, static_cast<const IntPackedKv&>(*packed), visible, rule,
+                  out, *threads_);
   } else {
-    cpu::attention(kernels_, q, kv, static_cast<const CpuPackedKv&>(*packed), visible, out, *threads_);
+    cpu::attention(kernels_, q, kv, static_cast<const CpuPackedKv&>(*packed), visible, rule, out, *threads_);
   }
 }
 
 void CpuBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                               const ScoreSpec& spec, const Tensor& out) {
+                               const ScoreSpec& spec, const SoftmaxRule& rule, const Tensor& out) {
   check_score_spec(spec, q.columns() / kv.k.columns(), kv.k.planes(), kv.length);
   const CpuPackedKv* keys = nullptr;
-  if (packed != nullptr && packs_integers(kv)) {
+  if (packed != nullptr && packs_integers(kv, rule)) {
     score_keys_.pack(kernels_, kv, *threads_, false);
     keys = &score_keys_;
   } else {
     keys = static_cast<const CpuPackedKv*>(packed);
   }
-  cpu::window_scores(kernels_, q, kv, keys, spec, out, *threads_);
+  cpu::window_scores(kernels_, q, kv, keys, spec, rule, out, *threads_);
 }
 
 void CpuBackend::gather_kv(const KvView& from, const Tensor& indices, const KvView& to) {

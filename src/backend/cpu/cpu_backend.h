@@ -29,6 +29,8 @@ class CpuBackend : public HostBackend {
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void convert(const Tensor& x, const Tensor& out) override;
+  void soft_cap(const Tensor& x, float cap) override;
   void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
@@ -42,11 +44,11 @@ class CpuBackend : public HostBackend {
                          int64_t slot) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
-  void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
+  void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
-                 const Tensor& out) override;
+                 const SoftmaxRule& rule, const Tensor& out) override;
   void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
-                     const Tensor& out) override;
+                     const SoftmaxRule& rule, const Tensor& out) override;
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 
  private:
@@ -54,7 +56,7 @@ class CpuBackend : public HostBackend {
   // bf16.
   template <class Write>
   void write_rows(const Tensor& out, int64_t group, const Write& write);
-  bool packs_integers(const KvView& kv) const;
+  bool packs_integers(const KvView& kv, const SoftmaxRule& rule) const;
   // Copies one head's value to its slot.
   void store_value(const float* value, const KvView& cache, int64_t head, int64_t slot) const;
   // Rotates one head of head_size values, of which the table may cover fewer.

@@ -36,6 +36,7 @@ struct FewRows {
   const Tensor& q;
   const KvView& kv;
   const VisibleSlots& visible;
+  const SoftmaxRule& rule;
   const Tensor& out;
   int64_t head_size, group, chunks;
   std::vector<Partial> partials;  // [rows, KV heads, chunks, group]
@@ -60,11 +61,13 @@ void FewRows::run_chunk(int64_t row, int64_t plane, int64_t chunk, Scratch& scra
   std::vector<float>& s = scratch.s;
   kernels.few_dots(scratch.q.data(), static_cast<int>(group), kv.k.address(plane, first), bf16,
                    kv.k.stride[1], head_size, static_cast<int>(count), scratch.wide.data(), s.data(), kChunk);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+  const bool capped = rule.soft_cap > 0;
+  const float to_logit = 1.0f / std::sqrt(static_cast<float>(head_size)), scale = capped ? 1 : to_logit;
   const int64_t index = ((row * kv.k.planes() + plane) * chunks + chunk) * group;
   float* o = sums.data() + index * head_size;
   for (int64_t g = 0; g < group; ++g) {
     float* logits = s.data() + g * kChunk;
+    if (capped) kernels.soft_cap(logits, count, to_logit, rule.soft_cap);
     Partial& partial = partials[usize(index + g)];
     partial.max = scale * *std::max_element(logits, logits + count);
     partial.sum = kernels.exp_row(logits, count, scale);
@@ -89,17 +92,19 @@ void FewRows::join(int64_t row, int64_t head, std::vector<float>& o) {
     sum += weight * partial.sum;
     kernels.add_scaled(sums.data() + index(c) * head_size, head_size, weight, o.data());
   }
+  sum += sink_share(rule, head, max);
   store_row(kernels, o.data(), sum, head_size, out, row, head * head_size);
 }
 
 }  // namespace
 
 void attention_few_rows(const Kernels& kernels, const Tensor& q, const KvView& kv,
-                        const VisibleSlots& visible, const Tensor& out, Threads& threads) {
+                        const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out,
+                        Threads& threads) {
   const int64_t head_size = kv.k.columns(), planes = kv.k.planes(), rows = q.rows();
   const int64_t heads = q.columns() / head_size;
-  FewRows job{kernels, q, kv, visible, out, head_size, heads / planes, (kv.length + kChunk - 1) / kChunk,
-              {},      {}};
+  const int64_t chunks = (kv.length + kChunk - 1) / kChunk;
+  FewRows job{kernels, q, kv, visible, rule, out, head_size, heads / planes, chunks, {}, {}};
   job.partials.resize(usize(rows * job.chunks * heads));
   job.sums.resize(job.partials.size() * usize(head_size));
   std::vector<Scratch> scratch(usize(threads.count()), Scratch(job.group, head_size, kernels.panel));

@@ -31,11 +31,14 @@ struct Tile : TileSums {
 struct Job : TileJob {
   using Tile = cpu::Tile;
   Job(const IntKernels& k, const Tensor& queries, const KvView& kv, const IntPackedKv& packed_kv,
-      const VisibleSlots& seen, const Tensor& result, Threads& threads)
-      : TileJob(queries, kv, packed_kv.padded_head, seen, result, threads),
+      const VisibleSlots& seen, const SoftmaxRule& softmax, const Tensor& result, Threads& threads)
+      : TileJob(queries, kv, packed_kv.padded_head, seen, softmax, result, threads),
         kernels(k),
         packed(packed_kv),
-        to_logarithm(std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(head_size))) {}
+        to_logarithm(std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(head_size))) {
+    require(rule.soft_cap == 0, "attention on integers has no soft cap");
+    logits_per_max = std::numbers::ln2_v<float>;
+  }
   Tile make_tile() const { return {tile_rows * group, packed.depth, padded_head, kernels.panel / 2}; }
   void load(Tile& tile, int64_t i, int64_t row, int64_t column) const;
   void step(Tile& tile, const StepVectors& at, int64_t first_key, int64_t keys) const;
@@ -151,9 +154,9 @@ void IntPackedKv::pack(const IntKernels& kernels, const KvView& kv, Threads& thr
 }
 
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
-                   const IntPackedKv& packed, const VisibleSlots& visible, const Tensor& out,
-                   Threads& threads) {
-  run_tiles(floats, Job(kernels, q, kv, packed, visible, out, threads));
+                   const IntPackedKv& packed, const VisibleSlots& visible, const SoftmaxRule& rule,
+                   const Tensor& out, Threads& threads) {
+  run_tiles(floats, Job(kernels, q, kv, packed, visible, rule, out, threads));
 }
 
 }  // namespace claa::cpu

@@ -43,9 +43,9 @@ class IntPackedKv : public PackedKv {
   int64_t k_stride_ = 0, v_stride_ = 0, slots_ = 0;
 };
 
-// As attention() of attention.h; head sizes up to kIntMaxHead.
+// As attention() of attention.h; head sizes up to kIntMaxHead, and no soft cap.
 void int_attention(const IntKernels& kernels, const Kernels& floats, const Tensor& q, const KvView& kv,
-                   const IntPackedKv& packed, const VisibleSlots& visible, const Tensor& out,
-                   Threads& threads);
+                   const IntPackedKv& packed, const VisibleSlots& visible, const SoftmaxRule& rule,
+                   const Tensor& out, Threads& threads);
 
 }  // namespace claa::cpu

@@ -29,6 +29,8 @@ struct Kernels {
                        int d);
   // s[n] = exp(scale * (s - max s)); returns the sum.
   float (*exp_row)(float* s, int64_t n, float scale);
+  // x[n] = cap * tanh(scale * x / cap).
+  void (*soft_cap)(float* x, int64_t n, float scale, float cap);
   // y[n] += factor * x[n].
   void (*add_scaled)(const float* x, int64_t n, float factor, float* y);
 

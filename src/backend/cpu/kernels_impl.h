@@ -186,6 +186,17 @@ float dot_bf16(const uint16_t* a, const uint16_t* b, int64_t n) {
   return sum;
 }
 
+// tanh u = 1 - 2 / (1 + e^(2u)).
+void soft_cap(float* x, int64_t n, float scale, float cap) {
+  const float factor = 2 * kLog2e * scale / cap;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec e = exp2_vec(mul(load(x + i), set1(factor)));
+    store(x + i, sub(set1(cap), div(set1(2 * cap), add(set1(1.0f), e))));
+  }
+  for (; i < n; ++i) x[i] = cap - 2 * cap / (1.0f + exp2_one(factor * x[i]));
+}
+
 inline void put(void* out, bool bf16, int64_t i, Vec v) {
   if (bf16) {
     store_bf16(static_cast<uint16_t*>(out) + i, v);
@@ -308,6 +319,7 @@ const Kernels CLAA_KERNELS = {
     CLAA_NAMESPACE::gemm,
     CLAA_NAMESPACE::softmax_step,
     CLAA_NAMESPACE::exp_row,
+    CLAA_NAMESPACE::soft_cap,
     CLAA_NAMESPACE::add_scaled,
     CLAA_NAMESPACE::dot_f32,
     CLAA_NAMESPACE::dot_bf16,

@@ -57,9 +57,10 @@ struct StepVectors {
 //   void step(Tile&, const StepVectors&, int64_t first_key, int64_t keys) const;   `keys` of a block
 struct TileJob {
   TileJob(const Tensor& queries, const KvView& kv, int64_t padded, const VisibleSlots& seen,
-          const Tensor& result, Threads& shared)
+          const SoftmaxRule& softmax, const Tensor& result, Threads& shared)
       : q(queries),
         visible(seen),
+        rule(softmax),
         out(result),
         head_size(kv.k.columns()),
         kv_heads(kv.k.planes()),
@@ -75,7 +76,9 @@ struct TileJob {
   }
   const Tensor& q;
   const VisibleSlots& visible;
+  const SoftmaxRule& rule;
   const Tensor& out;
+  float logits_per_max = 1;  // what makes a logit of TileSums::max
   int64_t head_size, kv_heads;
   int64_t group;  // query heads of a KV head
   int64_t tile_rows, padded_head;
@@ -114,8 +117,11 @@ void run_tile(const Kernels& kernels, const Job& job, typename Job::Tile& tile, 
   }
   for (int64_t i = 0; i < vectors; ++i) {
     const float* sums = tile.sum_of(i);
-    store_row(kernels, tile.o.data() + i * job.padded_head, std::accumulate(sums, sums + tile.lanes, 0.0f),
-              job.head_size, job.out, first_row + i / job.group, column(i));
+    const float top = tile.max[usize(i)] * job.logits_per_max;
+    const float sum = std::accumulate(sums, sums + tile.lanes, 0.0f);
+    store_row(kernels, tile.o.data() + i * job.padded_head,
+              sum + sink_share(job.rule, head * job.group + i % job.group, top), job.head_size, job.out,
+              first_row + i / job.group, column(i));
   }
 }
 

@@ -40,6 +40,7 @@ __device__ Partial warp_keys(const Inputs<T>& in, const T* k, const T* v, const 
       if (lane + 32 * i < d) dot = fmaf(query[i], load(k + j * in.k_stride + lane + 32 * i), dot);
     }
     for (int offset = 16; offset > 0; offset /= 2) dot += __shfl_xor_sync(~0u, dot, offset);
+    dot = logit_of(in, dot);
     const float higher = fmaxf(part.top, dot), keep = expf(part.top - higher), p = expf(dot - higher);
     part.top = higher;
     part.total = part.total * keep + p;
@@ -83,6 +84,7 @@ __global__ void row_kernel(Inputs<T> in, Splits splits) {
       weight = fmaf(factor, parts[w].total, weight);
     }
     if (splits.keys == 0) {
+      weight += sink_share(in, head, highest);
       store(in.out + row * in.out_stride + head * d + c, value / weight);
     } else {
       splits.sums[at * d + c] = value;
@@ -102,7 +104,7 @@ __global__ void merge_kernel(Inputs<T> in, Splits splits) {
   float highest = -FLT_MAX;
   for (int s = begin; s < count; ++s) highest = fmaxf(highest, splits.partials[at + s].top);
   for (int c = threadIdx.x; c < d; c += blockDim.x) {
-    float value = 0, weight = 0;
+    float value = 0, weight = sink_share(in, head, highest);
     for (int s = begin; s < count; ++s) {
       const float factor = expf(splits.partials[at + s].top - highest);
       value = fmaf(factor, splits.sums[(at + s) * d + c], value);
@@ -153,7 +155,7 @@ __device__ void group_logits(const Inputs<Bfloat>& in, const Bfloat* q, const Bf
         for (int i = 0; i < kLoad; ++i) dot = fmaf(query[g][i], key[i], dot);
 #pragma unroll
         for (int offset = kLanes / 2; offset > 0; offset /= 2) dot += __shfl_xor_sync(~0u, dot, offset);
-        if (part == 0 && j + n * kStep < end) logits[g][j + n * kStep - first] = dot;
+        if (part == 0 && j + n * kStep < end) logits[g][j + n * kStep - first] = logit_of(in, dot);
       }
     }
   }
@@ -304,7 +306,7 @@ size_t attention_scratch(int64_t rows, int64_t heads, int64_t head_size, int64_t
 }
 
 void attention_rows(const View& q, const View& k, const View& v, int64_t length, Visible visible,
-                    const View& out, void* scratch, cudaStream_t stream) {
+                    Softmax softmax, const View& out, void* scratch, cudaStream_t stream) {
   with_type(q, [&](auto* queries) {
     using T = std::remove_pointer_t<decltype(queries)>;
     const int head_size = static_cast<int>(k.columns), heads = static_cast<int>(q.columns) / head_size;
@@ -324,7 +326,9 @@ void attention_rows(const View& q, const View& k, const View& v, int64_t length,
                  heads / static_cast<int>(k.planes),
                  head_size,
                  static_cast<int>(length),
-                 1.0f / sqrtf(static_cast<float>(head_size))};
+                 1.0f / sqrtf(static_cast<float>(head_size)),
+                 softmax.soft_cap,
+                 softmax.sinks};
     if (launch_tiles(in, heads, stream)) return;
     launch_rows(in, heads, scratch, stream);
   });

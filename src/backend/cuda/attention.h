@@ -17,11 +17,17 @@ struct Visible {
   const int32_t* end = nullptr;
 };
 
+// What a softmax has beside its logits (SoftmaxRule of ops.h), on the device.
+struct Softmax {
+  float soft_cap = 0;
+  const float* sinks = nullptr;  // [query heads]
+};
+
 // Row r of q [rows, heads * head size] sees some slots of k and v [KV heads, slots, head size], of which
 // `length` are valid; both ends of what is seen ascend. All types are alike; sums are in f32. bf16 with a
 // head size that is a multiple of 16 runs on the tensor cores when there is more than a handful of rows, and
 // rounds probabilities to bf16. `length` may be more than what is visible: results are the same bit for bit.
 void attention_rows(const View& q, const View& k, const View& v, int64_t length, Visible visible,
-                    const View& out, void* scratch, cudaStream_t stream);
+                    Softmax softmax, const View& out, void* scratch, cudaStream_t stream);
 
 }  // namespace claa::cuda

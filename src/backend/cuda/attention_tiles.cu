@@ -104,10 +104,11 @@ __device__ void load_queries(const WarpRows<D, kTiles>& rows, const Bfloat* quer
   }
 }
 
-// s[t][n][...] = logits of the tile's keys 8 n ...; keys that are not visible get -inf.
-template <int D, int kTiles>
-__device__ void tile_logits(const WarpRows<D, kTiles>& rows, const Bfloat* queries, const Bfloat* keys,
-                            int first_key, Logits<kTiles>& s) {
+// s[t][n][...] = products with the tile's keys 8 n ..., or logits where they are capped; keys that are not
+// visible get -inf.
+template <int D, int kTiles, bool kCapped>
+__device__ void tile_logits(const Inputs<Bfloat>& in, const WarpRows<D, kTiles>& rows, const Bfloat* queries,
+                            const Bfloat* keys, int first_key, Logits<kTiles>& s) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
@@ -129,6 +130,16 @@ __device__ void tile_logits(const WarpRows<D, kTiles>& rows, const Bfloat* queri
       for (int t = 0; t < kTiles; ++t) {
         mma(s[t][2 * n], a[t], b[0], b[1]);
         mma(s[t][2 * n + 1], a[t], b[2], b[3]);
+      }
+    }
+  }
+  if constexpr (kCapped) {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+#pragma unroll
+      for (int n = 0; n < kTileKeys / 8; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) s[t][n][i] = soft_capped(s[t][n][i] * in.scale, in.soft_cap);
       }
     }
   }
@@ -227,8 +238,9 @@ __device__ void add_values(WarpRows<D, kTiles>& rows, const Logits<kTiles>& p, c
   }
 }
 
+// `scale` as above.
 template <int D, int kTiles>
-__device__ void store_rows(const Inputs<Bfloat>& in, int head, const WarpRows<D, kTiles>& rows) {
+__device__ void store_rows(const Inputs<Bfloat>& in, int head, float scale, const WarpRows<D, kTiles>& rows) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
@@ -239,6 +251,7 @@ __device__ void store_rows(const Inputs<Bfloat>& in, int head, const WarpRows<D,
       total += __shfl_xor_sync(~0u, total, 1);
       total += __shfl_xor_sync(~0u, total, 2);
       if (row >= in.rows) continue;
+      if (in.sinks != nullptr) total += power_of_two(in.sinks[head] * kLog2E - rows.top[t][half] * scale);
       Bfloat* out = in.out + row * in.out_stride + head * D + lane % 4 * 2;
 #pragma unroll
       for (int c = 0; c < D / 8; ++c) {
@@ -250,7 +263,7 @@ __device__ void store_rows(const Inputs<Bfloat>& in, int head, const WarpRows<D,
 }
 
 // One block has kTiles * 64 rows of one head.
-template <int D, int kTiles>
+template <int D, int kTiles, bool kCapped>
 __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
   constexpr int kRows = 16 * kTiles * kTileWarps;
   extern __shared__ __align__(16) unsigned char memory[];
@@ -276,13 +289,13 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
                            queries + (warp * 16 + lane % 16) * (D + kPad) + step * 16 + lane / 16 * 8);
   }
   const int end = in.visible[min(tile * kRows + kRows, in.rows) - 1];
-  const float scale = in.scale * kLog2E;
+  const float scale = (kCapped ? 1.0f : in.scale) * kLog2E;
   for (int first = begin; first < end; first += kTileKeys) {
     const bool seen = first < rows.most;  // by any row of this warp
     copy_tile<D, kTileKeys>(v, in.v_stride, first, in.length, values);
     wait_copies<1>();
     Logits<kTiles> s;
-    if (seen) tile_logits(rows, queries, keys, first, s);
+    if (seen) tile_logits<D, kTiles, kCapped>(in, rows, queries, keys, first, s);
     if (seen && in.first != nullptr) hide_before(in, rows, first, s);
     __syncthreads();  // all keys are read: the next ones may arrive while values are added
     if (first + kTileKeys < end) copy_tile<D, kTileKeys>(k, in.k_stride, first + kTileKeys, in.length, keys);
@@ -295,18 +308,27 @@ __global__ void __launch_bounds__(kTileThreads) tile_kernel(Inputs<Bfloat> in) {
     if (seen) add_values(rows, s, values);
     __syncthreads();  // all values are read
   }
-  store_rows(in, head, rows);
+  store_rows(in, head, scale, rows);
+}
+
+template <int D, int kTiles, bool kCapped>
+void launch_kernel(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
+  constexpr int kRows = 16 * kTiles * kTileWarps;
+  constexpr size_t kBytes = sizeof(Bfloat) * (2 * kTileKeys + kRows) * (D + kPad);
+  static const cudaError_t raised = cudaFuncSetAttribute(
+      tile_kernel<D, kTiles, kCapped>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
+  static_cast<void>(raised);  // a failure shows at the launch
+  const dim3 grid(static_cast<unsigned>(heads), blocks_for(in.rows, kRows));
+  tile_kernel<D, kTiles, kCapped><<<grid, kTileThreads, kBytes, stream>>>(in);
 }
 
 template <int D, int kTiles>
 void launch(const Inputs<Bfloat>& in, int heads, cudaStream_t stream) {
-  constexpr int kRows = 16 * kTiles * kTileWarps;
-  constexpr size_t kBytes = sizeof(Bfloat) * (2 * kTileKeys + kRows) * (D + kPad);
-  static const cudaError_t raised = cudaFuncSetAttribute(
-      tile_kernel<D, kTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
-  static_cast<void>(raised);  // a failure shows at the launch
-  const dim3 grid(static_cast<unsigned>(heads), blocks_for(in.rows, kRows));
-  tile_kernel<D, kTiles><<<grid, kTileThreads, kBytes, stream>>>(in);
+  if (in.soft_cap > 0) {
+    launch_kernel<D, kTiles, true>(in, heads, stream);
+  } else {
+    launch_kernel<D, kTiles, false>(in, heads, stream);
+  }
 }
 
 // Uses two tiles per warp where blocks of that size still come several to a multiprocessor, so that long and

@@ -14,7 +14,20 @@ struct Inputs {
   int64_t q_stride, out_stride, k_plane, v_plane, k_stride, v_stride;
   int rows, group, head_size, length;
   float scale;
+  float soft_cap;      // of scaled products; 0: none
+  const float* sinks;  // [query heads]; null: none
 };
+
+// What the sink of a head adds to a sum of exponentials relative to the logit `top`.
+template <typename T>
+__device__ float sink_share(const Inputs<T>& in, int head, float top) {
+  return in.sinks == nullptr ? 0.0f : expf(in.sinks[head] - top);
+}
+// A logit from a scaled product.
+template <typename T>
+__device__ float logit_of(const Inputs<T>& in, float product) {
+  return in.soft_cap > 0 ? soft_capped(product, in.soft_cap) : product;
+}
 
 // The first key that a row sees.
 template <typename T>

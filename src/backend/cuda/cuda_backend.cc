@@ -15,7 +15,20 @@ namespace {
 struct CudaPackedKv : PackedKv {};
 
 // Identifies an operation within a repeated series.
-enum Operation { kEmbed, kLinear, kNorm, kBias, kRope, kRopeStore, kGate, kAttention, kAddNorm, kHeadNorms };
+enum Operation {
+  kEmbed,
+  kLinear,
+  kNorm,
+  kBias,
+  kRope,
+  kRopeStore,
+  kGate,
+  kAttention,
+  kAddNorm,
+  kHeadNorms,
+  kConvert,
+  kSoftCap
+};
 
 // Device memory reserved by this process and free.
 size_t unused_bytes() {
@@ -221,6 +234,22 @@ void CudaBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float eps,
   check_launch("add_rms_norm");
 }
 
+void CudaBackend::convert(const Tensor& x, const Tensor& out) {
+  if (step_.skips(kConvert, x, out)) return;
+  if (out.dtype == DType::kF8) {
+    quantize_rows(view_of(x), out.data, out.scales, stream_.get());
+  } else {
+    convert_rows(view_of(x), view_of(out), stream_.get());
+  }
+  check_launch("convert");
+}
+
+void CudaBackend::soft_cap(const Tensor& x, float cap) {
+  if (step_.skips(kSoftCap, x, cap)) return;
+  soft_cap_rows(view_of(x), cap, stream_.get());
+  check_launch("soft_cap");
+}
+
 void CudaBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
   if (step_.skips(kHeadNorms, x, heads, weight, eps)) return;
   norm_head_rows(view_of(x), heads, weight.columns(), weight.ptr<float>(), eps, stream_.get());
@@ -265,7 +294,7 @@ void CudaBackend::gate(const Tensor& gate_up, Activation activation, const Tenso
   check_launch("gate");
 }
 
-void CudaBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
+void CudaBackend::pack_kv(const KvView& kv, const SoftmaxRule& /*rule*/, std::unique_ptr<PackedKv>& reuse) {
   if (kv.k.columns() > kMaxHeadSize) {
     fail(ErrorCode::kUnsupported, "device cuda: head size {} is over {}; choose --device cpu", kv.k.columns(),
          kMaxHeadSize);
@@ -274,18 +303,18 @@ void CudaBackend::pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) {
 }
 
 void CudaBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
-                            const VisibleSlots& visible, const Tensor& out) {
+                            const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out) {
   require(!step_.active() || packed == nullptr, "attention: packed K and V in a repeated series");
-  const bool fits = packed != nullptr && visible.first.empty() && traits_.dtype == DType::kBF16 &&
-                    kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
+  const bool fits = packed != nullptr && visible.first.empty() && rule.plain() &&
+                    traits_.dtype == DType::kBF16 && kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
   if (fits && q.rows() >= FusedAttention::kLeastRows && consecutive(visible.end) &&
       fused_.run(q, kv, visible.end[0] - 1, ring_, out))
     return;
-  attend_rows(q, kv, visible, out);
+  attend_rows(q, kv, visible, rule, out);
 }
 
 void CudaBackend::attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible,
-                              const Tensor& out) {
+                              const SoftmaxRule& rule, const Tensor& out) {
   const int32_t* end = on_device(visible.end);
   const int32_t* first = visible.first.empty() ? nullptr : on_device(visible.first);
   // A recording must hold for every length that the cache has memory for.
@@ -293,8 +322,9 @@ void CudaBackend::attend_rows(const Tensor& q, const KvView& kv, const VisibleSl
   const int64_t head_size = kv.k.columns();
   void* scratch = scratch_.get(attention_scratch(q.rows(), q.columns() / head_size, head_size, length));
   const bool window = first != nullptr;
-  if (step_.skips(kAttention, q, kv.k, kv.v, out, scratch, window)) return;
-  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), length, {first, end}, view_of(out), scratch,
+  if (step_.skips(kAttention, q, kv.k, kv.v, out, scratch, window, rule.soft_cap, rule.sinks.data)) return;
+  attention_rows(view_of(q), view_of(kv.k), view_of(kv.v), length, {first, end},
+                 {rule.soft_cap, static_cast<const float*>(rule.sinks.data)}, view_of(out), scratch,
                  stream_.get());
   check_launch("attention");
 }

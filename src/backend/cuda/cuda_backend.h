@@ -54,6 +54,8 @@ class CudaBackend : public Backend {
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void convert(const Tensor& x, const Tensor& out) override;
+  void soft_cap(const Tensor& x, float cap) override;
   void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
@@ -61,11 +63,11 @@ class CudaBackend : public Backend {
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
-  void pack_kv(const KvView& kv, std::unique_ptr<PackedKv>& reuse) override;
+  void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
-                 const Tensor& out) override;
+                 const SoftmaxRule& rule, const Tensor& out) override;
   void window_scores(const Tensor& q, const KvView& kv, const PackedKv* packed, const ScoreSpec& spec,
-                     const Tensor& out) override;
+                     const SoftmaxRule& rule, const Tensor& out) override;
   void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                  const Tensor& out) override;
   void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) override;
@@ -80,11 +82,12 @@ class CudaBackend : public Backend {
   }
   Buffer floats(int64_t count) { return allocate(usize(count) * sizeof(float)); }
   // The pooled scores of the listed heads [first, first + count): f32 [count, rows, tokens].
-  void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
-                   int64_t count, float* out);
+  void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const SoftmaxRule& rule,
+                   const int32_t* heads, int64_t count, float* out);
 
-  // Attention of few or odd rows, or with a sliding window.
-  void attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible, const Tensor& out);
+  // Attention of few or odd rows, with a sliding window, or with a rule.
+  void attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible, const SoftmaxRule& rule,
+                   const Tensor& out);
   // Call it in operations that a repeated series may not contain.
   void only_once(const char* file = __builtin_FILE(), int line = __builtin_LINE()) const {
     require(!step_.active(), "an operation that a repeated series may not call", file, line);

@@ -16,8 +16,8 @@ constexpr int64_t kLogitBytes = int64_t{256} << 20;  // logits of as many heads 
 
 }  // namespace
 
-void CudaBackend::head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const int32_t* heads,
-                              int64_t count, float* out) {
+void CudaBackend::head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec,
+                              const SoftmaxRule& rule, const int32_t* heads, int64_t count, float* out) {
   const int64_t tokens = score_tokens(spec, kv.length), rows = spec.rows == Reduce::kKeep ? spec.window : 1;
   const int64_t all_heads = q.columns() / kv.k.columns();
   const bool pooled = spec.pool != PoolKind::kNone && spec.kernel > 1;
@@ -25,18 +25,25 @@ void CudaBackend::head_scores(const Tensor& q, const KvView& kv, const ScoreSpec
   const Buffer folded = pooled ? floats(count * rows * tokens) : Buffer();
   float* unpooled = pooled ? static_cast<float*>(folded.data()) : out;
   const float scale = spec.scale ? 1.0f / std::sqrt(static_cast<float>(kv.k.columns())) : 1.0f;
-  const WindowQuery query{view_of(q), view_of(kv.k), heads, count, all_heads / kv.k.planes(),
-                          kv.length,  scale};
+  const WindowQuery query{view_of(q),
+                          view_of(kv.k),
+                          heads,
+                          count,
+                          all_heads / kv.k.planes(),
+                          kv.length,
+                          scale,
+                          spec.softmax ? rule.soft_cap : 0,
+                          static_cast<const float*>(rule.sinks.data)};
   window_logits(query, static_cast<float*>(logits.data()), stream_.get());
-  fold_window(static_cast<const float*>(logits.data()), count, spec.window, kv.length, spec.softmax,
-              fold_of(spec.rows), tokens, unpooled, stream_.get());
+  fold_window(query, static_cast<const float*>(logits.data()), spec.softmax, fold_of(spec.rows), tokens,
+              unpooled, stream_.get());
   if (pooled)
     pool_rows(unpooled, count * rows, tokens, spec.pool == PoolKind::kAverage, spec.kernel, out,
               stream_.get());
 }
 
 void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
-                                const ScoreSpec& spec, const Tensor& out) {
+                                const ScoreSpec& spec, const SoftmaxRule& rule, const Tensor& out) {
   only_once();
   const int64_t heads = q.columns() / kv.k.columns();
   check_score_spec(spec, heads, kv.k.planes(), kv.length);
@@ -56,7 +63,7 @@ void CudaBackend::window_scores(const Tensor& q, const KvView& kv, const PackedK
   const int64_t logit_bytes = spec.window * kv.length * static_cast<int64_t>(sizeof(float));
   const int64_t step = std::clamp<int64_t>(kLogitBytes / logit_bytes, 1, count);
   for (int64_t first = 0; first < count; first += step) {
-    head_scores(q, kv, spec, head_list + first, std::min(step, count - first),
+    head_scores(q, kv, spec, rule, head_list + first, std::min(step, count - first),
                 per_head + first * rows * tokens);
   }
   const auto* w = static_cast<const float*>(ring_.upload(weights.data(), weights.size() * sizeof(float)));

@@ -63,6 +63,19 @@ __global__ void add_rms_norm_kernel(const float* x, int64_t stride, const float*
   for (int c = threadIdx.x; c < columns; c += blockDim.x) out[c] += x[c] * scale * weight[c];
 }
 
+template <typename T>
+__global__ void convert_kernel(const float* x, int64_t stride, T* out, int64_t out_stride, int64_t columns) {
+  x += blockIdx.x * stride;
+  out += blockIdx.x * out_stride;
+  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) store(out + c, x[c]);
+}
+
+__global__ void soft_cap_kernel(float* x, int64_t stride, float cap, int64_t columns) {
+  const int64_t c = blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  x += blockIdx.x * stride;
+  if (c < columns) x[c] = soft_capped(x[c], cap);
+}
+
 // One block per row and head, in place.
 template <typename T>
 __global__ void norm_heads_kernel(T* x, int64_t stride, int head_size, const float* weight, float eps) {
@@ -256,6 +269,18 @@ void add_rms_norm_rows(const View& x, const float* weight, float eps, const View
   add_rms_norm_kernel<<<rows_of(x), kThreads, 0, stream>>>(data_of<float>(x), x.row_stride, weight, eps,
                                                            data_of<float>(out), out.row_stride,
                                                            static_cast<int>(x.columns));
+}
+
+void convert_rows(const View& x, const View& out, cudaStream_t stream) {
+  with_type(out, [&](auto* to) {
+    convert_kernel<<<rows_of(x), kThreads, 0, stream>>>(data_of<float>(x), x.row_stride, to, out.row_stride,
+                                                        x.columns);
+  });
+}
+
+void soft_cap_rows(const View& x, float cap, cudaStream_t stream) {
+  const dim3 grid(rows_of(x), blocks_for(x.columns, kThreads));
+  soft_cap_kernel<<<grid, kThreads, 0, stream>>>(data_of<float>(x), x.row_stride, cap, x.columns);
 }
 
 void norm_head_rows(const View& x, int64_t heads, int64_t head_size, const float* weight, float eps,

@@ -8,6 +8,8 @@ namespace claa::cuda {
 void embed_rows(const View& table, const int32_t* ids, float scale, const View& out, cudaStream_t stream);
 void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
 void add_rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
+void convert_rows(const View& x, const View& out, cudaStream_t stream);
+void soft_cap_rows(const View& x, float cap, cudaStream_t stream);
 void norm_head_rows(const View& x, int64_t heads, int64_t head_size, const float* weight, float eps,
                     cudaStream_t stream);
 void add_bias_rows(const View& x, const float* bias, cudaStream_t stream);

@@ -30,6 +30,10 @@ __device__ inline uint4 load_once(const uint4* p) {
                : "l"(p));
   return v;
 }
+__device__ inline float soft_capped(float x, float cap) {
+  return cap * tanhf(x / cap);
+}
+
 // silu(gate) * up, or with the GELU by tanh, which is x times the logistic function of another argument.
 __device__ inline float gate_times(bool gelu, float gate, float up) {
   constexpr float kCubic = 0.044715f, kScale = 1.5957691216057308f;  // 2 sqrt(2 / pi)

@@ -135,8 +135,10 @@ bool launch_mma(const WindowQuery& query, float* logits, cudaStream_t stream) {
 
 constexpr int kStatsThreads = 1024;  // few rows must fill the device
 
-// stats [listed * window, 2]: maximum, and 1 / sum of e^(logit - maximum) over the keys that the row sees.
-__global__ void softmax_stats_kernel(const float* logits, int window, int64_t length, float2* stats) {
+// stats [listed * window, 2]: maximum, and 1 / sum of e^(logit - maximum) over the keys that the row sees and
+// the head's sink.
+__global__ void softmax_stats_kernel(const float* logits, const int32_t* heads, const float* sinks,
+                                     int window, int64_t length, float2* stats) {
   const int64_t row = blockIdx.x;
   const int64_t seen = length - window + row % window + 1;
   logits += row * length;
@@ -146,7 +148,9 @@ __global__ void softmax_stats_kernel(const float* logits, int window, int64_t le
   float sum = 0;
   for (int64_t j = threadIdx.x; j < seen; j += blockDim.x) sum += expf(logits[j] - top);
   sum = block_reduce(sum, Add{});
-  if (threadIdx.x == 0) stats[row] = {top, 1.0f / sum};
+  if (threadIdx.x != 0) return;
+  if (sinks != nullptr) sum += expf(sinks[heads[row / window]] - top);
+  stats[row] = {top, 1.0f / sum};
 }
 
 __global__ void fold_window_kernel(const float* logits, const float2* stats, int window, int64_t length,
@@ -233,6 +237,11 @@ __global__ void fold_layer_kernel(const float* layer, int64_t stride, int64_t ro
   out[t] = value;
 }
 
+__global__ void cap_kernel(float* logits, int64_t count, float cap) {
+  const int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (i < count) logits[i] = soft_capped(logits[i], cap);
+}
+
 __global__ void fill_kernel(float* out, int64_t count, float value) {
   const int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
   if (i < count) out[i] = value;
@@ -280,7 +289,9 @@ dim3 grid_of(int64_t tokens, int64_t rows) {
 
 }  // namespace
 
-void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream) {
+namespace {
+
+void launch_logits(const WindowQuery& query, float* logits, cudaStream_t stream) {
   if (launch_mma(query, logits, stream)) return;
   const int64_t window = query.q.rows, d = query.k.columns;
   const dim3 grid(blocks_for(query.length, kKeys), static_cast<unsigned>(query.listed),
@@ -294,15 +305,25 @@ void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream)
   });
 }
 
-void fold_window(const float* logits, int64_t listed, int64_t window, int64_t length, bool softmax, Fold rows,
-                 int64_t tokens, float* per_head, cudaStream_t stream) {
+}  // namespace
+
+void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream) {
+  launch_logits(query, logits, stream);
+  if (query.soft_cap == 0) return;
+  const int64_t count = query.listed * query.q.rows * query.length;
+  cap_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(logits, count, query.soft_cap);
+}
+
+void fold_window(const WindowQuery& query, const float* logits, bool softmax, Fold rows, int64_t tokens,
+                 float* per_head, cudaStream_t stream) {
+  const int64_t listed = query.listed, window = query.q.rows, length = query.length;
   float2* stats = nullptr;
   if (softmax) {
     const size_t bytes = static_cast<size_t>(listed * window) * sizeof(float2);
     if (cudaMallocAsync(reinterpret_cast<void**>(&stats), bytes, stream) != cudaSuccess)
       return;  // the caller notices it
     softmax_stats_kernel<<<static_cast<unsigned>(listed * window), kStatsThreads, 0, stream>>>(
-        logits, static_cast<int>(window), length, stats);
+        logits, query.heads, query.sinks, static_cast<int>(window), length, stats);
   }
   fold_window_kernel<<<grid_of(tokens, listed), kThreads, 0, stream>>>(
       logits, stats, static_cast<int>(window), length, rows, tokens, per_head);

@@ -15,15 +15,17 @@ struct WindowQuery {
   int64_t group = 1;   // query heads per KV head
   int64_t length = 0;  // valid keys
   float scale = 1;
+  float soft_cap = 0;            // of logits that go through a softmax; 0: none
+  const float* sinks = nullptr;  // [query heads] on the device; null: none
 };
 
-// logits [listed, window, length]: q.k * scale.
+// logits [listed, window, length]: q.k * scale, with a soft cap.
 void window_logits(const WindowQuery& query, float* logits, cudaStream_t stream);
 
 // per_head [listed, rows, tokens], rows = window when `rows` keeps, else 1: softmax over the keys that a row
 // sees (or the raw logits, -inf where it sees none), folded over the window's rows.
-void fold_window(const float* logits, int64_t listed, int64_t window, int64_t length, bool softmax, Fold rows,
-                 int64_t tokens, float* per_head, cudaStream_t stream);
+void fold_window(const WindowQuery& query, const float* logits, bool softmax, Fold rows, int64_t tokens,
+                 float* per_head, cudaStream_t stream);
 
 // out = pooled in, [rows, tokens] each.
 void pool_rows(const float* in, int64_t rows, int64_t tokens, bool average, int64_t kernel, float* out,

@@ -47,10 +47,18 @@ double dot(const Tensor& q, int64_t row, int64_t column, const Tensor& k, int64_
   return sum;
 }
 
-// Softmax of s[0, seen) in place.
-void softmax(std::vector<double>& s, int64_t seen) {
-  const double top = *std::max_element(s.begin(), s.begin() + seen);
-  double sum = 0;
+double capped(double x, double cap) {
+  return cap * std::tanh(x / cap);
+}
+
+// Shares of attention of one head from its logits s[0, seen), in place.
+void softmax(std::vector<double>& s, int64_t seen, const SoftmaxRule& rule, int64_t head) {
+  if (rule.soft_cap > 0) {
+    for (int64_t j = 0; j < seen; ++j) s[usize(j)] = capped(s[usize(j)], rule.soft_cap);
+  }
+  double top = *std::max_element(s.begin(), s.begin() + seen);
+  if (rule.has_sinks()) top = std::max(top, static_cast<double>(rule.sink(head)));
+  double sum = rule.has_sinks() ? std::exp(rule.sink(head) - top) : 0;
   for (int64_t j = 0; j < seen; ++j) sum += s[usize(j)] = std::exp(s[usize(j)] - top);
   for (int64_t j = 0; j < seen; ++j) s[usize(j)] /= sum;
 }
@@ -142,6 +150,19 @@ void ReferenceBackend::add_rms_norm(const Tensor& x, const Tensor& weight, float
   }
 }
 
+void ReferenceBackend::convert(const Tensor& x, const Tensor& out) {
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    for (int64_t c = 0; c < x.columns(); ++c) put(out, 0, r, c, get(x, 0, r, c));
+  }
+}
+
+void ReferenceBackend::soft_cap(const Tensor& x, float cap) {
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    for (int64_t c = 0; c < x.columns(); ++c)
+      put(x, 0, r, c, static_cast<float>(capped(get(x, 0, r, c), cap)));
+  }
+}
+
 void ReferenceBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
   const int64_t head_size = weight.columns();
   for (int64_t r = 0; r < x.rows(); ++r) {
@@ -187,12 +208,13 @@ void ReferenceBackend::gate(const Tensor& gate_up, Activation activation, const 
   }
 }
 
-void ReferenceBackend::pack_kv(const KvView& /*kv*/, std::unique_ptr<PackedKv>& reuse) {
+void ReferenceBackend::pack_kv(const KvView& /*kv*/, const SoftmaxRule& /*rule*/,
+                               std::unique_ptr<PackedKv>& reuse) {
   if (reuse == nullptr) reuse = std::make_unique<ReferencePackedKv>();
 }
 
 void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
-                                 const VisibleSlots& visible, const Tensor& out) {
+                                 const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out) {
   const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
   std::vector<double> s(usize(kv.length));
   for (int64_t r = 0; r < q.rows(); ++r) {
@@ -202,7 +224,7 @@ void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const Packed
         s[usize(j)] =
             dot(q, r, h * head_size, kv.k, h / group, first + j) / std::sqrt(static_cast<double>(head_size));
       }
-      softmax(s, seen);
+      softmax(s, seen, rule, h);
       for (int64_t i = 0; i < head_size; ++i) {
         double sum = 0;
         for (int64_t j = 0; j < seen; ++j) sum += s[usize(j)] * get(kv.v, h / group, first + j, i);
@@ -213,7 +235,7 @@ void ReferenceBackend::attention(const Tensor& q, const KvView& kv, const Packed
 }
 
 void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const PackedKv* /*packed*/,
-                                     const ScoreSpec& spec, const Tensor& out) {
+                                     const ScoreSpec& spec, const SoftmaxRule& rule, const Tensor& out) {
   const int64_t head_size = kv.k.columns(), heads = q.columns() / head_size, group = heads / kv.k.planes();
   check_score_spec(spec, heads, kv.k.planes(), kv.length);
   const int64_t tokens = score_tokens(spec, kv.length);
@@ -230,7 +252,7 @@ void ReferenceBackend::window_scores(const Tensor& q, const KvView& kv, const Pa
         s[usize(j)] = dot(q, i, head * head_size, kv.k, head / group, j) /
                       (spec.scale ? std::sqrt(static_cast<double>(head_size)) : 1.0);
       }
-      if (spec.softmax) softmax(s, seen);
+      if (spec.softmax) softmax(s, seen, rule, head);
       for (int64_t t = 0; t < tokens; ++t) {
         const float value = static_cast<float>(s[usize(t)]);
         float& to = per_head[usize((n * rows + (rows > 1 ? i : 0)) * tokens + t)];

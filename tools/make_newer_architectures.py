@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Makes the tiny random models of architectures that only newer transformers know, as make_architecture_models.py does.
+
+    python3 -m venv /tmp/newer
+    /tmp/newer/bin/pip install torch==2.4.1 transformers==5.5.4 gguf==0.10.0 'numpy<2'
+    /tmp/newer/bin/python tools/make_newer_architectures.py tests/data/architectures [NAME...]
+"""
+
+import functools
+import math
+import pathlib
+import sys
+
+import torch
+from transformers.models.exaone4 import modeling_exaone4 as exaone4
+from transformers.models.gemma2 import modeling_gemma2 as gemma2
+from transformers.models.ministral3 import modeling_ministral3 as ministral3
+from transformers.models.olmo2 import modeling_olmo2 as olmo2
+from transformers.models.olmo3 import modeling_olmo3 as olmo3
+from transformers.models.phi3 import modeling_phi3 as phi3
+
+from make_architecture_models import PRE_NORM_NAMES, LlamaLike, forward, randomise, write_gguf
+from make_toy_model import WINDOW, gguf_name, mask, write_goldens
+
+
+class Windowed(LlamaLike):
+    """Windows in all but every second layer, so that the drop is behind one that sees all."""
+
+    every = 2
+
+    def window(self, layer):
+        return 0 if (layer + 1) % self.every == 0 else WINDOW
+
+    def layer_types(self):
+        return ["sliding_attention" if self.window(i) else "full_attention" for i in range(self.layers)]
+
+    def layer(self, index, hidden, positions):
+        inner, where = self.model.model, torch.tensor([positions])
+        return inner.layers[index](hidden, position_embeddings=inner.rotary_emb(hidden, where), position_ids=where,
+                                   attention_mask=mask(positions, positions, self.window(index)))
+
+    def metadata(self, writer):
+        writer.add_rope_freq_base(self.config.rope_parameters["rope_theta"])
+        if any(self.window(i) for i in range(self.layers)):
+            writer.add_sliding_window(WINDOW)
+            writer.add_array(f"{self.name}.attention.sliding_window_pattern",
+                             [bool(self.window(i)) for i in range(self.layers)])
+
+
+class Unwindowed(Windowed):
+    def window(self, layer):
+        return 0
+
+
+class Gemma2(Windowed):
+    """Soft caps that bite, windows in every second layer, a scale that is not the root of the head size."""
+
+    name, shift = "gemma2", 1
+
+    def __init__(self):
+        super().__init__(gemma2.Gemma2Config, gemma2.Gemma2ForCausalLM, tie_word_embeddings=True, head_dim=32,
+                         query_pre_attn_scalar=32, sliding_window=WINDOW, layer_types=self.layer_types(),
+                         attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
+                         hidden_activation="gelu_pytorch_tanh")
+
+    def embed(self, ids):
+        scale = torch.tensor(self.config.hidden_size**0.5)
+        inner = self.model.model.embed_tokens
+        return inner(torch.tensor([ids])) * (1 if hasattr(inner, "embed_scale") else scale)
+
+    def logits(self, hidden):
+        cap = self.config.final_logit_softcapping
+        return cap * torch.tanh(super().logits(hidden) / cap)
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        writer.add_attn_logit_softcapping(self.config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(self.config.final_logit_softcapping)
+
+    def tensor_name(self, key):
+        return gguf_name(key)
+
+
+class Mistral3(Unwindowed):
+    """Yarn, and queries that grow with their position."""
+
+    name, pairs = "mistral3", True
+    rope = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 16,
+            "mscale": 1.0, "mscale_all_dim": 0.5, "beta_fast": 32.0, "beta_slow": 1.0, "llama_4_scaling_beta": 0.25}
+
+    def __init__(self):
+        super().__init__(ministral3.Ministral3Config, ministral3.Ministral3ForCausalLM, rope_theta=None, head_dim=16,
+                         rope_parameters=dict(self.rope), tie_word_embeddings=False, sliding_window=None)
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        writer.add_string("mistral3.rope.scaling.type", "yarn")
+        writer.add_rope_scaling_factor(self.rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(self.rope["original_max_position_embeddings"])
+        writer.add_float32("mistral3.rope.scaling.yarn_log_multiplier", self.rope["mscale_all_dim"])
+        writer.add_float32("mistral3.attention.temperature_scale", self.rope["llama_4_scaling_beta"])
+
+
+class PostNormed:
+    """Norms after each branch, and none before."""
+
+    def tensor_name(self, key):
+        return gguf_name(key)
+
+
+class Olmo2(PostNormed, Unwindowed):
+    """One norm over all heads."""
+
+    name = "olmo2"
+
+    def __init__(self):
+        super().__init__(olmo2.Olmo2Config, olmo2.Olmo2ForCausalLM, tie_word_embeddings=False)
+
+
+class Olmo3(PostNormed, Windowed):
+    """The same name in files, with windows."""
+
+    name, file_name = "olmo2", "olmo3"
+
+    def __init__(self):
+        super().__init__(olmo3.Olmo3Config, olmo3.Olmo3ForCausalLM, tie_word_embeddings=False, sliding_window=WINDOW,
+                         layer_types=self.layer_types())
+
+
+class Exaone4(PostNormed, Windowed):
+    """Norms of heads, windows, and no rotation where there are none."""
+
+    name = "exaone4"
+
+    def __init__(self):
+        super().__init__(exaone4.Exaone4Config, exaone4.Exaone4ForCausalLM, tie_word_embeddings=False, head_dim=16,
+                         sliding_window=WINDOW, sliding_window_pattern=2, layer_types=self.layer_types())
+
+
+class Phi3(Unwindowed):
+    """Fused tensors, heads that turn in part, and a prompt beyond the original context."""
+
+    name, original = "phi3", 32
+
+    def __init__(self):
+        pairs = 4  # of the 12 dimensions of a head, 8 turn
+        rope = {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 2 / 3,
+                "original_max_position_embeddings": self.original,
+                "short_factor": [1.0 + 0.05 * i for i in range(pairs)],
+                "long_factor": [1.5 + 0.75 * i for i in range(pairs)]}
+        super().__init__(phi3.Phi3Config, phi3.Phi3ForCausalLM, rope_theta=None, rope_parameters=rope,
+                         original_max_position_embeddings=self.original, tie_word_embeddings=False, head_dim=12,
+                         sliding_window=None)
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        rope, config = self.config.rope_parameters, self.config
+        scale = config.max_position_embeddings / self.original
+        writer.add_rope_dimension_count(8)
+        writer.add_sliding_window(0)
+        writer.add_rope_scaling_orig_ctx_len(self.original)
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(self.original)))
+        for name in ("short", "long"):
+            writer.add_tensor(f"rope_factors_{name}.weight", torch.tensor(rope[f"{name}_factor"]).numpy())
+
+    def tensor_name(self, key):
+        for theirs, ours in (("self_attn.qkv_proj", "attn_qkv"), ("mlp.gate_up_proj", "ffn_up"), *PRE_NORM_NAMES.items()):
+            if f".{theirs}." in key:
+                return f"blk.{key.split('.')[2]}.{ours}.weight"
+        return gguf_name(key)
+
+
+class ShortPhi3(Phi3):
+    """The same for a prompt inside the original context."""
+
+    file_name, original = "phi3_short", 128
+
+
+TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3)
+
+
+def main(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in TWINS:
+        stem = getattr(kind, "file_name", kind.name)
+        if names and stem not in names:
+            continue
+        twin = kind()
+        randomise(twin)
+        write_gguf(folder / f"{stem}.gguf", twin)
+        write_goldens(folder / f"{stem}.json", twin.model, twin.drop_layer, functools.partial(forward, twin))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), sys.argv[2:])
