@@ -40,6 +40,10 @@ class Plain:
     pairs = False  # whether the file has Q and K in pairs
     shift = 0      # what norms add to their weights before they multiply by them
 
+    def tensors(self, key, array):
+        """What of a checkpoint's tensor is in the file, under which names."""
+        return [(self.tensor_name(key), array)]
+
     def embed(self, ids):
         return self.model.model.embed_tokens(torch.tensor([ids]))
 
@@ -88,8 +92,8 @@ class LlamaLike(Plain):
     def __init__(self, config, model, rope_theta=1e4, **changes):
         if rope_theta is not None:
             changes["rope_theta"] = rope_theta
-        self.config = config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=96, num_hidden_layers=self.layers,
-                             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        self.config = config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=changes.pop("intermediate_size", 96),
+                             num_hidden_layers=self.layers, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
                              rms_norm_eps=1e-6, attn_implementation="eager", pad_token_id=0, **changes)
         self.model = model(self.config).float().eval()
 
@@ -170,14 +174,14 @@ def randomise(twin):
     with torch.no_grad():
         for name, value in twin.model.named_parameters():
             noise = torch.randn(value.shape, generator=generator)
-            if name.endswith(".bias"):
+            if name.endswith(("bias", "sinks")):
                 drawn = 0.5 * noise
             elif "norm" in name:
                 drawn = (1 - twin.shift) + 0.25 * noise
             elif "embed_tokens" in name:
                 drawn = 0.5 * noise
             else:
-                drawn = noise / math.sqrt(value.shape[1])
+                drawn = noise / math.sqrt(value.shape[-1])
             value.copy_(drawn.half().float())
 
 
@@ -207,8 +211,9 @@ def write_gguf(path, twin):
                 array = permuted(array, heads)
         if "norm" in key:
             array = twin.shift + array
-        name = NAMES.get(key) or twin.tensor_name(key)
-        writer.add_tensor(name, array.astype(np.float16) if array.ndim == 2 else array)
+        for name, part in [(NAMES[key], array)] if key in NAMES else twin.tensors(key, array):
+            wide = part.ndim >= 2 and not name.endswith(".bias")
+            writer.add_tensor(name, np.ascontiguousarray(part, np.float16 if wide else np.float32))
     end_gguf(writer)
 
 

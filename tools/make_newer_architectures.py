@@ -14,10 +14,12 @@ import sys
 import torch
 from transformers.models.exaone4 import modeling_exaone4 as exaone4
 from transformers.models.gemma2 import modeling_gemma2 as gemma2
+from transformers.models.gpt_oss import modeling_gpt_oss as gpt_oss
 from transformers.models.ministral3 import modeling_ministral3 as ministral3
 from transformers.models.olmo2 import modeling_olmo2 as olmo2
 from transformers.models.olmo3 import modeling_olmo3 as olmo3
 from transformers.models.phi3 import modeling_phi3 as phi3
+from transformers.models.qwen3_moe import modeling_qwen3_moe as qwen3_moe
 
 from make_architecture_models import PRE_NORM_NAMES, LlamaLike, forward, randomise, write_gguf
 from make_toy_model import WINDOW, gguf_name, mask, write_goldens
@@ -170,13 +172,89 @@ class Phi3(Unwindowed):
         return gguf_name(key)
 
 
+class WithExperts:
+    """Experts of a width of their own; the file has gate and up apart."""
+
+    experts, used, width = 6, 2, 32
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        writer.add_expert_count(self.experts)
+        writer.add_expert_used_count(self.used)
+        writer.add_expert_feed_forward_length(self.width)
+
+    def tensors(self, key, array):
+        layer = f"blk.{key.split('.')[2]}." if ".layers." in key else ""
+        part = key.split(".mlp.")[-1]
+        if part in ("gate.weight", "router.weight", "router.bias"):
+            return [(f"{layer}ffn_gate_inp.{part.split('.')[1]}", array)]
+        if part.startswith("experts.gate_up_proj"):
+            kind = "bias" if part.endswith("_bias") else "weight"
+            gate, up = self.gate_and_up(array)
+            return [(f"{layer}ffn_gate_exps.{kind}", gate), (f"{layer}ffn_up_exps.{kind}", up)]
+        if part.startswith("experts.down_proj"):
+            kind = "bias" if part.endswith("_bias") else "weight"
+            return [(f"{layer}ffn_down_exps.{kind}", self.down(array))]
+        return [(self.tensor_name(key), array)]
+
+
+class Qwen3Moe(WithExperts, Unwindowed):
+    """Qwen3 with experts in every layer."""
+
+    name = "qwen3moe"
+
+    def __init__(self):
+        super().__init__(qwen3_moe.Qwen3MoeConfig, qwen3_moe.Qwen3MoeForCausalLM, head_dim=16, tie_word_embeddings=False,
+                         num_experts=self.experts, num_experts_per_tok=self.used, moe_intermediate_size=self.width,
+                         norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[])
+
+    def gate_and_up(self, array):
+        return array[:, :self.width], array[:, self.width:]
+
+    def down(self, array):
+        return array
+
+
+class GptOss(WithExperts, Windowed):
+    """Sinks, biases everywhere, a clamped gate, yarn, and windows in every second layer."""
+
+    name = "gpt-oss"
+    rope = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64,
+            "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+
+    def __init__(self):
+        super().__init__(gpt_oss.GptOssConfig, gpt_oss.GptOssForCausalLM, rope_theta=None, rope_parameters=dict(self.rope),
+                         head_dim=16, intermediate_size=self.width, tie_word_embeddings=False,
+                         num_local_experts=self.experts,
+                         num_experts_per_tok=self.used, sliding_window=WINDOW, layer_types=self.layer_types())
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        writer.add_string("gpt-oss.rope.scaling.type", "yarn")
+        writer.add_rope_scaling_factor(self.rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(self.rope["original_max_position_embeddings"])
+
+    def gate_and_up(self, array):
+        if array.ndim == 3:
+            array = array.swapaxes(1, 2)
+        return array[:, ::2], array[:, 1::2]
+
+    def down(self, array):
+        return array.swapaxes(1, 2) if array.ndim == 3 else array
+
+    def tensor_name(self, key):
+        if key.endswith("self_attn.sinks"):
+            return f"blk.{key.split('.')[2]}.attn_sinks.weight"
+        return super().tensor_name(key).replace(".ffn_norm.", ".post_attention_norm.")
+
+
 class ShortPhi3(Phi3):
     """The same for a prompt inside the original context."""
 
     file_name, original = "phi3_short", 128
 
 
-TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3)
+TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss)
 
 
 def main(folder, names):

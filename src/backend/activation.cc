@@ -26,6 +26,8 @@ DType type_of(const DeviceTraits& device, ActivationRole role) {
       return device.wide;
     case ActivationRole::kBranch:
       return DType::kF32;
+    case ActivationRole::kIndices:
+      return DType::kI32;
     case ActivationRole::kNormed:
     case ActivationRole::kGated:
     case ActivationRole::kQuery:

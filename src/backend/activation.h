@@ -14,6 +14,7 @@ enum class ActivationRole : uint8_t {
   kBranch,     // f32: a branch of the layer before the norm that follows it
   kGateUp,     // gate and up beside each other
   kGated,      // written by gate(), read by linear layers
+  kIndices,    // i32
 };
 
 // How many values of a row of kI8 share a scale: a channel far larger than the rest costs precision in its

@@ -32,6 +32,10 @@ class Backend : public Device, public Ops {
   virtual std::string description() const = 0;  // instruction set, threads
   virtual const DeviceTraits& traits() const = 0;
   DType dtype() const { return traits().dtype; }
+  // One expert after the other, each over all rows that chose it. The order is that of the experts, whatever
+  // the other rows chose.
+  void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                   const ExpertRows& memory, const Tensor& hidden) override;
 
   // Milliseconds of the device by kind of work between the two calls, which cost a little time of their own;
   // empty where the backend is not measured (backend/profiled.h).

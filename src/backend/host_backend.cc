@@ -1,5 +1,7 @@
 #include "backend/host_backend.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -50,6 +52,42 @@ void HostBackend::gather_rows(const Tensor& x, const Tensor& indices, const Tens
   const int32_t* index = indices.ptr<int32_t>();
   for (int64_t r = 0; r < out.rows(); ++r) {
     std::memcpy(out.ptr<float>(0, r), x.ptr<float>(0, index[r]), usize(x.columns()) * sizeof(float));
+  }
+}
+
+void HostBackend::choose_experts(const Tensor& logits, const ExpertChoice& choice) {
+  const int64_t used = choice.ids.columns();
+  host::top_k(logits, used, 0, choice.ids);
+  for (int64_t r = 0; r < logits.rows(); ++r) {
+    const float* of_row = logits.ptr<float>(0, r);
+    int32_t* ids = choice.ids.ptr<int32_t>(0, r);
+    // Stable, over ids in ascending order: the lower one first where two are equal. Values that are no
+    // numbers come last, as in top_k().
+    const auto key = [of_row](int32_t id) { return std::isnan(of_row[id]) ? -HUGE_VALF : of_row[id]; };
+    std::stable_sort(ids, ids + used, [&key](int32_t a, int32_t b) { return key(a) > key(b); });
+    float* weights = choice.weights.ptr<float>(0, r);
+    float sum = 0;
+    for (int64_t i = 0; i < used; ++i) sum += weights[i] = std::exp(of_row[ids[i]] - of_row[ids[0]]);
+    for (int64_t i = 0; i < used; ++i) weights[i] /= sum;
+  }
+}
+
+void HostBackend::gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) {
+  require(out.dtype == x.dtype && out.row_scales == x.row_scales, "rows gathered into another type");
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto to = static_cast<int64_t>(i);
+    std::memcpy(out.address(0, to), x.address(0, rows[i]), usize(x.columns()) * dtype_bytes(x.dtype));
+    if (x.scales == nullptr) continue;
+    std::copy_n(x.scales + rows[i] * x.row_scales, x.row_scales, out.scales + to * x.row_scales);
+  }
+}
+
+void HostBackend::add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                           const Tensor& out) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float* from = x.ptr<float>(0, static_cast<int64_t>(i));
+    float* to = out.ptr<float>(0, rows[i]);
+    for (int64_t c = 0; c < x.columns(); ++c) to[c] += weights[i] * from[c];
   }
 }
 

@@ -1,4 +1,5 @@
-// The part that every backend on host memory shares: allocation, copies, gathers, aggregation and top-k.
+// The part that every backend on host memory shares: allocation, copies, gathers, aggregation, top-k and the
+// choice of experts.
 #pragma once
 
 #include "backend/backend.h"
@@ -16,6 +17,10 @@ class HostBackend : public Backend {
                  const Tensor& out) override;
   void top_k(const Tensor& scores, int64_t count, int64_t forced_tail, const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& indices, const Tensor& out) override;
+  void choose_experts(const Tensor& logits, const ExpertChoice& choice) override;
+  void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) override;
+  void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                const Tensor& out) override;
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 };
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/gate.h"
 #include "backend/weight.h"
 #include "claa/scores.h"
 #include "core/tensor.h"
@@ -59,14 +60,35 @@ struct SoftmaxRule {
   bool plain() const { return soft_cap == 0 && !has_sinks(); }
 };
 
-// The function of a gate. kGelu is the approximation by tanh.
-enum class Activation : uint8_t { kSilu, kGelu };
+// The experts of a layer's feed-forward: each gates x W_gate_up^T and multiplies the result by W_down^T.
+struct Experts {
+  const PackedExperts& gate_up;  // each [2 * width, hidden], gate first
+  const PackedExperts& down;     // each [hidden, width]
+  Activation activation = Activation::kSilu;
+  Tensor gate_up_bias = {};  // f32 [experts, 2 * width]; without data: none
+  Tensor down_bias = {};     // f32 [experts, hidden]; without data: none
+};
+
+// Which experts each row goes to, and with what weight.
+struct ExpertChoice {
+  Tensor ids;      // i32 [rows, used]
+  Tensor weights;  // f32 [rows, used]
+};
+
+// Memory for the rows of one expert: at least as many as there are rows of x, and as a row has experts.
+struct ExpertRows {
+  Tensor x;        // [rows, hidden], as linear layers read it
+  Tensor gate_up;  // [rows, 2 * width], wide type
+  Tensor gated;    // [rows, width], as linear layers read it
+  Tensor out;      // [rows, hidden] f32
+};
 
 class Ops {
  public:
   virtual ~Ops() = default;
 
   virtual std::unique_ptr<PackedWeight> prepare(const WeightSource& source) = 0;
+  virtual std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources);
 
   // out[r] = scale times row ids[r] of the table [vocabulary, hidden]; out f32.
   virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
@@ -118,6 +140,18 @@ class Ops {
     linear(x, weight, gate_up, false);
     gate(gate_up, activation, out);
   }
+
+  // The best experts of each row by logits f32 [rows, experts], best first, the lower one first where two are
+  // equal; their weights are the softmax of their logits.
+  virtual void choose_experts(const Tensor& logits, const ExpertChoice& choice) = 0;
+  // hidden[r] += the sum of weights[r, i] times what expert ids[r, i] makes of x[r]; x as linear() reads it.
+  virtual void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                           const ExpertRows& memory, const Tensor& hidden) = 0;
+  // out[i] = x[rows[i]], in whatever type linear layers read, with its scales.
+  virtual void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) = 0;
+  // out[rows[i]] += weights[i] * x[i], f32; no row is listed twice.
+  virtual void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                        const Tensor& out) = 0;
 
   // Prepares K and V for attention() and window_scores(); `reuse` may hold an earlier layer's memory.
   virtual void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) = 0;

@@ -130,6 +130,27 @@ void ProfiledBackend::linear_gate(const Tensor& x, const PackedWeight& weight, A
   timed(kLinear, product_flops(x, weight), [&] { inner_->linear_gate(x, weight, activation, gate_up, out); });
 }
 
+void ProfiledBackend::choose_experts(const Tensor& logits, const ExpertChoice& choice) {
+  timed(kRest, 0, [&] { inner_->choose_experts(logits, choice); });
+}
+
+void ProfiledBackend::mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                                  const ExpertRows& memory, const Tensor& hidden) {
+  const PackedWeight &gate_up = *experts.gate_up.each.front(), &down = *experts.down.each.front();
+  const double flops =
+      static_cast<double>(choice.ids.columns()) * (product_flops(x, gate_up) + product_flops(x, down));
+  timed(kLinear, flops, [&] { inner_->mix_experts(x, experts, choice, memory, hidden); });
+}
+
+void ProfiledBackend::gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->gather_activations(x, rows, out); });
+}
+
+void ProfiledBackend::add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                               const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->add_rows(x, rows, weights, out); });
+}
+
 void ProfiledBackend::pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) {
   timed(kAttention, 0, [&] { inner_->pack_kv(kv, rule, reuse); });
 }

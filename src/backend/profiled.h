@@ -35,6 +35,9 @@ class ProfiledBackend final : public Backend {
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override {
     return inner_->prepare(source);
   }
+  std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources) override {
+    return inner_->prepare_experts(sources);
+  }
   void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
              const Tensor& out) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
@@ -56,6 +59,12 @@ class ProfiledBackend final : public Backend {
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
+  void choose_experts(const Tensor& logits, const ExpertChoice& choice) override;
+  void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                   const ExpertRows& memory, const Tensor& hidden) override;
+  void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) override;
+  void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                const Tensor& out) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const SoftmaxRule& rule, const Tensor& out) override;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,15 @@ class PackedWeight {
   int64_t outputs = 0;
   int64_t inputs = 0;
   size_t bytes = 0;
+};
+
+// What the experts of a layer multiply at one step, each weight prepared by itself; all of one shape.
+class PackedExperts {
+ public:
+  virtual ~PackedExperts() = default;
+  std::vector<std::unique_ptr<PackedWeight>> each;
+  int64_t count() const { return static_cast<int64_t>(each.size()); }
+  size_t bytes() const;
 };
 
 // Neighbouring rows of a weight as its file has them: blocks of one type.

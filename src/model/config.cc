@@ -47,9 +47,15 @@ void read_sizes(const gguf::File& file, const Metadata& metadata, ModelConfig& c
     fail(ErrorCode::kUnsupported, "{}: value heads of another size than the key heads are not supported",
          file.name());
   }
-  if (file.get_uint(config.architecture + ".expert_count").value_or(0) > 0) {
-    fail(ErrorCode::kUnsupported, "{}: mixture-of-experts models are not supported", file.name());
-  }
+}
+
+// Of an architecture whose models have none.
+void check_no_experts(const gguf::File& file, const ModelConfig& config) {
+  const uint64_t experts = file.get_uint(config.architecture + ".expert_count").value_or(0);
+  if (experts == 0 || config.specs.front().experts > 0) return;
+  fail(ErrorCode::kUnsupported,
+       "{}: the model has {} experts in a layer; of architecture '{}' this build runs models without experts",
+       file.name(), experts, config.architecture);
 }
 
 // Files that are no whole model say so, or show it.
@@ -89,9 +95,9 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 13> kAll{
-      &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kGemma2, &kGemma3,
-      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3};
+  static constexpr std::array<const Architecture*, 15> kAll{
+      &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kQwen3Moe, &kGemma2, &kGemma3,
+      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3,     &kGptOss};
   return kAll;
 }
 
@@ -108,6 +114,7 @@ ModelConfig read_config(const gguf::File& file, std::span<const Architecture* co
   read_sizes(file, Metadata(file, config.architecture), config);
   config.specs.resize(usize(config.layers));
   config.family->describe(file, config);
+  check_no_experts(file, config);
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (file.tensors().empty()) {
     fail(ErrorCode::kUnsupported,

@@ -95,6 +95,20 @@ void describe_dense(const gguf::File& file, ModelConfig& config, bool interleave
   for (LayerSpec& layer : config.specs) layer.qkv_bias = bias;
 }
 
+void read_experts(const gguf::File& file, ModelConfig& config) {
+  constexpr int64_t kMost = 4096;
+  const Metadata metadata(file, config.architecture);
+  const int64_t experts = metadata.required("expert_count", kMost);
+  const int64_t used = metadata.required("expert_used_count", experts);
+  const int64_t width =
+      metadata.optional("expert_feed_forward_length", std::max<int64_t>(1, config.ffn / used), 1 << 20);
+  for (LayerSpec& layer : config.specs) {
+    layer.experts = experts;
+    layer.experts_used = used;
+    layer.expert_width = width;
+  }
+}
+
 std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config, int64_t every) {
   constexpr const char* key = "attention.sliding_window_pattern";
   const std::string name = fmt::format("{}.{}", config.architecture, key);
@@ -149,6 +163,24 @@ std::vector<TensorRows> gate_and_up(int64_t layer, const LayerSpec& spec, int64_
   return {fmt::format("blk.{}.ffn_gate.weight", layer), up};
 }
 
+void add_experts(const ModelConfig& config, int64_t layer, std::vector<WeightSpec>& weights) {
+  const LayerSpec& spec = config.spec(layer);
+  const int64_t hidden = config.hidden, width = spec.expert_width, experts = spec.experts;
+  const auto part = [layer](const char* name) { return fmt::format("blk.{}.ffn_{}", layer, name); };
+  weights.push_back({Role::kRouter, {part("gate_inp.weight")}, experts, hidden});
+  if (spec.expert_bias) weights.push_back({Role::kRouterBias, {part("gate_inp.bias")}, 1, experts});
+  weights.push_back(
+      {Role::kExpertGateUp, {part("gate_exps.weight"), part("up_exps.weight")}, width, hidden, 1, experts});
+  if (spec.expert_bias) {
+    weights.push_back(
+        {Role::kExpertGateUpBias, {part("gate_exps.bias"), part("up_exps.bias")}, 1, width, 1, experts});
+  }
+  weights.push_back(
+      {Role::kExpertDown, {part("down_exps.weight")}, hidden, width, config.residual_scale, experts});
+  if (spec.expert_bias)
+    weights.push_back({Role::kExpertDownBias, {part("down_exps.bias")}, 1, hidden, 1, experts});
+}
+
 }  // namespace
 
 std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t layer) {
@@ -182,11 +214,18 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
     weights.push_back({Role::kQueryNorm, {name("attn_q_norm.weight")}, 1, of_q, spec.query_scale});
     weights.push_back({Role::kKeyNorm, {name("attn_k_norm.weight")}, 1, of_k});
   }
+  if (spec.sinks) weights.push_back({Role::kSinks, {name("attn_sinks.weight")}, 1, config.heads});
+  if (spec.output_bias)
+    weights.push_back({Role::kAttentionOutputBias, {name("attn_output.bias")}, 1, hidden});
   if (spec.post_norms)
     weights.push_back({Role::kAttentionPostNorm, {name("post_attention_norm.weight")}, 1, hidden});
   if (spec.pre_norms) weights.push_back({Role::kFfnNorm, {name("ffn_norm.weight")}, 1, hidden});
-  weights.push_back({Role::kGateUp, gate_and_up(layer, spec, ffn), ffn, hidden});
-  weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn, config.residual_scale});
+  if (spec.experts > 0) {
+    add_experts(config, layer, weights);
+  } else {
+    weights.push_back({Role::kGateUp, gate_and_up(layer, spec, ffn), ffn, hidden});
+    weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn, config.residual_scale});
+  }
   if (spec.post_norms) weights.push_back({Role::kFfnPostNorm, {name("post_ffw_norm.weight")}, 1, hidden});
   return weights;
 }

@@ -17,6 +17,8 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
 void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved);
 void find_fused(const gguf::File& file, ModelConfig& config);
 
+// Experts in every layer, by the keys expert_count, expert_used_count and expert_feed_forward_length.
+void read_experts(const gguf::File& file, ModelConfig& config);
 // Which layers have a sliding window, by the key attention.sliding_window_pattern: a list with a boolean for
 // each, or the number n of which every n-th layer sees all, `every` where the key is missing.
 std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config, int64_t every);

@@ -7,7 +7,7 @@
 namespace claa {
 namespace {
 
-constexpr int64_t kPattern = 4;  // where files do not say it
+constexpr int64_t kExaonePattern = 4;  // where files do not say it
 
 void describe_exaone4(const gguf::File& file, ModelConfig& config) {
   const Metadata metadata(file, config.architecture);
@@ -18,7 +18,7 @@ void describe_exaone4(const gguf::File& file, ModelConfig& config) {
   }
   if (file.get_uint("exaone4.attention.sliding_window").value_or(0) == 0) return;
   config.ropes.push_back(no_rotation(config.ropes.front()));
-  const std::vector<bool> windows = read_windows(file, config, kPattern);
+  const std::vector<bool> windows = read_windows(file, config, kExaonePattern);
   for (size_t i = 0; i < windows.size(); ++i) {
     config.specs[i].window = windows[i] ? metadata.required("attention.sliding_window", 1 << 27) : 0;
     config.specs[i].rope = windows[i] ? 0 : 1;

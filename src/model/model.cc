@@ -102,7 +102,33 @@ void Model::attend(int64_t layer, const Tensor& q, const KvView& kv, const Packe
   add_branch(layer, attention, Role::kAttentionOutput, Role::kAttentionPostNorm, hidden, work);
 }
 
+// The router reads the activation type, also where the experts read 8 bits.
+void Model::serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  const LayerSpec& spec = config_.spec(layer);
+  const int64_t rows = hidden.rows();
+  const Tensor x = normed(layer, Role::kFfnNorm, hidden, work);
+  Tensor routed = x;
+  if (x.dtype != backend_.dtype()) {
+    routed = head(work.routed, rows, config_.hidden);
+    backend_.rms_norm(hidden, w.vector(Role::kFfnNorm), config_.norm_eps, routed);
+  }
+  const Tensor router = head(work.router, rows, spec.experts);
+  backend_.linear(routed, w.matrix(Role::kRouter), router, false);
+  if (spec.expert_bias) backend_.add_bias(router, w.vector(Role::kRouterBias));
+  const ExpertChoice choice{head(work.choice.ids, rows, spec.experts_used),
+                            head(work.choice.weights, rows, spec.experts_used)};
+  backend_.choose_experts(router, choice);
+  Experts experts{w.experts(Role::kExpertGateUp), w.experts(Role::kExpertDown), spec.activation};
+  if (spec.expert_bias) {
+    experts.gate_up_bias = w.vector(Role::kExpertGateUpBias);
+    experts.down_bias = w.vector(Role::kExpertDownBias);
+  }
+  backend_.mix_experts(x, experts, choice, work.of_expert, hidden);
+}
+
 void Model::feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const {
+  if (config_.spec(layer).experts > 0) return serve_by_experts(layer, hidden, work);
   const WeightSet& w = layer_of(weights_, layer);
   const int64_t rows = hidden.rows();
   const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
@@ -117,6 +143,8 @@ void Model::add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_no
   const WeightSet& w = layer_of(weights_, layer);
   if (!config_.spec(layer).post_norms) {
     backend_.linear(x, w.matrix(matrix), hidden, true);
+    if (matrix == Role::kAttentionOutput && w.has(Role::kAttentionOutputBias))
+      backend_.add_bias(hidden, w.vector(Role::kAttentionOutputBias));
     return;
   }
   const Tensor branch = head(work.branch, hidden.rows(), config_.hidden);

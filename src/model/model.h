@@ -55,6 +55,7 @@ class Model {
   void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
 
  private:
+  void serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // `hidden` as the matrices of a branch read it.
   Tensor normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& work) const;
   // hidden += x W^T of a branch's last matrix, through the norm after it where the layer has one.

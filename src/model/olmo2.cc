@@ -7,7 +7,7 @@
 namespace claa {
 namespace {
 
-constexpr int64_t kPattern = 4;  // where files do not say it
+constexpr int64_t kOlmoPattern = 4;  // where files do not say it
 
 void describe_olmo2(const gguf::File& file, ModelConfig& config) {
   const Metadata metadata(file, config.architecture);
@@ -22,7 +22,7 @@ void describe_olmo2(const gguf::File& file, ModelConfig& config) {
   plain.rotated = config.ropes.front().rotated;
   plain.interleaved = false;
   config.ropes.push_back(plain);
-  const std::vector<bool> windows = read_windows(file, config, kPattern);
+  const std::vector<bool> windows = read_windows(file, config, kOlmoPattern);
   for (size_t i = 0; i < windows.size(); ++i) {
     if (!windows[i]) continue;
     config.specs[i].window = metadata.required("attention.sliding_window", 1 << 27);

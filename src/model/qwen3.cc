@@ -1,5 +1,5 @@
-// Qwen3, dense: as Qwen2 without biases, and with a norm of every head of Q and K before RoPE. A head may be
-// wider than hidden / heads.
+// Qwen3: as Llama with halves turned, a norm of every head of Q and K, and heads whose size does not follow
+// from the hidden size; with experts in every layer, or without.
 #include "model/architectures.h"
 #include "model/dense.h"
 
@@ -11,9 +11,16 @@ void describe_qwen3(const gguf::File& file, ModelConfig& config) {
   for (LayerSpec& layer : config.specs) layer.head_norms = true;
 }
 
+void describe_qwen3moe(const gguf::File& file, ModelConfig& config) {
+  describe_qwen3(file, config);
+  read_experts(file, config);
+}
+
 }  // namespace
 
 const Architecture kQwen3{
     "qwen3", describe_qwen3, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
+const Architecture kQwen3Moe{
+    "qwen3moe", describe_qwen3moe, dense_model_weights, dense_layer_weights, {kRopeFrequencies}};
 
 }  // namespace claa

@@ -31,9 +31,10 @@ std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t tokens) {
   if (rope.scaling == RopeScaling::kLinear) {
     for (double& frequency : frequencies) frequency /= rope.factor;
   } else if (rope.scaling == RopeScaling::kYarn) {
-    const double low = std::max(0.0, std::floor(yarn_dimension(rope, rope.beta_fast)));
-    const double high =
-        std::min(static_cast<double>(rope.rotated - 1), std::ceil(yarn_dimension(rope, rope.beta_slow)));
+    double low = yarn_dimension(rope, rope.beta_fast), high = yarn_dimension(rope, rope.beta_slow);
+    if (rope.whole_pairs) low = std::floor(low), high = std::ceil(high);
+    low = std::max(0.0, low);
+    high = std::min(static_cast<double>(rope.rotated - 1), high);
     for (size_t i = 0; i < frequencies.size(); ++i) {
       const double ramp = std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
       frequencies[i] = frequencies[i] * (1 - ramp) + frequencies[i] / rope.factor * ramp;

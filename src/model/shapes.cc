@@ -29,6 +29,26 @@ ModelConfig shape(int64_t layers, int64_t hidden, int64_t ffn, int64_t heads, in
   return config;
 }
 
+ModelConfig qwen3(ModelConfig config) {
+  config.architecture = "qwen3";
+  config.family = &kQwen3;
+  config.norm_eps = 1e-6f;
+  config.ropes.front().interleaved = false;
+  for (LayerSpec& layer : config.specs) layer.head_norms = true;
+  return config;
+}
+
+ModelConfig with_experts(ModelConfig config, int64_t experts, int64_t used, int64_t width) {
+  config.architecture = "qwen3moe";
+  config.family = &kQwen3Moe;
+  for (LayerSpec& layer : config.specs) {
+    layer.experts = experts;
+    layer.experts_used = used;
+    layer.expert_width = width;
+  }
+  return config;
+}
+
 std::vector<NamedShape> make_shapes() {
   std::vector<NamedShape> shapes = {
       {"llama-3.1-8b", shape(32, 4096, 14336, 32, 8, 128, 128256, 500000)},
@@ -36,12 +56,14 @@ std::vector<NamedShape> make_shapes() {
       {"llama-3.2-1b", shape(16, 2048, 8192, 32, 8, 64, 128256, 500000)},
       {"mistral-nemo-12b", shape(40, 5120, 14336, 32, 8, 128, 131072, 1000000)},
       {"qwen2.5-7b", shape(28, 3584, 18944, 28, 4, 128, 152064, 1000000)},
+      {"qwen3-4b", qwen3(shape(36, 2560, 9728, 32, 8, 128, 151936, 1000000))},
+      {"qwen3-30b-a3b", with_experts(qwen3(shape(48, 2048, 6144, 32, 4, 128, 151936, 1000000)), 128, 8, 768)},
       {"smollm2-135m", shape(30, 576, 1536, 9, 3, 64, 49152, 100000)},
   };
   for (NamedShape& entry : shapes) {
     entry.config.name = entry.name;
-    const bool small = entry.name.starts_with("llama-3.2") || entry.name == "smollm2-135m";
-    entry.config.tied_output = small;
+    entry.config.tied_output =
+        entry.name.starts_with("llama-3.2") || entry.name == "smollm2-135m" || entry.name == "qwen3-4b";
     if (entry.name == "qwen2.5-7b") {
       for (LayerSpec& layer : entry.config.specs) layer.qkv_bias = true;
       entry.config.norm_eps = 1e-6f;
@@ -65,19 +87,24 @@ class Filler {
   // Norms are 1 and biases 0, so that activations keep their size.
   void fill(const WeightSpec& spec, WeightSet& to) {
     const WeightKind kind = kind_of(spec.role);
+    const int64_t copies = std::max<int64_t>(1, spec.experts);
     if (kind == WeightKind::kMatrix) {
-      to.set(spec.role, matrix(source_of(spec)));
+      to.set(spec.role, backend_.prepare(matrix(source_of(spec))));
+    } else if (kind == WeightKind::kExperts) {
+      std::vector<WeightSource> sources;
+      for (int64_t e = 0; e < copies; ++e) sources.push_back(matrix(source_of(spec)));
+      to.set(spec.role, backend_.prepare_experts(sources));
     } else {
-      const std::vector<float> values(usize(spec.rows() * spec.inputs),
+      const std::vector<float> values(usize(copies * spec.rows() * spec.inputs),
                                       kind == WeightKind::kNorm ? 1.0f : 0.0f);
-      to.set(spec.role, upload_vector(backend_, values));
+      to.set(spec.role, upload_vector(backend_, values, copies));
     }
   }
 
  private:
   static constexpr size_t kPeriod = (size_t{1} << 20) + 7;
 
-  std::unique_ptr<PackedWeight> matrix(WeightSource source) {
+  WeightSource matrix(WeightSource source) {
     const size_t offset = offset_ += 7919;  // another stretch for every matrix
     const int64_t inputs = source.inputs;
     source.fill = [values = scaled(inputs), offset, inputs](int64_t first, int64_t count, float* rows) {
@@ -88,7 +115,7 @@ class Filler {
         left -= run, at = 0;
       }
     };
-    return backend_.prepare(source);
+    return source;
   }
 
   // The values for rows of `inputs` weights.

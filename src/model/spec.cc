@@ -11,10 +11,18 @@ WeightKind kind_of(Role role) {
     case Role::kAttentionOutput:
     case Role::kGateUp:
     case Role::kDown:
+    case Role::kRouter:
       return WeightKind::kMatrix;
+    case Role::kExpertGateUp:
+    case Role::kExpertDown:
+      return WeightKind::kExperts;
     case Role::kQueryBias:
     case Role::kKeyValueBias:
     case Role::kSinks:
+    case Role::kAttentionOutputBias:
+    case Role::kRouterBias:
+    case Role::kExpertGateUpBias:
+    case Role::kExpertDownBias:
       return WeightKind::kBias;
     case Role::kFinalNorm:
     case Role::kAttentionNorm:
@@ -37,7 +45,8 @@ bool is_read_by_matrices(Role norm) {
 }
 
 bool reads(Role matrix, Role norm) {
-  if (norm == Role::kFfnNorm) return matrix == Role::kGateUp;
+  if (norm == Role::kFfnNorm)
+    return matrix == Role::kGateUp || matrix == Role::kRouter || matrix == Role::kExpertGateUp;
   return norm == Role::kAttentionNorm && (matrix == Role::kQuery || matrix == Role::kKeyValue);
 }
 

@@ -30,7 +30,12 @@ struct LayerSpec {
   bool fused_qkv = false;   // the file has Q, K and V in one tensor
   bool fused_gate = false;  // the file has gate and up in one tensor
   Activation activation = Activation::kSilu;
-  float soft_cap = 0;  // of attention's logits; 0: none
+  bool output_bias = false;  // a bias on what attention gives
+  // Experts instead of one feed-forward: how many there are, how many serve a row, and how wide they are.
+  int64_t experts = 0, experts_used = 0, expert_width = 0;
+  bool expert_bias = false;  // biases on the router and on the experts
+  float soft_cap = 0;        // of attention's logits; 0: none
+  bool sinks = false;        // a sink for every head
   bool has_qk_norms() const { return head_norms || wide_norms; }
 };
 
@@ -49,15 +54,22 @@ enum class Role : uint8_t {
   kQueryNorm,
   kKeyNorm,
   kSinks,
+  kAttentionOutputBias,
   kAttentionPostNorm,
   kFfnNorm,
   kGateUp,
   kDown,
+  kRouter,
+  kRouterBias,
+  kExpertGateUp,
+  kExpertGateUpBias,
+  kExpertDown,
+  kExpertDownBias,
   kFfnPostNorm,
 };
 constexpr size_t kRoles = usize(Role::kFfnPostNorm) + 1;
 
-enum class WeightKind : uint8_t { kMatrix, kNorm, kBias };  // sinks count as a bias
+enum class WeightKind : uint8_t { kMatrix, kExperts, kNorm, kBias };  // sinks count as a bias
 WeightKind kind_of(Role role);
 // True for weights that the first half of a layer uses, up to the residual stream after attention.
 bool in_attention_half(Role role);
@@ -76,13 +88,15 @@ struct TensorRows {
   int64_t all = 0;    // that the tensor has; 0: no more than those that count
 };
 
-// One weight: a tensor of the file, or several of one shape whose rows lie one after another.
+// One weight: a tensor of the file, or several of one shape whose rows lie one after another. The weights of
+// experts, and their biases, have those of each expert one after another.
 struct WeightSpec {
   Role role;
   std::vector<TensorRows> tensors;
   int64_t outputs = 1;  // rows of each; 1 for norms and biases
   int64_t inputs = 0;   // columns of a row
   float factor = 1;     // that the file's values are multiplied by
+  int64_t experts = 0;  // 0: not of experts; else rows and tensors are those of one
   int64_t rows() const { return outputs * static_cast<int64_t>(tensors.size()); }
 };
 

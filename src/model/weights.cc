@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
 
@@ -35,9 +36,15 @@ class Loader {
   // Loads one weight of the table. With an equalizer, a norm is divided by factors, by which the columns of
   // the matrices that read it are multiplied.
   void load(const WeightSpec& spec, const Equalizer* equalizer, WeightSet& to) {
-    if (kind_of(spec.role) == WeightKind::kMatrix) {
+    const WeightKind kind = kind_of(spec.role);
+    if (kind == WeightKind::kMatrix || kind == WeightKind::kExperts) {
       const bool even = norm_ && reads(spec.role, *norm_);
-      to.set(spec.role, matrix(spec, even ? std::span<const float>(factors_) : std::span<const float>()));
+      const auto factors = even ? std::span<const float>(factors_) : std::span<const float>();
+      if (kind == WeightKind::kMatrix) {
+        to.set(spec.role, backend_.prepare(matrix(spec, 0, factors)));
+      } else {
+        to.set(spec.role, experts(spec, factors));
+      }
       return;
     }
     std::vector<float> values = vector(spec);
@@ -46,11 +53,14 @@ class Loader {
       factors_ = equalizer->factors(values);
       for (size_t i = 0; i < values.size(); ++i) values[i] /= factors_[i];
     }
-    to.set(spec.role, upload_vector(backend_, values));
+    to.set(spec.role, upload_vector(backend_, values, std::max<int64_t>(1, spec.experts)));
   }
 
  private:
-  const gguf::TensorInfo& find(const std::string& name, const std::vector<uint64_t>& shape) const {
+  // `shape` without the experts.
+  const gguf::TensorInfo& find(const WeightSpec& spec, const std::string& name,
+                               std::vector<uint64_t> shape) const {
+    if (spec.experts > 0) shape.push_back(static_cast<uint64_t>(spec.experts));
     const gguf::TensorInfo* info = file_.find_tensor(name);
     if (info == nullptr)
       fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is missing; convert the model anew", file_.name(), name);
@@ -62,48 +72,66 @@ class Loader {
     return *info;
   }
 
+  // [experts or 1, tensors, inputs]
   std::vector<float> vector(const WeightSpec& spec) const {
-    std::vector<float> values;
-    for (const TensorRows& part : spec.tensors) {
+    const int64_t copies = std::max<int64_t>(1, spec.experts);
+    const int64_t row = static_cast<int64_t>(spec.tensors.size()) * spec.inputs;
+    std::vector<float> values(usize(copies * row));
+    for (size_t t = 0; t < spec.tensors.size(); ++t) {
+      const TensorRows& part = spec.tensors[t];
       const int64_t all = part.all == 0 ? spec.inputs : part.all;
-      const gguf::TensorInfo& info = find(part.name, {static_cast<uint64_t>(all)});
-      std::vector<float> whole(usize(all));
+      const gguf::TensorInfo& info = find(spec, part.name, {static_cast<uint64_t>(all)});
+      std::vector<float> whole(usize(copies * all));
       gguf::dequantize(info.type, info.data, whole);
       check_finite(file_.name(), part.name, 0, whole);
-      const auto first = whole.begin() + part.first;
-      values.insert(values.end(), first, first + spec.inputs);
+      for (int64_t e = 0; e < copies; ++e) {
+        std::copy_n(whole.begin() + e * all + part.first, spec.inputs,
+                    values.begin() + e * row + static_cast<int64_t>(t) * spec.inputs);
+      }
     }
     for (float& value : values) value *= spec.factor;
     return values;
   }
 
-  std::unique_ptr<PackedWeight> matrix(const WeightSpec& spec, std::span<const float> factors) const {
+  // The source outlives neither the spec nor the factors.
+  WeightSource matrix(const WeightSpec& spec, int64_t expert, std::span<const float> factors) const {
     std::vector<TypedBlocks> parts;
     for (const TensorRows& part : spec.tensors) {
       const int64_t all = part.all == 0 ? spec.outputs : part.all;
       const gguf::TensorInfo& info =
-          find(part.name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(all)});
+          find(spec, part.name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(all)});
       const size_t bytes = row_bytes(info.type, spec.inputs);
-      parts.push_back({info.type, spec.outputs,
-                       info.data.subspan(usize(part.first) * bytes, usize(spec.outputs) * bytes)});
+      const auto first = usize(expert * all + part.first);
+      parts.push_back(
+          {info.type, spec.outputs, info.data.subspan(first * bytes, usize(spec.outputs) * bytes)});
     }
     WeightSource source = source_of(spec);
-    const float factor = spec.factor;
-    if (factors.empty() && factor == 1) source.blocks = parts;
-    source.fill = [&, outputs = spec.outputs, inputs = spec.inputs](int64_t first, int64_t count,
-                                                                    float* rows) {
-      for (int64_t r = first; r < first + count; ++r, rows += inputs) {
-        const TypedBlocks& part = parts[usize(r / outputs)];
-        const size_t bytes = row_bytes(part.type, inputs);
-        const std::span<float> to(rows, usize(inputs));
-        gguf::dequantize(part.type, part.data.subspan(usize(r % outputs) * bytes, bytes), to);
-        const TensorRows& tensor = spec.tensors[usize(r / outputs)];
-        check_finite(file_.name(), tensor.name, tensor.first + r % outputs, to);
-        for (size_t i = 0; i < factors.size(); ++i) rows[i] *= factors[i];
-        for (float& value : to) value *= factor;
-      }
+    if (factors.empty() && spec.factor == 1) source.blocks = parts;
+    source.fill = [this, &spec, parts = std::move(parts), factors, expert](int64_t first, int64_t count,
+                                                                           float* rows) {
+      for (int64_t r = first; r < first + count; ++r, rows += spec.inputs)
+        fill_row(spec, parts, factors, expert, r, rows);
     };
-    return backend_.prepare(source);
+    return source;
+  }
+
+  void fill_row(const WeightSpec& spec, const std::vector<TypedBlocks>& parts, std::span<const float> factors,
+                int64_t expert, int64_t r, float* row) const {
+    const TypedBlocks& part = parts[usize(r / spec.outputs)];
+    const size_t bytes = row_bytes(part.type, spec.inputs);
+    const std::span<float> to(row, usize(spec.inputs));
+    gguf::dequantize(part.type, part.data.subspan(usize(r % spec.outputs) * bytes, bytes), to);
+    const TensorRows& tensor = spec.tensors[usize(r / spec.outputs)];
+    const int64_t all = tensor.all == 0 ? spec.outputs : tensor.all;
+    check_finite(file_.name(), tensor.name, expert * all + tensor.first + r % spec.outputs, to);
+    for (size_t i = 0; i < factors.size(); ++i) row[i] *= factors[i];
+    for (float& value : to) value *= spec.factor;
+  }
+
+  std::unique_ptr<PackedExperts> experts(const WeightSpec& spec, std::span<const float> factors) const {
+    std::vector<WeightSource> sources;
+    for (int64_t e = 0; e < spec.experts; ++e) sources.push_back(matrix(spec, e, factors));
+    return backend_.prepare_experts(sources);
   }
 
   const gguf::File& file_;
@@ -114,17 +142,21 @@ class Loader {
 
 }  // namespace
 
-Vector upload_vector(Backend& backend, std::span<const float> values) {
+Vector upload_vector(Backend& backend, std::span<const float> values, int64_t rows) {
   Vector result;
   result.memory = backend.allocate(values.size_bytes());
   backend.upload(values.data(), values.size_bytes(), result.memory.data());
-  result.tensor = Tensor::matrix(result.memory.data(), DType::kF32, 1, static_cast<int64_t>(values.size()));
+  result.tensor =
+      Tensor::matrix(result.memory.data(), DType::kF32, rows, static_cast<int64_t>(values.size()) / rows);
   return result;
 }
 
 size_t WeightSet::bytes() const {
   size_t bytes = 0;
-  for (const Weight& weight : weights_) bytes += weight.matrix == nullptr ? 0 : weight.matrix->bytes;
+  for (const Weight& weight : weights_) {
+    if (weight.matrix != nullptr) bytes += weight.matrix->bytes;
+    if (weight.experts != nullptr) bytes += weight.experts->bytes();
+  }
   return bytes;
 }
 
@@ -137,8 +169,9 @@ WeightSource source_of(const WeightSpec& spec) {
   WeightSource source;
   source.outputs = spec.rows();
   source.inputs = spec.inputs;
-  source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput;
-  source.gated = spec.role == Role::kDown;
+  // A router, small as it is, decides too much for 8 bits.
+  source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput || spec.role == Role::kRouter;
+  source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown;
   return source;
 }
 

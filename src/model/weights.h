@@ -13,32 +13,41 @@
 
 namespace claa {
 
-// A small f32 vector on the device: a norm weight or a bias.
+// Small f32 vectors on the device: a norm weight, a bias, or the biases of experts.
 struct Vector {
   Buffer memory;
-  Tensor tensor;  // [1, n]
+  Tensor tensor;  // [rows, n]
 };
-Vector upload_vector(Backend& backend, std::span<const float> values);
+Vector upload_vector(Backend& backend, std::span<const float> values, int64_t rows = 1);
 
 // Weights outside the layers, or those of one layer.
 class WeightSet {
  public:
-  bool has(Role role) const { return at(role).matrix != nullptr || at(role).vector.tensor.data != nullptr; }
+  bool has(Role role) const {
+    const Weight& weight = at(role);
+    return weight.matrix != nullptr || weight.experts != nullptr || weight.vector.tensor.data != nullptr;
+  }
   const PackedWeight& matrix(Role role) const {
     require(at(role).matrix != nullptr, "a matrix that the model does not have");
     return *at(role).matrix;
+  }
+  const PackedExperts& experts(Role role) const {
+    require(at(role).experts != nullptr, "experts that the model does not have");
+    return *at(role).experts;
   }
   const Tensor& vector(Role role) const {
     require(at(role).vector.tensor.data != nullptr, "a vector that the model does not have");
     return at(role).vector.tensor;
   }
   void set(Role role, std::unique_ptr<PackedWeight> matrix) { at(role).matrix = std::move(matrix); }
+  void set(Role role, std::unique_ptr<PackedExperts> experts) { at(role).experts = std::move(experts); }
   void set(Role role, Vector vector) { at(role).vector = std::move(vector); }
   size_t bytes() const;  // of the matrices
 
  private:
   struct Weight {
     std::unique_ptr<PackedWeight> matrix;
+    std::unique_ptr<PackedExperts> experts;
     Vector vector;
   };
   const Weight& at(Role role) const { return weights_[usize(role)]; }
@@ -56,7 +65,7 @@ struct ModelWeights {
   size_t bytes() const;
 };
 
-// The source of a matrix of the table, with all but its values.
+// The source of a matrix of the table, or of that of one expert, with all but its values.
 WeightSource source_of(const WeightSpec& spec);
 
 // Called after each layer with the layers done and in all.

@@ -8,23 +8,55 @@ namespace {
 
 // One tensor of a workspace.
 struct Part {
-  Tensor Workspace::*tensor;
+  Tensor* tensor;
   ActivationRole role;
   int64_t columns;
+  bool of_expert = false;  // has as many rows as one expert may serve, or as serve one row
 };
 
-std::vector<Part> parts_of(const ModelConfig& config) {
+std::vector<Part> expert_parts(const ModelConfig& config, Workspace& work) {
+  int64_t experts = 0, used = 0, width = 0;
+  for (const LayerSpec& layer : config.specs) {
+    experts = std::max(experts, layer.experts);
+    used = std::max(used, layer.experts_used);
+    width = std::max(width, layer.expert_width);
+  }
+  if (experts == 0) return {};
+  return {{&work.routed, ActivationRole::kQuery, config.hidden},
+          {&work.router, ActivationRole::kBranch, experts},
+          {&work.choice.ids, ActivationRole::kIndices, used},
+          {&work.choice.weights, ActivationRole::kBranch, used},
+          {&work.of_expert.x, ActivationRole::kNormed, config.hidden, true},
+          {&work.of_expert.gate_up, ActivationRole::kGateUp, 2 * width, true},
+          {&work.of_expert.gated, ActivationRole::kGated, width, true},
+          {&work.of_expert.out, ActivationRole::kBranch, config.hidden, true}};
+}
+
+std::vector<Part> parts_of(const ModelConfig& config, Workspace& work) {
   std::vector<Part> parts{
-      {&Workspace::normed, ActivationRole::kNormed, config.hidden},
-      {&Workspace::projected, ActivationRole::kProjected, std::max(config.q_size(), 2 * config.kv_size())},
-      {&Workspace::q, ActivationRole::kQuery, config.q_size()},
-      {&Workspace::attention, ActivationRole::kAttention, config.q_size()},
-      {&Workspace::gate_up, ActivationRole::kGateUp, 2 * config.ffn},
-      {&Workspace::gated, ActivationRole::kGated, config.ffn}};
-  const bool branches = std::any_of(config.specs.begin(), config.specs.end(),
-                                    [](const LayerSpec& layer) { return layer.post_norms; });
-  if (branches) parts.push_back({&Workspace::branch, ActivationRole::kBranch, config.hidden});
+      {&work.normed, ActivationRole::kNormed, config.hidden},
+      {&work.projected, ActivationRole::kProjected, std::max(config.q_size(), 2 * config.kv_size())},
+      {&work.q, ActivationRole::kQuery, config.q_size()},
+      {&work.attention, ActivationRole::kAttention, config.q_size()}};
+  const auto any = [&](const auto& has) {
+    return std::any_of(config.specs.begin(), config.specs.end(), has);
+  };
+  if (any([](const LayerSpec& layer) { return layer.experts == 0; })) {
+    parts.push_back({&work.gate_up, ActivationRole::kGateUp, 2 * config.ffn});
+    parts.push_back({&work.gated, ActivationRole::kGated, config.ffn});
+  }
+  if (any([](const LayerSpec& layer) { return layer.post_norms; }))
+    parts.push_back({&work.branch, ActivationRole::kBranch, config.hidden});
+  const std::vector<Part> experts = expert_parts(config, work);
+  parts.insert(parts.end(), experts.begin(), experts.end());
   return parts;
+}
+
+int64_t rows_of(const Part& part, const ModelConfig& config, int64_t rows) {
+  if (part.of_expert) {
+    for (const LayerSpec& layer : config.specs) rows = std::max(rows, layer.experts_used);
+  }
+  return rows;
 }
 
 }  // namespace
@@ -32,15 +64,18 @@ std::vector<Part> parts_of(const ModelConfig& config) {
 Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) : rows_(rows) {
   memory_ = backend.allocate(bytes_for(config, backend.traits(), rows));
   char* next = static_cast<char*>(memory_.data());
-  for (const Part& part : parts_of(config)) {
-    this->*part.tensor = activation(backend.traits(), part.role, rows, part.columns, next);
-    next += activation_bytes(backend.traits(), part.role, rows, part.columns);
+  for (const Part& part : parts_of(config, *this)) {
+    const int64_t held = rows_of(part, config, rows);
+    *part.tensor = activation(backend.traits(), part.role, held, part.columns, next);
+    next += activation_bytes(backend.traits(), part.role, held, part.columns);
   }
 }
 
 size_t Workspace::bytes_for(const ModelConfig& config, const DeviceTraits& device, int64_t rows) {
   size_t total = 0;
-  for (const Part& part : parts_of(config)) total += activation_bytes(device, part.role, rows, part.columns);
+  Workspace none;
+  for (const Part& part : parts_of(config, none))
+    total += activation_bytes(device, part.role, rows_of(part, config, rows), part.columns);
   return total;
 }
 

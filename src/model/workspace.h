@@ -23,8 +23,15 @@ class Workspace {
   Tensor gate_up;    // [rows, 2 * ffn]
   Tensor gated;      // [rows, ffn]
 
+  // For models with experts.
+  Tensor routed;         // [rows, hidden] activation type: what the router reads
+  Tensor router;         // [rows, experts] f32
+  ExpertChoice choice;   // [rows, used]
+  ExpertRows of_expert;  // rows of one expert
+
  private:
-  int64_t rows_;
+  Workspace() = default;
+  int64_t rows_ = 0;
   Buffer memory_;
 };
 

@@ -11,7 +11,9 @@ size_t weight_bytes(const ModelConfig& config, const BackendOptions& options) {
   size_t total = 0;
   const auto add = [&](const std::vector<WeightSpec>& weights) {
     for (const WeightSpec& weight : weights) {
-      if (kind_of(weight.role) == WeightKind::kMatrix) total += weight_bytes(options, source_of(weight));
+      const WeightKind kind = kind_of(weight.role);
+      if (kind != WeightKind::kMatrix && kind != WeightKind::kExperts) continue;
+      total += usize(std::max<int64_t>(1, weight.experts)) * weight_bytes(options, source_of(weight));
     }
   };
   add(config.family->model_weights(config));

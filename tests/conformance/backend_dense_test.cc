@@ -200,7 +200,7 @@ TEST_P(Dense, NormHeads) {
 }
 
 TEST_P(Dense, Gate) {
-  for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
+  for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kClamped}) {
     for (const int64_t columns : {1, 7, 64, 131}) {
       Array gate_up(DType::kF32, 5, 2 * columns), want(dtype, 5, columns), got(dtype, 5, columns);
       gate_up.fill(random.source(6));

@@ -85,6 +85,42 @@ class StagedBackend : public Backend {
     device_->gate(from.tensor, activation, to.tensor);
     to.fetch();
   }
+  std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources) override {
+    return device_->prepare_experts(sources);
+  }
+  void choose_experts(const Tensor& logits, const ExpertChoice& choice) override {
+    Copy from(*device_, logits), ids(*device_, choice.ids), weights(*device_, choice.weights);
+    device_->choose_experts(from.tensor, {ids.tensor, weights.tensor});
+    ids.fetch(), weights.fetch();
+  }
+  void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                   const ExpertRows& memory, const Tensor& hidden) override {
+    Copy from(*device_, x), ids(*device_, choice.ids), weights(*device_, choice.weights),
+        to(*device_, hidden);
+    Copy some(*device_, memory.x), up(*device_, memory.gate_up), gated(*device_, memory.gated),
+        sums(*device_, memory.out);
+    Experts copied = experts;
+    std::vector<std::unique_ptr<Copy>> biases;
+    for (Tensor* bias : {&copied.gate_up_bias, &copied.down_bias}) {
+      if (bias->data == nullptr) continue;
+      biases.push_back(std::make_unique<Copy>(*device_, *bias));
+      *bias = biases.back()->tensor;
+    }
+    device_->mix_experts(from.tensor, copied, {ids.tensor, weights.tensor},
+                         {some.tensor, up.tensor, gated.tensor, sums.tensor}, to.tensor);
+    to.fetch();
+  }
+  void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) override {
+    Copy from(*device_, x), to(*device_, out);
+    device_->gather_activations(from.tensor, rows, to.tensor);
+    to.fetch();
+  }
+  void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                const Tensor& out) override {
+    Copy from(*device_, x), to(*device_, out);
+    device_->add_rows(from.tensor, rows, weights, to.tensor);
+    to.fetch();
+  }
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override {
     CopiedKv from(*device_, kv);
     device_->pack_kv(from.view, rule, reuse);

@@ -2,6 +2,9 @@
 // tiny random models against transformers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <tuple>
 
 #include "golden_model.h"
@@ -52,14 +55,40 @@ TEST_P(Architectures, TableServesRandomWeightsAndThePlan) {
   EXPECT_EQ(random.bytes(), weight_bytes(golden.config, std::get<1>(GetParam())));
 }
 
+#ifndef CLAA_TEST_CUDA
+constexpr std::array kNames{"qwen3", "gemma2", "gemma3",  "mistral3", "smollm3",    "granite",  "seed_oss",
+                            "olmo2", "olmo3",  "exaone4", "phi3",     "phi3_short", "qwen3moe", "gpt-oss"};
+
+// Types that round: the logits of tiny random models move, yet point the same way.
+TEST(RoundedTypes, LogitsPointWhereThoseOfF32Do) {
+  for (const char* name : kNames) {
+    for (const bool int8 : {false, true}) {
+      BackendOptions options{"cpu", DType::kBF16, 2, ""};
+      options.int8 = int8;
+      const test::GoldenModel golden(std::string("architectures/") + name, architectures(), options);
+      const auto want = boost::json::value_to<std::vector<double>>(golden.golden.at("logits"));
+      const std::vector<float> got = golden.run(*builtin_methods().create("full", {})).logits;
+      double products = 0, wants = 0, gots = 0;
+      for (size_t i = 0; i < want.size(); ++i) {
+        products += want[i] * got[i], wants += want[i] * want[i];
+        gots += static_cast<double>(got[i]) * got[i];
+      }
+      EXPECT_GT(products / std::sqrt(wants * gots), int8 ? 0.98 : 0.999)
+          << name << (int8 ? " int8" : " bf16");
+    }
+  }
+}
+#endif
+
 INSTANTIATE_TEST_SUITE_P(All, Architectures,
                          testing::Combine(testing::Values("qwen3", "gemma2", "gemma3", "mistral3", "smollm3",
                                                           "granite", "seed_oss", "olmo2", "olmo3", "exaone4",
-                                                          "phi3", "phi3_short"),
+                                                          "phi3", "phi3_short", "qwen3moe", "gpt-oss"),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
-                                  test::options_name(std::get<1>(info.param));
+                           std::string name = std::get<0>(info.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name + "_" + test::options_name(std::get<1>(info.param));
                          });
 
 }  // namespace

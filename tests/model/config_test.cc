@@ -104,7 +104,7 @@ TEST(ReadConfig, RefusesOtherArchitectures) {
   expect_refused(file, ErrorCode::kUnsupported, "'mamba' is not supported; this build runs llama");
   file = tiny_file();
   file.metadata["llama.expert_count"] = uint32_t{8};
-  expect_refused(file, ErrorCode::kUnsupported, "mixture-of-experts");
+  expect_refused(file, ErrorCode::kUnsupported, "experts in a layer");
   TinyFile nameless;
   nameless.metadata["general.name"] = std::string("x");
   expect_refused(nameless, ErrorCode::kCorruptFile, "general.architecture");

@@ -280,7 +280,7 @@ void CpuBackend::gate(const Tensor& gate_up, Activation activation, const Tensor
   const int64_t n = out.columns();
   write_rows(out, kI8GatedGroup, [&](int64_t r, void* to, bool bf16) {
     const float* gate = gate_up.ptr<float>(0, r);
-    kernels_.gate(activation == Activation::kGelu, 1, gate, gate + n, 2 * n, n, to, n, bf16);
+    kernels_.gate(activation, 1, gate, gate + n, 2 * n, n, to, n, bf16);
   });
 }
 
@@ -289,6 +289,16 @@ void CpuBackend::linear_gate(const Tensor& x, const PackedWeight& weight, Activa
   if (!static_cast<const CpuWeight&>(weight).multiply_gated(x, activation, out)) {
     Backend::linear_gate(x, weight, activation, gate_up, out);
   }
+}
+
+void CpuBackend::add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                          const Tensor& out) {
+  threads_->split(std::ssize(rows), [&](int64_t first, int64_t end, int) {
+    for (int64_t i = first; i < end; ++i) {
+      kernels_.add_scaled(x.ptr<float>(0, i), x.columns(), weights[usize(i)],
+                          out.ptr<float>(0, rows[usize(i)]));
+    }
+  });
 }
 
 // A larger head would need more than one scale, and a soft cap stands between the products.

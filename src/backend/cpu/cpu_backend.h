@@ -44,6 +44,8 @@ class CpuBackend : public HostBackend {
                          int64_t slot) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
+  void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                const Tensor& out) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const SoftmaxRule& rule, const Tensor& out) override;

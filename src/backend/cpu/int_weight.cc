@@ -150,8 +150,8 @@ bool IntWeight::multiply_gated(const Tensor& x, Activation activation, const Ten
                                         false);
                        }
                        uint16_t* gated = tile.products.data();
-                       products_.floats.gate(activation == Activation::kGelu, static_cast<int>(rows), sums,
-                                             sums + kGroup, 2 * kGroup, kGroup, gated, kGroup, true);
+                       products_.floats.gate(activation, static_cast<int>(rows), sums, sums + kGroup,
+                                             2 * kGroup, kGroup, gated, kGroup, true);
                        for (int64_t r = 0; r < rows; ++r) {
                          products_.kernels.quantize(gated + r * kGroup, true, kGroup, kGroup,
                                                     out.ptr<uint8_t>(0, first + r) + group * kGroup,

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "backend/gate.h"
+
 namespace claa::cpu {
 
 // The product or logarithm of a key that is not seen: its probability is zero, and differences with
@@ -39,10 +41,10 @@ struct Kernels {
 
   // out = x / sqrt(mean(x^2) + eps) * weight, as f32 or bf16.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, void* out, bool bf16);
-  // out[m, n] = a(gate) * up, as f32 or bf16, where a is the SiLU or the GELU by tanh; gate and up [m, n],
-  // their rows `ld` apart, those of out `ldo`.
-  void (*gate)(bool gelu, int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out,
-               int64_t ldo, bool bf16);
+  // out[m, n] = what `activation` makes of gate and up, as f32 or bf16; gate and up [m, n], their rows `ld`
+  // apart, those of out `ldo`.
+  void (*gate)(Activation activation, int m, const float* gate, const float* up, int64_t ld, int64_t n,
+               void* out, int64_t ldo, bool bf16);
   // Rotates one head of 2 * half values (interleaved pairs or halves); out f32 or bf16.
   void (*rope_head)(const float* x, const float* cos, const float* sin, int64_t half, bool interleaved,
                     void* out, bool bf16);

@@ -250,9 +250,28 @@ void geglu(int m, const float* gate, const float* up, int64_t ld, int64_t n, voi
   }
 }
 
-void gate(bool gelu, int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out, int64_t ldo,
-          bool bf16) {
-  if (gelu) return geglu(m, gate, up, ld, n, out, ldo, bf16);
+// g' sigmoid(1.702 g') (u' + 1).
+inline Vec clamped(Vec g, Vec u) {
+  const Vec limit = set1(kClampedLimit), low = vmin(g, limit);
+  const Vec wide = vmax(vmin(u, limit), set1(-kClampedLimit));
+  const Vec e = exp2_vec(mul(low, set1(-kLog2e * kClampedSlope)));
+  return mul(div(low, add(set1(1.0f), e)), add(wide, set1(1.0f)));
+}
+
+void clamped_gate(int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out, int64_t ldo,
+                  bool bf16) {
+  for (int64_t row = 0; row < m; ++row, gate += ld, up += ld) {
+    const int64_t first = row * ldo;
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) put(out, bf16, first + i, clamped(load(gate + i), load(up + i)));
+    for (; i < n; ++i) put_one(out, bf16, first + i, first_lane(clamped(set1(gate[i]), set1(up[i]))));
+  }
+}
+
+void gate(Activation activation, int m, const float* gate, const float* up, int64_t ld, int64_t n, void* out,
+          int64_t ldo, bool bf16) {
+  if (activation == Activation::kGelu) return geglu(m, gate, up, ld, n, out, ldo, bf16);
+  if (activation == Activation::kClamped) return clamped_gate(m, gate, up, ld, n, out, ldo, bf16);
   for (int64_t row = 0; row < m; ++row, gate += ld, up += ld) {
     const int64_t first = row * ldo;
     int64_t i = 0;

@@ -137,16 +137,16 @@ bool PanelWeight::multiply_gated(const Tensor& x, Activation activation, const T
   if (outputs % (2 * width_) != 0 || (out.dtype != DType::kF32 && out.dtype != DType::kBF16)) return false;
   const int64_t gates = outputs / width_ / 2;
   const Rows values = rows_of(x);
-  for_tiles<OutputTile>(
-      products_.threads, x.rows(), gates, [&](OutputTile& tile, int64_t gate, int64_t first, int64_t rows) {
-        float* sums = tile.sums.data();
-        // The second panel is the one of the same columns among what is gated.
-        multiply_panels(values, first, rows, panel(gate), gates * unit_count_ * width_, 2 * width_, sums,
-                        2 * width_, false);
-        products_.kernels.gate(activation == Activation::kGelu, static_cast<int>(rows), sums, sums + width_,
-                               2 * width_, width_, out.address(0, first, gate * width_), out.stride[1],
-                               out.dtype == DType::kBF16);
-      });
+  for_tiles<OutputTile>(products_.threads, x.rows(), gates,
+                        [&](OutputTile& tile, int64_t gate, int64_t first, int64_t rows) {
+                          float* sums = tile.sums.data();
+                          // The second panel is the one of the same columns among what is gated.
+                          multiply_panels(values, first, rows, panel(gate), gates * unit_count_ * width_,
+                                          2 * width_, sums, 2 * width_, false);
+                          products_.kernels.gate(activation, static_cast<int>(rows), sums, sums + width_,
+                                                 2 * width_, width_, out.address(0, first, gate * width_),
+                                                 out.stride[1], out.dtype == DType::kBF16);
+                        });
   return true;
 }
 

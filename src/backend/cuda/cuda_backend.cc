@@ -14,22 +14,6 @@ namespace {
 
 struct CudaPackedKv : PackedKv {};
 
-// Identifies an operation within a repeated series.
-enum Operation {
-  kEmbed,
-  kLinear,
-  kNorm,
-  kBias,
-  kRope,
-  kRopeStore,
-  kGate,
-  kAttention,
-  kAddNorm,
-  kHeadNorms,
-  kConvert,
-  kSoftCap
-};
-
 // Device memory reserved by this process and free.
 size_t unused_bytes() {
   cudaMemPool_t pool = nullptr;
@@ -284,12 +268,11 @@ void CudaBackend::rope_store(const Tensor& kv, const RopeTable& table, std::span
 }
 
 void CudaBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
-  const bool gelu = activation == Activation::kGelu;
-  if (step_.skips(kGate, gate_up, gelu, out)) return;
+  if (step_.skips(kGate, gate_up, activation, out)) return;
   if (out.dtype == DType::kF8) {
-    gate_fp8(view_of(gate_up), gelu, out.data, out.scales, stream_.get());
+    gate_fp8(view_of(gate_up), activation, out.data, out.scales, stream_.get());
   } else {
-    gate_rows(view_of(gate_up), gelu, view_of(out), stream_.get());
+    gate_rows(view_of(gate_up), activation, view_of(out), stream_.get());
   }
   check_launch("gate");
 }

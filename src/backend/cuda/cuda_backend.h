@@ -49,6 +49,13 @@ class CudaBackend : public Backend {
   double ms_between(const Moment& from, const Moment& to) override;
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
+  std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources) override;
+  void choose_experts(const Tensor& logits, const ExpertChoice& choice) override;
+  void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                   const ExpertRows& memory, const Tensor& hidden) override;
+  void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) override;
+  void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
+                const Tensor& out) override;
   void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
              const Tensor& out) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
@@ -75,6 +82,23 @@ class CudaBackend : public Backend {
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 
  private:
+  // Identifies an operation within a repeated series.
+  enum Operation {
+    kEmbed,
+    kLinear,
+    kNorm,
+    kBias,
+    kRope,
+    kRopeStore,
+    kGate,
+    kAttention,
+    kAddNorm,
+    kHeadNorms,
+    kConvert,
+    kSoftCap,
+    kChooseExperts,
+    kMixExperts
+  };
   // Valid until a few more arrays are uploaded, or within one repeat().
   const int32_t* on_device(std::span<const int32_t> values) {
     if (step_.active()) return step_.numbers(values);

@@ -204,16 +204,16 @@ __global__ void rope_store_kernel(const In* kv, int64_t stride, int heads, int h
 }
 
 template <typename In, typename Out>
-__global__ void gate_kernel(bool gelu, const In* gate_up, int64_t stride, Out* out, int64_t out_stride,
-                            int64_t columns) {
+__global__ void gate_kernel(Activation activation, const In* gate_up, int64_t stride, Out* out,
+                            int64_t out_stride, int64_t columns) {
   const int64_t c = blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x;
   if (c >= columns) return;
   const In* row = gate_up + blockIdx.x * stride;
-  store(out + blockIdx.x * out_stride + c, gate_times(gelu, load(row + c), load(row + columns + c)));
+  store(out + blockIdx.x * out_stride + c, gate_times(activation, load(row + c), load(row + columns + c)));
 }
 
 // Eight values per thread, 16 bytes per load.
-__global__ void gate_bf16_kernel(bool gelu, const Bfloat* gate_up, int64_t stride, Bfloat* out,
+__global__ void gate_bf16_kernel(Activation activation, const Bfloat* gate_up, int64_t stride, Bfloat* out,
                                  int64_t out_stride, int64_t columns) {
   const int64_t c = (blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x) * 8;
   if (c >= columns) return;
@@ -225,7 +225,8 @@ __global__ void gate_bf16_kernel(bool gelu, const Bfloat* gate_up, int64_t strid
   const Bfloat* ups = reinterpret_cast<const Bfloat*>(&u);
   Bfloat* to = reinterpret_cast<Bfloat*>(&result);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) to[i] = __float2bfloat16(gate_times(gelu, load(gates + i), load(ups + i)));
+  for (int i = 0; i < 8; ++i)
+    to[i] = __float2bfloat16(gate_times(activation, load(gates + i), load(ups + i)));
   *reinterpret_cast<uint4*>(out + blockIdx.x * out_stride + c) = result;
 }
 
@@ -341,17 +342,17 @@ void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positi
   });
 }
 
-void gate_rows(const View& gate_up, bool gelu, const View& out, cudaStream_t stream) {
+void gate_rows(const View& gate_up, Activation activation, const View& out, cudaStream_t stream) {
   if (gate_up.bf16 && out.bf16 && out.columns % 8 == 0) {
     const dim3 grid(rows_of(out), blocks_for(out.columns, kThreads * 8));
-    gate_bf16_kernel<<<grid, kThreads, 0, stream>>>(gelu, data_of<Bfloat>(gate_up), gate_up.row_stride,
+    gate_bf16_kernel<<<grid, kThreads, 0, stream>>>(activation, data_of<Bfloat>(gate_up), gate_up.row_stride,
                                                     data_of<Bfloat>(out), out.row_stride, out.columns);
     return;
   }
   const dim3 grid(rows_of(out), blocks_for(out.columns, kThreads));
   with_type(gate_up, [&](auto* from) {
     with_type(out, [&](auto* to) {
-      gate_kernel<<<grid, kThreads, 0, stream>>>(gelu, from, gate_up.row_stride, to, out.row_stride,
+      gate_kernel<<<grid, kThreads, 0, stream>>>(activation, from, gate_up.row_stride, to, out.row_stride,
                                                  out.columns);
     });
   });

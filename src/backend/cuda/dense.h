@@ -23,7 +23,7 @@ struct Slot {
 // kv [rows, 2 * planes * head_size]; rows go to slots [slot, slot + rows) of every plane of k and v.
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
                      const View& v, Slot slot, cudaStream_t stream);
-void gate_rows(const View& gate_up, bool gelu, const View& out, cudaStream_t stream);
+void gate_rows(const View& gate_up, Activation activation, const View& out, cudaStream_t stream);
 // out = bf16(in), `count` values.
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
 

@@ -34,10 +34,17 @@ __device__ inline float soft_capped(float x, float cap) {
   return cap * tanhf(x / cap);
 }
 
-// silu(gate) * up, or with the GELU by tanh, which is x times the logistic function of another argument.
-__device__ inline float gate_times(bool gelu, float gate, float up) {
+// All are the gate times the logistic function of something; the GELU's is that of the form with tanh.
+__device__ inline float gate_times(Activation activation, float gate, float up) {
   constexpr float kCubic = 0.044715f, kScale = 1.5957691216057308f;  // 2 sqrt(2 / pi)
-  const float inner = gelu ? kScale * gate * (1.0f + kCubic * gate * gate) : gate;
+  float inner = gate;
+  if (activation == Activation::kGelu) {
+    inner = kScale * gate * (1.0f + kCubic * gate * gate);
+  } else if (activation == Activation::kClamped) {
+    gate = fminf(gate, kClampedLimit);
+    inner = kClampedSlope * gate;
+    up = fminf(fmaxf(up, -kClampedLimit), kClampedLimit) + 1.0f;
+  }
   return gate / (1.0f + expf(-inner)) * up;
 }
 

@@ -98,7 +98,8 @@ constexpr int kGateThreads = 512;
 // One block per row, whose threads hold its values between the two passes: up to kHeld vectors of eight each.
 template <int kHeld>
 __global__ void __launch_bounds__(kGateThreads)
-    gate_held_kernel(bool gelu, const Bfloat* gate_up, int64_t stride, int columns, Fp8* out, float* scales) {
+    gate_held_kernel(Activation activation, const Bfloat* gate_up, int64_t stride, int columns, Fp8* out,
+                     float* scales) {
   gate_up += blockIdx.x * stride;
   out += blockIdx.x * static_cast<int64_t>(columns);
   float held[kHeld][8], largest = 0;
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(kGateThreads)
     const Bfloat* ups = reinterpret_cast<const Bfloat*>(&u);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      held[n][i] = gate_times(gelu, load(gates + i), load(ups + i));
+      held[n][i] = gate_times(activation, load(gates + i), load(ups + i));
       largest = fmaxf(largest, fabsf(held[n][i]));
     }
   }
@@ -130,17 +131,17 @@ __global__ void __launch_bounds__(kGateThreads)
 }
 
 // For any shape: the values are computed twice.
-__global__ void gate_kernel(bool gelu, const Bfloat* gate_up, int64_t stride, int columns, Fp8* out,
-                            float* scales) {
+__global__ void gate_kernel(Activation activation, const Bfloat* gate_up, int64_t stride, int columns,
+                            Fp8* out, float* scales) {
   gate_up += blockIdx.x * stride;
   out += blockIdx.x * static_cast<int64_t>(columns);
   float largest = 0;
   for (int c = threadIdx.x; c < columns; c += blockDim.x)
-    largest = fmaxf(largest, fabsf(gate_times(gelu, load(gate_up + c), load(gate_up + columns + c))));
+    largest = fmaxf(largest, fabsf(gate_times(activation, load(gate_up + c), load(gate_up + columns + c))));
   largest = block_reduce(largest, Larger{});
   const float factor = largest > 0 ? kLargest / largest : 1.0f;
   for (int c = threadIdx.x; c < columns; c += blockDim.x)
-    out[c] = Fp8(gate_times(gelu, load(gate_up + c), load(gate_up + columns + c)) * factor);
+    out[c] = Fp8(gate_times(activation, load(gate_up + c), load(gate_up + columns + c)) * factor);
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest / kLargest : 1.0f;
 }
 
@@ -255,7 +256,7 @@ void rms_norm_fp8(const View& x, const float* weight, float eps, void* out, floa
       scales);
 }
 
-void gate_fp8(const View& gate_up, bool gelu, void* out, float* scales, cudaStream_t stream) {
+void gate_fp8(const View& gate_up, Activation activation, void* out, float* scales, cudaStream_t stream) {
   const unsigned rows = static_cast<unsigned>(gate_up.rows);
   const int columns = static_cast<int>(gate_up.columns / 2);
   const Bfloat* from = data_of<Bfloat>(gate_up);
@@ -264,12 +265,12 @@ void gate_fp8(const View& gate_up, bool gelu, void* out, float* scales, cudaStre
   const bool vectors = columns % 8 == 0 && gate_up.row_stride % 8 == 0;
   if (vectors && columns <= kFew * kAtOnce) {
     gate_held_kernel<kFew>
-        <<<rows, kGateThreads, 0, stream>>>(gelu, from, gate_up.row_stride, columns, to, scales);
+        <<<rows, kGateThreads, 0, stream>>>(activation, from, gate_up.row_stride, columns, to, scales);
   } else if (vectors && columns <= kMany * kAtOnce) {
     gate_held_kernel<kMany>
-        <<<rows, kGateThreads, 0, stream>>>(gelu, from, gate_up.row_stride, columns, to, scales);
+        <<<rows, kGateThreads, 0, stream>>>(activation, from, gate_up.row_stride, columns, to, scales);
   } else {
-    gate_kernel<<<rows, kThreads, 0, stream>>>(gelu, from, gate_up.row_stride, columns, to, scales);
+    gate_kernel<<<rows, kThreads, 0, stream>>>(activation, from, gate_up.row_stride, columns, to, scales);
   }
 }
 

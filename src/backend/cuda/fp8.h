@@ -13,7 +13,7 @@ void quantize_rows(const View& x, void* out, float* scales, cudaStream_t stream)
 // type.
 void rms_norm_fp8(const View& x, const float* weight, float eps, void* out, float* scales,
                   cudaStream_t stream);
-void gate_fp8(const View& gate_up, bool gelu, void* out, float* scales, cudaStream_t stream);
+void gate_fp8(const View& gate_up, Activation activation, void* out, float* scales, cudaStream_t stream);
 
 // out = x W^T (+ out) for one row at the speed of the memory that holds W, where gemv_fp8_fits(). x is bf16,
 // or FP8 with a scale; w is FP8 [out.columns, inputs] with one scale per row; x and w are contiguous.

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "backend/gate.h"
+
 namespace claa::cuda {
 
 struct View {

@@ -64,9 +64,22 @@ void softmax(std::vector<double>& s, int64_t seen, const SoftmaxRule& rule, int6
 }
 
 // The GELU is x/2 (1 + tanh u), which is x / (1 + e^(-2u)) and loses no digits so.
-double activated(double x, Activation activation) {
-  const double u = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
-  return x / (1.0 + std::exp(activation == Activation::kSilu ? -x : -2.0 * u));
+double gated(double gate, double up, Activation activation) {
+  const auto logistic = [](double x) { return 1.0 / (1.0 + std::exp(-x)); };
+  switch (activation) {
+    case Activation::kSilu:
+      return gate * logistic(gate) * up;
+    case Activation::kGelu: {
+      const double u = std::sqrt(2.0 / std::numbers::pi) * (gate + 0.044715 * gate * gate * gate);
+      return gate * logistic(2.0 * u) * up;
+    }
+    case Activation::kClamped: {
+      constexpr double kLimit = kClampedLimit;
+      const double low = std::min(gate, kLimit);
+      return low * logistic(static_cast<double>(kClampedSlope) * low) * (std::clamp(up, -kLimit, kLimit) + 1);
+    }
+  }
+  return 0;
 }
 
 // 1 / sqrt(mean(x^2) + eps) of `count` values of a row.
@@ -202,8 +215,47 @@ void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table,
 void ReferenceBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
   for (int64_t r = 0; r < out.rows(); ++r) {
     for (int64_t c = 0; c < out.columns(); ++c) {
-      const double gate = activated(get(gate_up, 0, r, c), activation);
-      put(out, 0, r, c, static_cast<float>(gate * get(gate_up, 0, r, out.columns() + c)));
+      const double value = gated(get(gate_up, 0, r, c), get(gate_up, 0, r, out.columns() + c), activation);
+      put(out, 0, r, c, static_cast<float>(value));
+    }
+  }
+}
+
+namespace {
+
+// x[row] W^T + bias [outputs].
+std::vector<double> product(const Tensor& x, int64_t row, const PackedWeight& packed, const Tensor& bias,
+                            int64_t expert) {
+  const auto& weight = static_cast<const ReferenceWeight&>(packed);
+  std::vector<double> sums(usize(weight.outputs));
+  for (int64_t o = 0; o < weight.outputs; ++o) {
+    if (bias.data != nullptr) sums[usize(o)] = get(bias, 0, expert, o);
+    for (int64_t i = 0; i < weight.inputs; ++i) {
+      sums[usize(o)] += static_cast<double>(get(x, 0, row, i)) * weight.rows[usize(o * weight.inputs + i)];
+    }
+  }
+  return sums;
+}
+
+}  // namespace
+
+void ReferenceBackend::mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                                   const ExpertRows& memory, const Tensor& hidden) {
+  const int64_t width = memory.gated.columns();
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    for (int64_t i = 0; i < choice.ids.columns(); ++i) {
+      const int32_t e = choice.ids.ptr<int32_t>(0, r)[i];
+      const std::vector<double> gate_up =
+          product(x, r, *experts.gate_up.each[usize(e)], experts.gate_up_bias, e);
+      for (int64_t c = 0; c < width; ++c) {
+        const double value = gated(gate_up[usize(c)], gate_up[usize(width + c)], experts.activation);
+        put(memory.gated, 0, 0, c, static_cast<float>(value));
+      }
+      const std::vector<double> out =
+          product(memory.gated, 0, *experts.down.each[usize(e)], experts.down_bias, e);
+      const double weight = get(choice.weights, 0, r, i);
+      for (int64_t c = 0; c < hidden.columns(); ++c)
+        put(hidden, 0, r, c, static_cast<float>(get(hidden, 0, r, c) + weight * out[usize(c)]));
     }
   }
 }

@@ -28,6 +28,8 @@ class ReferenceBackend : public HostBackend {
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void soft_cap(const Tensor& x, float cap) override;
+  void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                   const ExpertRows& memory, const Tensor& hidden) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const SoftmaxRule& rule, const Tensor& out) override;
