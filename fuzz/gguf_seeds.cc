@@ -1,6 +1,7 @@
 // Writes the seed files of gguf_fuzz into the folder given: tiny, valid, and together using every part of the
 // format.
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,17 @@ using claa::gguf::Writer;
 using claa::gguf::test::Bytes;
 
 using Data = std::vector<std::byte>;
+
+// As gguf_fuzz takes two files together.
+void write_split(const std::vector<Writer>& files, const std::string& path) {
+  const Data first = files[0].to_bytes(), second = files[1].to_bytes();
+  std::ofstream out(path, std::ios::binary);
+  const auto size = static_cast<uint32_t>(first.size());
+  out << "SPLIT";
+  out.write(reinterpret_cast<const char*>(&size), sizeof(size));
+  for (const Data* file : {&first, &second})
+    out.write(reinterpret_cast<const char*>(file->data()), static_cast<std::streamsize>(file->size()));
+}
 
 void write_seeds(const std::string& folder) {
   Writer().write(folder + "/empty.gguf");
@@ -59,6 +71,10 @@ void write_seeds(const std::string& folder) {
   several.add_tensor("one", {3}, TensorType::kF32, Data(12));
   several.add_tensor("four", {2, 1, 3, 1}, TensorType::kF16, Data(12));
   several.write(folder + "/several.gguf");
+
+  several.add_tensor("w.weight", {64, 1, 2}, TensorType::kNVFP4, Data(72, std::byte{0x35}));
+  several.add_tensor("w.scale", {2}, TensorType::kF32, Data(8, std::byte{0x3f}));
+  write_split(several.split({1, 3}), folder + "/split");
 }
 
 }  // namespace

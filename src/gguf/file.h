@@ -62,22 +62,34 @@ enum class ValueType : uint32_t {
 
 std::string_view value_type_name(ValueType type);  // "u32", "string", ...
 
+// Numbers that a tensor's values are multiplied by, one for each tile of its rows and columns.
+struct TensorScales {
+  uint64_t tile_rows = 0, tile_columns = 0;  // the last tiles may be smaller
+  uint64_t tiles_per_row = 1;
+  std::vector<float> values;  // row-major
+};
+
 struct TensorInfo {
   std::string name;
   std::vector<uint64_t> shape;  // ggml order: shape[0] is the contiguous (fastest) dimension
   TensorType type = TensorType::kF32;
-  std::span<const std::byte> data = {};  // exactly the bytes of shape x type, inside the file
-  uint64_t elements() const;             // below 2^63
+  std::span<const std::byte> data = {};                  // exactly the bytes of shape x type, inside the file
+  std::shared_ptr<const TensorScales> scales = nullptr;  // of NVFP4 and FP8, none of most types
+  uint64_t elements() const;                             // below 2^63
 };
 
 class File {
  public:
-  // Maps and parses a file. Throws Error: kNotFound, kIo, kInvalidArgument, kCorruptFile (naming field and
-  // offset), kUnsupported (version, byte order, tensor type). The file must not be truncated by others while
-  // it is open: the operating system then ends the process at the next touch of a lost page.
+  // Maps and parses a file, and the others of a split model, whose first file this must be. They are found by
+  // their names, "NAME-00001-of-00003.gguf" and so on. Throws Error: kNotFound, kIo, kInvalidArgument,
+  // kCorruptFile (naming field and offset), kUnsupported (version, byte order, tensor type). The file must
+  // not be truncated by others while it is open: the operating system then ends the process at the next touch
+  // of a lost page.
   static File open(const std::string& path);
   // Parses bytes that the caller keeps alive; `name` is used in messages.
   static File parse(std::span<const std::byte> bytes, const std::string& name);
+  // The same of all files of a split model, in order.
+  static File parse_split(std::span<const std::span<const std::byte>> files, const std::string& name);
   File(File&&) noexcept;
   File& operator=(File&&) noexcept;
   ~File();

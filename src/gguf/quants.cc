@@ -135,4 +135,19 @@ void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<fl
   decoder->decode(blocks.data(), out);
 }
 
+void dequantize_rows(const TensorInfo& tensor, uint64_t first, std::span<float> out) {
+  const size_t columns = tensor.shape[0];
+  const size_t bytes = columns / block_elements(tensor.type) * block_bytes(tensor.type);
+  require(out.size() % columns == 0, "dequantize_rows: output is no whole number of rows");
+  const size_t rows = out.size() / columns;
+  dequantize(tensor.type, tensor.data.subspan(first * bytes, rows * bytes), out);
+  if (tensor.scales == nullptr) return;
+  const TensorScales& scales = *tensor.scales;
+  for (size_t row = 0; row < rows; ++row) {
+    const float* of_row = scales.values.data() + (first + row) / scales.tile_rows * scales.tiles_per_row;
+    float* const to = out.data() + row * columns;
+    for (size_t i = 0; i < columns; ++i) to[i] *= of_row[i / scales.tile_columns];
+  }
+}
+
 }  // namespace claa::gguf

@@ -24,5 +24,8 @@ uint32_t block_bytes(TensorType type);
 // Dequantises whole blocks. blocks.size() must be out.size() / block_elements * block_bytes; throws kInternal
 // otherwise. Agrees bit for bit with the f32 arithmetic of the gguf Python package (tests/gguf).
 void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out);
+// Whole rows (of shape[0] values) of a tensor from `first` on, as many as `out` holds, times the tensor's
+// scales.
+void dequantize_rows(const TensorInfo& tensor, uint64_t first, std::span<float> out);
 
 }  // namespace claa::gguf

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string_view>
+#include <unordered_set>
 
 #include "gguf/quants.h"
 #include "text/visible.h"
@@ -134,42 +136,43 @@ void check_overlap(const ByteReader& reader, const std::vector<TensorInfo>& tens
 
 }  // namespace
 
-TensorTable TensorTable::parse(ByteReader& reader, std::span<const std::byte> bytes, uint64_t count,
-                               uint64_t alignment) {
-  TensorTable table;
+std::vector<TensorInfo> parse_tensors(ByteReader& reader, std::span<const std::byte> bytes, uint64_t count,
+                                      uint64_t alignment) {
+  std::vector<TensorInfo> tensors;
   const uint64_t fitting = reader.remaining() / kMinInfoBytes;
   if (count > fitting) {
     reader.corrupt(8, {"tensor count"},
                    fmt::format("{} tensors, but the {} bytes left in the file hold at most {} (truncated?)",
                                count, reader.remaining(), fitting));
   }
-  if (count == 0) return table;  // a file of metadata alone may end here, without padding
-  table.tensors.reserve(count);
-  table.index.reserve(count);
+  if (count == 0) return tensors;  // a file of metadata alone may end here, without padding
+  tensors.reserve(count);
+  std::unordered_set<std::string_view> names;  // views of the file's bytes
+  names.reserve(count);
   std::vector<Extent> extents(count);
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t at = reader.position();
     const std::string_view name = read_name(reader, static_cast<int64_t>(i));
-    if (!table.index.emplace(name, i).second) {
+    if (!names.insert(name).second) {
       reader.corrupt(at, {"name of tensor", {}, static_cast<int64_t>(i)},
                      fmt::format("'{}' appears twice", visible_bytes(name)));
     }
-    table.tensors.push_back(read_info(reader, name, alignment, extents[i]));
+    tensors.push_back(read_info(reader, name, alignment, extents[i]));
   }
   const auto data = bytes.subspan(data_start(reader, alignment));
   for (uint64_t i = 0; i < count; ++i) {
     const Extent& extent = extents[i];
     if (extent.offset > data.size() || extent.size > data.size() - extent.offset) {
       reader.corrupt(
-          extent.field, {"offset", table.tensors[i].name},
+          extent.field, {"offset", tensors[i].name},
           fmt::format("{} plus {} bytes of data is past the end of the data section of {} bytes (file of {} "
                       "bytes, truncated?)",
                       extent.offset, extent.size, data.size(), bytes.size()));
     }
-    table.tensors[i].data = data.subspan(extent.offset, extent.size);
+    tensors[i].data = data.subspan(extent.offset, extent.size);
   }
-  check_overlap(reader, table.tensors, extents);
-  return table;
+  check_overlap(reader, tensors, extents);
+  return tensors;
 }
 
 }  // namespace claa::gguf

@@ -142,6 +142,25 @@ std::vector<std::byte> Writer::to_bytes() const {
   return out;
 }
 
+std::vector<Writer> Writer::split(const std::vector<size_t>& tensors_of_each) const {
+  std::vector<Writer> writers;
+  size_t next = 0;
+  for (const size_t count : tensors_of_each) {
+    if (count > tensors_.size() - next) {
+      fail(ErrorCode::kInvalidArgument, "{} tensors cannot be split into more", tensors_.size());
+    }
+    Writer& writer = writers.emplace_back(version_, alignment_);
+    if (writers.size() == 1) writer.pairs_ = pairs_;
+    writer.add("split.no", static_cast<uint16_t>(writers.size() - 1));
+    writer.add("split.count", static_cast<uint16_t>(tensors_of_each.size()));
+    writer.add("split.tensors.count", static_cast<int32_t>(tensors_.size()));
+    const auto from = tensors_.begin() + static_cast<ptrdiff_t>(next);
+    writer.tensors_.assign(from, from + static_cast<ptrdiff_t>(count));
+    next += count;
+  }
+  return writers;
+}
+
 void Writer::write(const std::string& path) const {
   const Bytes bytes = to_bytes();
   std::ofstream file(path, std::ios::binary | std::ios::trunc);

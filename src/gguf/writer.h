@@ -37,6 +37,9 @@ class Writer {
   std::vector<std::byte> to_bytes() const;
   void write(const std::string& path) const;  // throws kIo
 
+  // The same model split into files: the first has the metadata, and each the given number of tensors.
+  std::vector<Writer> split(const std::vector<size_t>& tensors_of_each) const;
+
  private:
   struct Pair {
     std::string key;

@@ -58,14 +58,8 @@ void check_no_experts(const gguf::File& file, const ModelConfig& config) {
        file.name(), experts, config.architecture);
 }
 
-// Files that are no whole model say so, or show it.
+// Files that are no model say so.
 void check_whole(const gguf::File& file) {
-  if (const uint64_t parts = file.get_uint("split.count").value_or(1); parts > 1) {
-    fail(ErrorCode::kUnsupported,
-         "{}: this is part {} of a model that is split into {} files; join them first (llama-gguf-split "
-         "--merge)",
-         file.name(), file.get_uint("split.no").value_or(0) + 1, parts);
-  }
   if (const auto type = file.get_string("general.type"); type && *type != "model") {
     fail(ErrorCode::kUnsupported, "{}: general.type is '{}'; give the file of a whole model", file.name(),
          type->substr(0, 60));

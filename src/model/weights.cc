@@ -82,7 +82,7 @@ class Loader {
       const int64_t all = part.all == 0 ? spec.inputs : part.all;
       const gguf::TensorInfo& info = find(spec, part.name, {static_cast<uint64_t>(all)});
       std::vector<float> whole(usize(copies * all));
-      gguf::dequantize(info.type, info.data, whole);
+      gguf::dequantize_rows(info, 0, whole);
       check_finite(file_.name(), part.name, 0, whole);
       for (int64_t e = 0; e < copies; ++e) {
         std::copy_n(whole.begin() + e * all + part.first, spec.inputs,
@@ -96,6 +96,8 @@ class Loader {
   // The source outlives neither the spec nor the factors.
   WeightSource matrix(const WeightSpec& spec, int64_t expert, std::span<const float> factors) const {
     std::vector<TypedBlocks> parts;
+    std::vector<const gguf::TensorInfo*> tensors;
+    bool scaled = false;  // blocks alone would not be the values
     for (const TensorRows& part : spec.tensors) {
       const int64_t all = part.all == 0 ? spec.outputs : part.all;
       const gguf::TensorInfo& info =
@@ -104,26 +106,28 @@ class Loader {
       const auto first = usize(expert * all + part.first);
       parts.push_back(
           {info.type, spec.outputs, info.data.subspan(first * bytes, usize(spec.outputs) * bytes)});
+      tensors.push_back(&info);
+      scaled |= info.scales != nullptr;
     }
     WeightSource source = source_of(spec);
-    if (factors.empty() && spec.factor == 1) source.blocks = parts;
-    source.fill = [this, &spec, parts = std::move(parts), factors, expert](int64_t first, int64_t count,
-                                                                           float* rows) {
+    if (factors.empty() && spec.factor == 1 && !scaled) source.blocks = std::move(parts);
+    source.fill = [this, &spec, tensors = std::move(tensors), factors, expert](int64_t first, int64_t count,
+                                                                               float* rows) {
       for (int64_t r = first; r < first + count; ++r, rows += spec.inputs)
-        fill_row(spec, parts, factors, expert, r, rows);
+        fill_row(spec, tensors, factors, expert, r, rows);
     };
     return source;
   }
 
-  void fill_row(const WeightSpec& spec, const std::vector<TypedBlocks>& parts, std::span<const float> factors,
-                int64_t expert, int64_t r, float* row) const {
-    const TypedBlocks& part = parts[usize(r / spec.outputs)];
-    const size_t bytes = row_bytes(part.type, spec.inputs);
+  void fill_row(const WeightSpec& spec, const std::vector<const gguf::TensorInfo*>& tensors,
+                std::span<const float> factors, int64_t expert, int64_t r, float* row) const {
     const std::span<float> to(row, usize(spec.inputs));
-    gguf::dequantize(part.type, part.data.subspan(usize(r % spec.outputs) * bytes, bytes), to);
-    const TensorRows& tensor = spec.tensors[usize(r / spec.outputs)];
+    const size_t part = usize(r / spec.outputs);
+    const TensorRows& tensor = spec.tensors[part];
     const int64_t all = tensor.all == 0 ? spec.outputs : tensor.all;
-    check_finite(file_.name(), tensor.name, expert * all + tensor.first + r % spec.outputs, to);
+    const int64_t at = expert * all + tensor.first + r % spec.outputs;
+    gguf::dequantize_rows(*tensors[part], static_cast<uint64_t>(at), to);
+    check_finite(file_.name(), tensor.name, at, to);
     for (size_t i = 0; i < factors.size(); ++i) row[i] *= factors[i];
     for (float& value : to) value *= spec.factor;
   }

@@ -56,7 +56,7 @@ inline uint64_t walk(const File& file) {
     for (const std::byte b : tensor.data) sum += std::to_integer<uint8_t>(b);
     if (tensor.elements() > 65536) continue;
     std::vector<float> values(tensor.elements());
-    dequantize(tensor.type, tensor.data, values);
+    dequantize_rows(tensor, 0, values);
     for (const float value : values) sum += value > 0;
   }
   return sum;

@@ -163,15 +163,6 @@ TEST(ReadConfig, RefusesTensorsWithoutAPlace) {
 
 TEST(ReadConfig, RefusesPartsOfModels) {
   TinyFile file = tiny_file();
-  file.metadata["split.count"] = uint16_t{2};
-  file.metadata["split.no"] = uint16_t{0};
-  expect_refused(file, ErrorCode::kUnsupported, "part 1 of a model that is split into 2 files");
-  TinyFile second;  // later parts have no other metadata
-  second.metadata["split.count"] = uint16_t{3};
-  second.metadata["split.no"] = uint16_t{2};
-  second.tensors["blk.5.attn_norm.weight"] = {64};
-  expect_refused(second, ErrorCode::kUnsupported, "part 3 of a model that is split into 3 files");
-  file = tiny_file();
   file.metadata["split.count"] = uint16_t{1};
   EXPECT_EQ(config_of(file).layers, 6);
   file.metadata["general.type"] = std::string("adapter");

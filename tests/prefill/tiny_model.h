@@ -27,6 +27,7 @@ struct TinyShape {
 struct TinyFile {
   std::map<std::string, gguf::Writer::Value> metadata;
   std::map<std::string, std::vector<uint64_t>> tensors;  // name to shape, fastest dimension first
+  std::map<std::string, float> numbers;                  // tensors of one value
 
   std::string key(const std::string& name) const {
     return std::get<std::string>(metadata.at("general.architecture")) + "." + name;
@@ -49,6 +50,8 @@ struct TinyFile {
       for (float& value : values) value = normal(random) * scale + (norm ? 1.0f : 0.0f);
       writer.add_tensor(name, shape, gguf::TensorType::kF32, std::as_bytes(std::span(values)));
     }
+    for (const auto& [name, number] : numbers)
+      writer.add_tensor(name, {1}, gguf::TensorType::kF32, std::as_bytes(std::span(&number, 1)));
     return writer.to_bytes();
   }
 };
