@@ -18,8 +18,8 @@ from pathlib import Path
 from gguf import GGUFReader, GGUFWriter
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-KINDS = ["smollm", "gpt-2", "llama-bpe", "qwen2", "qwen35", "tekken", "gpt-4o"]
-NORMALISED = ("qwen2", "qwen35")
+KINDS = ["smollm", "gpt-2", "llama-bpe", "qwen2", "qwen35", "tekken", "gpt-4o", "seed-coder", "deepseek-v3", "falcon"]
+NORMALISED = ("qwen2",)
 WHOLE_WORDS = ("llama-bpe", "tekken")  # a word that is a token becomes it regardless of the merges
 TYPE_NORMAL, TYPE_CONTROL, TYPE_USER_DEFINED = 1, 3, 4
 WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -35,8 +35,15 @@ PATTERNS = {
     "qwen35": WORDS.replace("DIGITS", r"\p{N}").replace(r"\p{L}+", r"[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]",
                                                                                        r"[^\s\p{L}\p{M}\p{N}]"),
     "tekken": BY_CASE.replace("DIGITS", r"\p{N}").replace("ENDING", ""),
+    "seed-coder": WORDS.replace("DIGITS", r"\p{N}{1}").replace(r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}\r\n]+"),
     "gpt-4o": BY_CASE.replace("DIGITS", r"\p{N}{1,3}").replace("ENDING", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"),
 }
+
+
+# The cuts of DeepSeek V3, one after the other.
+DEEPSEEK_V3 = (r"\p{N}{1,3}", r"[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+",
+               r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+               r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 # --- the reference tokenizer -----------------------------------------------------------------------------------------
@@ -48,8 +55,14 @@ def pre_tokenizer(kind):
     if kind == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
                                         byte_level(add_prefix_space=False, use_regex=True)])
-    split = pre_tokenizers.Split(Regex(PATTERNS[kind]), behavior="isolated", invert=False)
-    return pre_tokenizers.Sequence([split, byte_level(add_prefix_space=False, use_regex=False)])
+    if kind == "falcon":
+        return pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"),
+                                        byte_level(add_prefix_space=False, use_regex=True),
+                                        pre_tokenizers.Digits(individual_digits=False),
+                                        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), behavior="isolated")])
+    patterns = DEEPSEEK_V3 if kind == "deepseek-v3" else (PATTERNS[kind],)
+    splits = [pre_tokenizers.Split(Regex(pattern), behavior="isolated", invert=False) for pattern in patterns]
+    return pre_tokenizers.Sequence(splits + [byte_level(add_prefix_space=False, use_regex=False)])
 
 
 class Reference:

@@ -49,6 +49,18 @@ TEST_P(Architectures, EveryMethodKeepsItsBudget) {
   }
 }
 
+// Where nothing is dropped the logits are those of `full`, bit for bit.
+TEST_P(Architectures, RateOneIsFull) {
+  const MethodRegistry methods = builtin_methods();
+  const std::vector<float> full = golden.run(*methods.create("full", {})).logits;
+  for (const MethodInfo& info : methods.all()) {
+    if (info.name == "full") continue;
+    const PrefillResult result = golden.run(*info.create({{"keep", "1"}}));
+    EXPECT_EQ(result.logits, full) << info.name;
+    EXPECT_FALSE(result.report.active) << info.name;
+  }
+}
+
 TEST_P(Architectures, TableServesRandomWeightsAndThePlan) {
   const ModelWeights random = random_weights(golden.config, *golden.backend);
   EXPECT_EQ(random.bytes(), golden.model.weights().bytes());

@@ -90,7 +90,7 @@ TEST_P(Golden, LongRunsTakeLinearTime) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Golden,
                          testing::Values("smollm", "gpt-2", "llama-bpe", "qwen2", "qwen35", "tekken",
-                                         "gpt-4o"),
+                                         "gpt-4o", "seed-coder", "deepseek-v3", "falcon"),
                          [](const auto& info) {
                            std::string name;
                            for (const char c : std::string_view(info.param)) {

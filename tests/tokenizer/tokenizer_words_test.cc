@@ -18,8 +18,9 @@ std::vector<std::string> words(PreKind kind, std::string_view text) {
   return out;
 }
 
-constexpr PreKind kAllKinds[] = {PreKind::kGpt2,   PreKind::kSmolLm, PreKind::kLlama3, PreKind::kQwen2,
-                                 PreKind::kQwen35, PreKind::kTekken, PreKind::kGpt4o};
+constexpr PreKind kAllKinds[] = {PreKind::kGpt2,      PreKind::kSmolLm, PreKind::kLlama3, PreKind::kQwen2,
+                                 PreKind::kQwen35,    PreKind::kTekken, PreKind::kGpt4o,  PreKind::kSeedCoder,
+                                 PreKind::kDeepSeek3, PreKind::kFalcon};
 
 TEST(Words, NamesAndAliases) {
   EXPECT_EQ(pre_kind_from_name("smollm"), PreKind::kSmolLm);
@@ -32,6 +33,11 @@ TEST(Words, NamesAndAliases) {
   EXPECT_EQ(pre_kind_from_name("qwen35"), PreKind::kQwen35);
   EXPECT_EQ(pre_kind_from_name("tekken"), PreKind::kTekken);
   EXPECT_EQ(pre_kind_from_name("gpt-4o"), PreKind::kGpt4o);
+  EXPECT_EQ(pre_kind_from_name("seed-coder"), PreKind::kSeedCoder);
+  EXPECT_EQ(pre_kind_from_name("deepseek-v3"), PreKind::kDeepSeek3);
+  EXPECT_EQ(pre_kind_from_name("falcon"), PreKind::kFalcon);
+  EXPECT_EQ(pre_kind_from_name("exaone4"), PreKind::kGpt2);
+  EXPECT_EQ(pre_kind_from_name("glm4"), PreKind::kLlama3);
   EXPECT_EQ(pre_kind_from_name("QWEN2"), std::nullopt);
   EXPECT_EQ(pre_kind_from_name(""), std::nullopt);
 }
@@ -52,6 +58,18 @@ TEST(Words, CapitalsBeginAWordOfTekkenAndGpt4o) {
   EXPECT_THAT(words(PreKind::kQwen2, "a\u0301b c"), ElementsAre("a", "\u0301b", " c"));
 }
 
+// Each cut sees the pieces of the one before alone.
+TEST(Words, SeveralCutsInTurn) {
+  EXPECT_THAT(words(PreKind::kDeepSeek3, "x 1234漢字カナ y!z\n\n"),
+              ElementsAre("x", " ", "123", "4", "漢字カナ", " y", "!z", "\n\n"));
+  EXPECT_THAT(words(PreKind::kDeepSeek3, " \x01"), ElementsAre(" ", "\x01")) << "what no pattern finds";
+  EXPECT_THAT(words(PreKind::kFalcon, "it's 12345.+x"),
+              ElementsAre("it", "'", "s", " ", "123", "45", ".+", "x"));
+  EXPECT_THAT(words(PreKind::kFalcon, "x\u00b2"), ElementsAre("x", "\xc2", "\xb2"))
+      << "a byte that stands for a number";
+  EXPECT_THAT(words(PreKind::kSeedCoder, "a!\n 1"), ElementsAre("a", "!", "\n", " ", "1"));
+}
+
 TEST(Words, ContractionsInCapitals) {
   EXPECT_THAT(words(PreKind::kGpt2, "IT'S"), ElementsAre("IT", "'", "S"));
   EXPECT_THAT(words(PreKind::kLlama3, "IT'S"), ElementsAre("IT", "'S"));
@@ -60,7 +78,11 @@ TEST(Words, ContractionsInCapitals) {
 TEST(Words, MongolianVowelSeparatorIsNotASpace) {
   for (const PreKind kind : kAllKinds) {
     const auto parts = words(kind, "\xE1\xA0\x8E!");  // U+180E with other symbols is one word of symbols
-    EXPECT_THAT(parts, ElementsAre("\xE1\xA0\x8E!"));
+    if (kind == PreKind::kDeepSeek3 || kind == PreKind::kFalcon) {
+      EXPECT_THAT(parts, ElementsAre("\xE1\xA0\x8E", "!")) << "symbols alone are no punctuation";
+    } else {
+      EXPECT_THAT(parts, ElementsAre("\xE1\xA0\x8E!"));
+    }
   }
 }
 
