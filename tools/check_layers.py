@@ -10,6 +10,7 @@ ALLOWED = {
     "core": [],
     "text": ["core"],
     "gguf": ["core", "text"],
+    "folder": ["core", "text", "gguf"],
     "backend": ["core", "gguf"],
     "template": ["core", "text"],
     "tokenizer": ["core", "text", "gguf"],
@@ -18,7 +19,7 @@ ALLOWED = {
     "prefill": ["core", "backend", "model", "kv"],
     "decode": ["core", "backend", "model", "kv", "prefill"],
     "profile": ["core", "text"],
-    "engine": ["core", "text", "gguf", "backend", "template", "tokenizer", "model", "kv", "prefill", "decode", "profile"],
+    "engine": ["core", "text", "gguf", "folder", "backend", "template", "tokenizer", "model", "kv", "prefill", "decode", "profile"],
 }
 LIBRARY = list(ALLOWED)
 # What leaves the program; it uses a JSON library, which the library does without.

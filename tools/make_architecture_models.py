@@ -3,13 +3,16 @@
 
     python3 -m venv /tmp/toy
     /tmp/toy/bin/pip install torch==2.4.1 transformers==4.56.2 gguf==0.10.0 'numpy<2'
-    /tmp/toy/bin/python tools/make_architecture_models.py tests/data/architectures
+    /tmp/toy/bin/python tools/make_architecture_models.py tests/data/architectures [NAME...]
+
+Beside each GGUF file is a folder of the same model as transformers saves it, with a small tokenizer.
 
 As in tools/make_toy_model.py, from which the names of tensors and the masks come, layers are run one by one, so that
 goldens with dropped tokens say what a layer sees, and weights are such that F16 holds them exactly.
 """
 
 import functools
+import json
 import math
 import pathlib
 import sys
@@ -20,6 +23,8 @@ from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
 from transformers.models.gemma3.modeling_gemma3 import Gemma3ForCausalLM
 from transformers.models.granite.configuration_granite import GraniteConfig
 from transformers.models.granite.modeling_granite import GraniteForCausalLM
+from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
 from transformers.models.seed_oss.configuration_seed_oss import SeedOssConfig
@@ -27,7 +32,7 @@ from transformers.models.seed_oss.modeling_seed_oss import SeedOssForCausalLM
 from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
 from transformers.models.smollm3.modeling_smollm3 import SmolLM3ForCausalLM
 
-from make_tiny_model import begin_gguf, end_gguf, permuted
+from make_tiny_model import LLAMA3_SCALING, begin_gguf, end_gguf, permuted, rope_factors
 from make_toy_model import NAMES, VOCABULARY, WINDOW, gguf_name, mask, write_goldens
 
 # Where an architecture has the norm before the feed-forward under another name than Gemma 3.
@@ -113,6 +118,20 @@ class LlamaLike(Plain):
             if f".{theirs}." in key:
                 return f"blk.{key.split('.')[2]}.{ours}.weight"
         return gguf_name(key)
+
+
+class Llama(LlamaLike):
+    """The scaling of Llama 3, and a folder of several files."""
+
+    name, pairs, shard_size = "llama", True, "60KB"
+
+    def __init__(self):
+        super().__init__(LlamaConfig, LlamaForCausalLM, rope_theta=5e5, tie_word_embeddings=False, head_dim=16,
+                         rope_scaling=dict(LLAMA3_SCALING))
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        writer.add_tensor("rope_freqs.weight", rope_factors(self.config, self.config.head_dim))
 
 
 class Qwen3(LlamaLike):
@@ -217,13 +236,33 @@ def write_gguf(path, twin):
     end_gguf(writer)
 
 
-def main(folder):
+def write_folder(path, twin):
+    """As transformers saves it, in F16, which holds the weights exactly."""
+    tokens = [chr(33 + i) for i in range(94)] + ["ab"]
+    twin.model.generation_config.eos_token_id = [len(tokens), 3]
+    twin.model.half().save_pretrained(path, max_shard_size=getattr(twin, "shard_size", "5GB"))
+    twin.model.float()
+    tokenizer = {"version": "1.0", "added_tokens": [{"id": len(tokens), "content": "<|end|>", "special": True}],
+                 "normalizer": None,
+                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+                 "model": {"type": "BPE", "vocab": {t: i for i, t in enumerate(tokens)}, "merges": [["a", "b"]]}}
+    (path / "tokenizer.json").write_text(json.dumps(tokenizer) + "\n")
+    (path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|end|>"}) + "\n")
+
+
+def write_models(folder, twins, names):
     folder.mkdir(parents=True, exist_ok=True)
-    for twin in (Qwen3(), Gemma3(), SmolLM3(), Granite(), SeedOss()):
+    for kind in twins:
+        stem = getattr(kind, "file_name", kind.name)
+        if names and stem not in names:
+            continue
+        twin = kind()
         randomise(twin)
-        write_gguf(folder / f"{twin.name}.gguf", twin)
-        write_goldens(folder / f"{twin.name}.json", twin.model, twin.drop_layer, functools.partial(forward, twin))
+        write_gguf(folder / f"{stem}.gguf", twin)
+        write_goldens(folder / f"{stem}.json", twin.model, twin.drop_layer, functools.partial(forward, twin))
+        if getattr(twin, "has_folder", True):
+            write_folder(folder / stem, twin)
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/data/architectures"))
+    write_models(pathlib.Path(sys.argv[1]), (Llama, Qwen3, Gemma3, SmolLM3, Granite, SeedOss), sys.argv[2:])

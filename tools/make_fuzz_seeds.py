@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the first inputs of the fuzzers of rankings, profiles, records and requests to fuzz/corpus.
+"""Writes the first inputs of the fuzzers of rankings, profiles, records, requests and folders to fuzz/corpus.
 
     python3 tools/make_fuzz_seeds.py
 """
@@ -46,6 +46,52 @@ REQUESTS = {
 }
 
 
+F8, BF16, F32 = ("F8_E4M3", 1), ("BF16", 2), ("F32", 4)
+UP = "model.layers.0.mlp.up_proj.weight"
+SAFETENSORS = {
+    "empty": {},
+    "plain": {"model.embed_tokens.weight": (F32, [2, 3]), "lm_head.weight": (BF16, [2, 3]), "vision_tower.x": (F32, [1])},
+    "tiles": {UP: (F8, [3, 4]), UP + "_scale_inv": (F32, [2, 2]), "model.layers.0.mlp.up_proj.input_scale": (F32, [])},
+    "rows": {UP: (F8, [3, 4]), UP + "_scale": (BF16, [3, 1]), "model.layers.1.input_layernorm.weight": (BF16, [2])},
+}
+
+BYTE_LEVEL = {
+    "added_tokens": [{"id": 3, "content": "<s>", "special": True}, {"id": 4, "content": "</s>", "special": True},
+                     {"id": 5, "content": "Hello", "special": False}],
+    "normalizer": {"type": "NFC"},
+    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "'s|\\p{N}{1,3}| ?\\p{L}+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": False},
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]},
+    "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}]},
+    "model": {"type": "BPE", "ignore_merges": True, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}}
+CHARACTERS = {
+    "added_tokens": [{"id": 0, "content": "<unk>", "special": True}],
+    "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, {
+        "type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
+    "pre_tokenizer": None,
+    "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": True, "fuse_unk": True,
+              "vocab": {"<unk>": 0, "<0xFF>": 1, "a": 2, "\u2581": 3, "\u2581a": 4, "aa": 5}, "merges": ["\u2581 a", "a a"]}}
+METASPACE = {**CHARACTERS, "normalizer": None, "pre_tokenizer": {
+    "type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True}}
+TOKENIZER_CONFIG = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "add_bos_token": True,
+                    "chat_template": [{"name": "default", "template": "{{ messages }}"}]}
+TOKENIZERS = {"byte_level": [BYTE_LEVEL, TOKENIZER_CONFIG, {"eos_token_id": [4, 2]}], "characters": [CHARACTERS],
+              "metaspace": [METASPACE]}
+
+
+def safetensors(tensors):
+    header, size = {}, 0
+    for name, ((dtype, width), shape) in tensors.items():
+        count = width
+        for extent in shape:
+            count *= extent
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [size, size + count]}
+        size += count
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(0x30 + i % 16 for i in range(size))
+
+
 def ranking(ids, scores):
     """Without the checksum at its end, which the fuzzer adds."""
     return (b"CLAARANK" + struct.pack("<IIQQ", 1, 0, 7, len(ids)) + struct.pack(f"<{len(ids)}i", *ids)
@@ -68,6 +114,10 @@ def main():
         write("records", name, bytes([task]) + "\n".join(map(json.dumps, records)).encode())
     for name, data in REQUESTS.items():
         write("request", name, data)
+    for name, tensors in SAFETENSORS.items():
+        write("safetensors", name, safetensors(tensors))
+    for name, files in TOKENIZERS.items():
+        write("tokenizer_json", name, "\n####\n".join(map(json.dumps, files)).encode())
 
 
 if __name__ == "__main__":

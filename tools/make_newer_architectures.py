@@ -6,7 +6,6 @@
     /tmp/newer/bin/python tools/make_newer_architectures.py tests/data/architectures [NAME...]
 """
 
-import functools
 import math
 import pathlib
 import sys
@@ -21,8 +20,8 @@ from transformers.models.olmo3 import modeling_olmo3 as olmo3
 from transformers.models.phi3 import modeling_phi3 as phi3
 from transformers.models.qwen3_moe import modeling_qwen3_moe as qwen3_moe
 
-from make_architecture_models import PRE_NORM_NAMES, LlamaLike, forward, randomise, write_gguf
-from make_toy_model import WINDOW, gguf_name, mask, write_goldens
+from make_architecture_models import PRE_NORM_NAMES, LlamaLike, write_models
+from make_toy_model import WINDOW, gguf_name, mask
 
 
 class Windowed(LlamaLike):
@@ -176,6 +175,7 @@ class WithExperts:
     """Experts of a width of their own; the file has gate and up apart."""
 
     experts, used, width = 6, 2, 32
+    has_folder = False  # folders with experts are not read
 
     def metadata(self, writer):
         super().metadata(writer)
@@ -257,17 +257,5 @@ class ShortPhi3(Phi3):
 TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss)
 
 
-def main(folder, names):
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in TWINS:
-        stem = getattr(kind, "file_name", kind.name)
-        if names and stem not in names:
-            continue
-        twin = kind()
-        randomise(twin)
-        write_gguf(folder / f"{stem}.gguf", twin)
-        write_goldens(folder / f"{stem}.json", twin.model, twin.drop_layer, functools.partial(forward, twin))
-
-
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), sys.argv[2:])
+    write_models(pathlib.Path(sys.argv[1]), TWINS, sys.argv[2:])

@@ -186,7 +186,8 @@ bool run_all(Engine& engine, const std::vector<eval::PlannedExample>& examples,
 
 void run(const CLI::App& app, EvalCommand& command) {
   // Refuses everything that can be refused before the model is loaded.
-  if (command.model.path.empty()) fail(ErrorCode::kInvalidArgument, "--model is required: a GGUF file");
+  if (command.model.path.empty())
+    fail(ErrorCode::kInvalidArgument, "--model is required: a GGUF file or a folder of transformers");
   if (command.output.empty()) fail(ErrorCode::kInvalidArgument, "--output is required: a folder");
   apply_suite(app, command);
   if (command.compared.methods.empty() && command.compared.sweep.empty())

@@ -7,6 +7,7 @@
 #include "cli/common.h"
 #include "cli/terminal.h"
 #include "core/counts.h"
+#include "folder/folder.h"
 #include "gguf/file.h"
 #include "gguf/quants.h"
 #include "model/shapes.h"
@@ -130,7 +131,7 @@ std::string types_text(const gguf::File& file, double& parameters) {
 }
 
 void run(const InspectOptions& options) {
-  const gguf::File file = gguf::File::open(options.model);
+  const gguf::File file = open_model(options.model);
   const ModelConfig config = read_config(file);
   check_plans(options, config);
   const TokenizerData tokenizer = read_tokenizer_data(file);
@@ -186,7 +187,7 @@ void run_shape(const InspectOptions& options) {
 void add_inspect(CLI::App& app) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand("inspect", "what a model file holds and the memory it needs");
-  auto* model = command->add_option("model", options->model, "GGUF model file");
+  auto* model = command->add_option("model", options->model, "GGUF file, or folder of transformers");
   command->add_option("--shape", options->shape, "a published shape instead, such as llama-3.1-8b")
       ->excludes(model);
   command->add_option("--device", options->device, "device whose memory is planned: cpu or cuda")

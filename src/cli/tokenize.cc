@@ -9,6 +9,7 @@
 #include "cli/terminal.h"
 #include "core/check.h"
 #include "engine/markers.h"
+#include "folder/folder.h"
 #include "gguf/file.h"
 #include "output/json.h"
 #include "tokenizer/tokenizer.h"
@@ -33,7 +34,7 @@ std::string text_of(const TokenizeOptions& options) {
 }
 
 void run(const TokenizeOptions& options) {
-  const gguf::File file = gguf::File::open(options.model);
+  const gguf::File file = open_model(options.model);
   TokenizerData data = read_tokenizer_data(file);
   std::vector<std::string> warnings;
   adopt_markers(data, warnings);
@@ -58,7 +59,7 @@ void run(const TokenizeOptions& options) {
 void add_tokenize(CLI::App& app) {
   auto options = std::make_shared<TokenizeOptions>();
   CLI::App* command = app.add_subcommand("tokenize", "the token ids of a text, without template");
-  command->add_option("-m,--model", options->model, "GGUF model file")->required();
+  command->add_option("-m,--model", options->model, "GGUF file, or folder of transformers")->required();
   command->add_option("text", options->text, "the text; standard input when left out");
   command->add_option("-f,--file", options->file, "read the text from a file");
   CLI::Option* ids = command->add_flag("--ids", options->ids, "print the ids alone, in one line");

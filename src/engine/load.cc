@@ -4,6 +4,7 @@
 #include "core/counts.h"
 #include "engine/impl.h"
 #include "engine/markers.h"
+#include "folder/folder.h"
 #include "model/shapes.h"
 
 namespace claa {
@@ -47,7 +48,7 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
 }
 
 void Engine::Impl::load_file(const std::string& path, const EngineOptions& options) {
-  gguf::File file = gguf::File::open(path);
+  gguf::File file = open_model(path);
   summary.fingerprint = gguf::weights_fingerprint(file);
   profiles.emplace(options.profile, path,
                    [this] { return summary.fingerprint; });  // refuses before the weights
@@ -86,7 +87,7 @@ void Engine::Impl::load_shape(const std::string& name, const EngineOptions& opti
 }
 
 void Engine::Impl::load_drafter(const std::string& path) {
-  gguf::File file = gguf::File::open(path);
+  gguf::File file = open_model(path);
   const std::vector<std::string>& tokens = tokenizer->data().tokens;
   const std::vector<std::string> drafted = read_tokenizer_data(file).tokens;
   if (drafted.size() != tokens.size()) {

@@ -10,8 +10,10 @@
 namespace claa::gguf {
 
 struct File::Impl {
-  std::vector<FileMap> maps;  // empty when the caller owns the bytes
-  Part first;                 // the only one with all metadata; its tensors are below
+  std::vector<FileMap> maps;  // empty when others own the bytes
+  std::vector<std::byte> assembled_metadata;
+  std::shared_ptr<const void> owner;
+  Part first;  // the only one with all metadata; its tensors are below
   std::vector<TensorInfo> tensors;
   std::unordered_map<std::string_view, size_t> index;  // views of the tensors' names
 
@@ -26,6 +28,9 @@ struct File::Impl {
     tensors = merge_tensors(parts);
     first = std::move(parts.front());
     take_scales(tensors, first.name);
+    make_index();
+  }
+  void make_index() {
     index.reserve(tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i].name, i);
   }
@@ -67,6 +72,19 @@ File File::parse_split(std::span<const std::span<const std::byte>> files, const 
   for (size_t i = 1; i < files.size(); ++i)
     parts.push_back(Part::parse(files[i], name_of_file(name, i, files.size())));
   impl->set(std::move(parts));
+  return File(std::move(impl));
+}
+
+File File::assemble(const std::string& name, std::vector<std::byte> metadata, std::vector<TensorInfo> tensors,
+                    std::shared_ptr<const void> owner) {
+  auto impl = std::make_unique<Impl>();
+  impl->assembled_metadata = std::move(metadata);
+  impl->owner = std::move(owner);
+  impl->first = Part::parse(impl->assembled_metadata, name);
+  impl->tensors = std::move(tensors);
+  impl->make_index();
+  require(impl->first.tensors.empty() && impl->index.size() == impl->tensors.size(),
+          "File::assemble of doubles");
   return File(std::move(impl));
 }
 

@@ -14,7 +14,7 @@
 
 namespace claa::gguf {
 
-// The numbers are those of the format.
+// The numbers are those of the format, but for the last, which no GGUF file has.
 enum class TensorType : uint32_t {
   kF32 = 0,
   kF16 = 1,
@@ -42,6 +42,7 @@ enum class TensorType : uint32_t {
   kTQ2_0 = 35,
   kMXFP4 = 39,
   kNVFP4 = 40,
+  kF8E4M3 = 0x10000,  // of safetensors
 };
 
 enum class ValueType : uint32_t {
@@ -90,6 +91,10 @@ class File {
   static File parse(std::span<const std::byte> bytes, const std::string& name);
   // The same of all files of a split model, in order.
   static File parse_split(std::span<const std::span<const std::byte>> files, const std::string& name);
+  // A file put together of metadata, as a Writer without tensors gives it, and of tensors, whose bytes
+  // `owner` keeps.
+  static File assemble(const std::string& name, std::vector<std::byte> metadata,
+                       std::vector<TensorInfo> tensors, std::shared_ptr<const void> owner);
   File(File&&) noexcept;
   File& operator=(File&&) noexcept;
   ~File();

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+#include <limits>
 
 #include "core/check.h"
 #include "core/half.h"
@@ -84,6 +86,27 @@ void each_element(const std::byte* in, std::span<float> out) {
   for (size_t i = 0; i < size; ++i) to[i] = Widen(load<uint16_t>(in + 2 * i));
 }
 
+// One sign, four exponent bits of bias 7 and three fraction bits; no infinity, and all ones is no number.
+float fp8_to_float(uint8_t bits) {
+  const int exponent = bits >> 3 & 15;
+  const auto fraction = static_cast<float>(bits & 7);
+  float value = fraction * 0x1p-9f;
+  if (exponent > 0) {
+    value = (8 + fraction) / 8 * std::bit_cast<float>(static_cast<uint32_t>(exponent - 7 + 127) << 23);
+  }
+  if ((bits & 127) == 127) value = std::numeric_limits<float>::quiet_NaN();
+  return (bits & 128) != 0 ? -value : value;
+}
+
+void each_fp8(const std::byte* in, std::span<float> out) {
+  static const std::array<float, 256> kValues = [] {
+    std::array<float, 256> values{};
+    for (size_t i = 0; i < values.size(); ++i) values[i] = fp8_to_float(static_cast<uint8_t>(i));
+    return values;
+  }();
+  for (size_t i = 0; i < out.size(); ++i) out[i] = kValues[std::to_integer<uint8_t>(in[i])];
+}
+
 struct Decoder {
   TensorType type;
   void (*decode)(const std::byte* in, std::span<float> out);
@@ -91,6 +114,7 @@ struct Decoder {
 
 // Every type but F32.
 constexpr std::array kDecoders{
+    Decoder{TensorType::kF8E4M3, each_fp8},
     Decoder{TensorType::kF16, each_element<half_to_float>},
     Decoder{TensorType::kBF16, each_element<bf16_to_float>},
     Decoder{TensorType::kQ8_0, each_block<block_q8_0, 32, 34>},

@@ -17,7 +17,7 @@ std::string_view type_name(TensorType type);  // "Q4_1"
 // numbers.
 std::string_view raw_type_name(uint32_t raw_type);
 std::string supported_types();             // "F32, F16, ...", for messages
-std::span<const TensorType> all_types();   // every type that this library can read
+std::span<const TensorType> all_types();   // every type that this library can read in GGUF files
 uint32_t block_elements(TensorType type);  // 1, 32, 64 or 256
 uint32_t block_bytes(TensorType type);
 

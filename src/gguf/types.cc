@@ -44,6 +44,9 @@ constexpr std::array kSupported{
     TypeTraits{TensorType::kTQ2_0, "TQ2_0", 256, 66},
 };
 
+// Not in GGUF files, so that a file which names it is refused.
+constexpr TypeTraits kFp8{TensorType::kF8E4M3, "F8_E4M3", 1, 1};
+
 constexpr auto kTypes = [] {
   std::array<TensorType, kSupported.size()> types{};
   for (size_t i = 0; i < types.size(); ++i) types[i] = kSupported[i].type;
@@ -78,7 +81,7 @@ const TypeTraits* find_traits(uint32_t raw_type) {
 }
 
 const TypeTraits& traits_of(TensorType type) {
-  const TypeTraits* traits = find_traits(static_cast<uint32_t>(type));
+  const TypeTraits* traits = type == kFp8.type ? &kFp8 : find_traits(static_cast<uint32_t>(type));
   require(traits != nullptr, "a tensor type outside the table");
   return *traits;
 }

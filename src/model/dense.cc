@@ -65,7 +65,8 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
   RopeConfig rope;
   rope.base = metadata.number("rope.freq_base", 10000);
   rope.rotated = metadata.optional("rope.dimension_count", head_size, head_size);
-  rope.interleaved = interleaved;
+  // Folders have the weights of every architecture in halves.
+  rope.interleaved = metadata.flag("rope.interleaved", interleaved);
   if (rope.rotated % 2 != 0) {
     fail(ErrorCode::kCorruptFile, "{}: rope.dimension_count {} is odd; it must be even", file.name(),
          rope.rotated);

@@ -23,6 +23,10 @@ std::string Metadata::text(std::string_view key) const {
   return std::string(file_.get_string(full(key)).value_or(""));
 }
 
+bool Metadata::flag(std::string_view key, bool fallback) const {
+  return file_.get_bool(full(key)).value_or(fallback);
+}
+
 std::optional<uint64_t> Metadata::value_of(std::string_view key) const {
   const std::string name = full(key);
   if (!file_.array_of(name)) return file_.get_uint(name);

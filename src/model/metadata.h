@@ -20,6 +20,7 @@ class Metadata {
   int64_t optional(std::string_view key, int64_t fallback, int64_t maximum) const;
   double number(std::string_view key, double fallback) const;
   std::string text(std::string_view key) const;
+  bool flag(std::string_view key, bool fallback) const;
 
  private:
   std::string full(std::string_view key) const;

@@ -6,8 +6,8 @@
 
 #include "core/check.h"
 #include "core/file_map.h"
-#include "profile/json.h"
 #include "text/document.h"
+#include "text/json.h"
 
 namespace claa {
 namespace {
@@ -188,6 +188,8 @@ std::string early_drops_param(const Profile& profile) {
 
 std::string profile_path(const std::string& model_path) {
   std::filesystem::path path(model_path);
+  if (path.filename() == "config.json" && path.has_parent_path()) path = path.parent_path();  // of a folder
+  if (path.filename().empty() && path.has_parent_path()) path = path.parent_path();           // "folder/"
   if (path.extension() == ".gguf") path.replace_extension();
   return path.string() + ".profile.json";
 }

@@ -50,7 +50,7 @@ ParamValues profile_params(const Profile& profile);
 // The early drop as the parameter `early_drops`; empty without one.
 std::string early_drops_param(const Profile& profile);
 
-// Path of the profile of a model file: MODEL.profile.json for MODEL.gguf.
+// Path of the profile of a model file: MODEL.profile.json for MODEL.gguf or the folder MODEL.
 std::string profile_path(const std::string& model_path);
 
 // A file of profiles/, built into the program.

@@ -5,8 +5,10 @@
 
 #include "core/check.h"
 #include "core/usize.h"
+#include "text/utf8.h"
 #include "text/visible.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/spaces.h"
 
 namespace claa {
 namespace {
@@ -46,14 +48,24 @@ void BpeModel::index_tokens(const std::vector<std::string>& tokens, const std::v
       fail(ErrorCode::kCorruptFile, "{}: token {} '{}' repeats token {}", source, i, visible_bytes(tokens[i]),
            by_text_.find(tokens, tokens[i]));
     }
-    auto decoded = roles[i] == TokenRole::kNormal ? byte_level_decode(tokens[i]) : std::nullopt;
-    bytes_.push_back(decoded.value_or(tokens[i]));
-    if (decoded && !decoded->empty()) by_bytes_.insert(bytes_, id);
+    const auto text = decoded(tokens[i], roles[i]);
+    bytes_.push_back(text.value_or(tokens[i]));
+    if (text && !text->empty()) by_bytes_.insert(bytes_, id);
   }
   for (size_t b = 0; b < byte_ids_.size(); ++b) {
-    const int32_t id = by_text_.find(tokens, byte_level_character(static_cast<uint8_t>(b)));
+    const auto byte = static_cast<uint8_t>(b);
+    const int32_t id = by_text_.find(
+        tokens, options_.characters ? fmt::format("<0x{:02X}>", b) : byte_level_character(byte));
     byte_ids_[b] = id >= 0 && roles[usize(id)] != TokenRole::kControl ? id : -1;
+    if (options_.characters && options_.byte_fallback && byte_ids_[b] >= 0)
+      bytes_[usize(id)] = std::string(1, static_cast<char>(byte));
   }
+}
+
+// What a token stands for in words; nothing where words do not become it.
+std::optional<std::string> BpeModel::decoded(const std::string& token, TokenRole role) {
+  if (!options_.characters) return role == TokenRole::kNormal ? byte_level_decode(token) : std::nullopt;
+  return role == TokenRole::kControl ? std::nullopt : std::optional(with_plain_spaces(token));
 }
 
 void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
@@ -79,6 +91,8 @@ void BpeModel::index_merges(const std::vector<std::string>& tokens, const std::v
     const int32_t right = token_of(view.substr(space + 1));
     const int32_t result = token_of(merge.substr(0, space) + merge.substr(space + 1));
     if (roles[usize(result)] == TokenRole::kControl) continue;
+    if (options_.characters && bytes_[usize(right)].starts_with(' ') && !bytes_[usize(left)].ends_with(' '))
+      joins_space_.set(static_cast<uint8_t>(bytes_[usize(left)].back()));
     if (!merges_.insert(left, right, {static_cast<uint32_t>(rank), result})) {
       fail(ErrorCode::kCorruptFile, "{}: merge {} '{}' occurs twice", source, rank, visible_bytes(merge));
     }
@@ -95,9 +109,13 @@ void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& out, Scr
     }
   }
   scratch.ids.clear();
-  for (const char c : word) {
-    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
-    if (id >= 0) scratch.ids.push_back(id);
+  if (options_.characters) {
+    start_from_characters(word, scratch);
+  } else {
+    for (const char c : word) {
+      const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+      if (id >= 0) scratch.ids.push_back(id);
+    }
   }
   merge_all(scratch);
   if (whole >= 0) {
@@ -105,6 +123,33 @@ void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& out, Scr
     word_states_[usize(whole)].store(one ? kOneToken : kSeveralTokens, std::memory_order_relaxed);
   }
   out.insert(out.end(), scratch.ids.begin(), scratch.ids.end());
+}
+
+void BpeModel::start_from_characters(std::string_view word, Scratch& scratch) const {
+  bool unknown_before = false;
+  for (size_t at = 0; at < word.size();) {
+    const std::string_view character = word.substr(at, next_utf8_unit(word.substr(at)).size);
+    at += character.size();
+    const int32_t id = by_bytes_.find(bytes_, character);
+    const auto has_byte = [this](char c) { return byte_ids_[static_cast<uint8_t>(c)] >= 0; };
+    const bool by_bytes =
+        id < 0 && options_.byte_fallback && std::all_of(character.begin(), character.end(), has_byte);
+    const bool unknown = id < 0 && !by_bytes;
+    if (id >= 0) scratch.ids.push_back(id);
+    if (by_bytes)
+      for (const char c : character) scratch.ids.push_back(byte_ids_[static_cast<uint8_t>(c)]);
+    if (unknown && options_.unknown >= 0 && !(unknown_before && options_.fuse_unknown))
+      scratch.ids.push_back(options_.unknown);
+    unknown_before = unknown;
+  }
+}
+
+size_t BpeModel::word_end(std::string_view text, size_t begin) const {
+  for (size_t at = text.find(' ', begin + 1); at != std::string_view::npos; at = text.find(' ', at + 1)) {
+    const char before = text[at - 1];
+    if (before != ' ' && !joins_space_.test(static_cast<uint8_t>(before))) return at;
+  }
+  return text.size();
 }
 
 void BpeModel::merge_all(Scratch& scratch) const {

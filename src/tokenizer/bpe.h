@@ -4,8 +4,10 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +28,12 @@ class BpeModel {
   struct Options {
     // A word that is a token as a whole becomes that token, regardless of the merges (Llama 3).
     bool ignore_merges = false;
+    // Merging starts from characters, and spaces are U+2581 in the vocabulary. A character without a token
+    // becomes the tokens of its bytes, named like "<0x41>", or else `unknown`.
+    bool characters = false;
+    bool byte_fallback = false;
+    bool fuse_unknown = false;         // neighbouring unknown characters are one
+    int32_t unknown = -1;              // -1: they are left out
     std::string source = "tokenizer";  // begins what is thrown: the name of a file
   };
 
@@ -65,6 +73,9 @@ class BpeModel {
     return by_text_.find(tokens, text);
   }
   int32_t byte_token(uint8_t byte) const { return byte_ids_[byte]; }
+  // The end of the word that begins at `begin` of a text: before a space that no merge joins to what is
+  // before it. Words are encoded one by one then, as if they were one.
+  size_t word_end(std::string_view text, size_t begin) const;
 
  private:
   enum WordState : uint8_t { kUnknown, kOneToken, kSeveralTokens };
@@ -73,6 +84,8 @@ class BpeModel {
                     std::string_view source);
   void index_merges(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
                     const std::vector<std::string>& merges, std::string_view source);
+  std::optional<std::string> decoded(const std::string& token, TokenRole role);
+  void start_from_characters(std::string_view word, Scratch& scratch) const;
   void merge_all(Scratch& scratch) const;
   void merge_short(Scratch& scratch) const;
   void merge_long(Scratch& scratch) const;
@@ -84,6 +97,7 @@ class BpeModel {
   StringIndex by_text_;
   StringIndex by_bytes_;  // normal tokens only
   MergeIndex merges_;
+  std::bitset<256> joins_space_;  // bytes before a space that some merge joins
   // True where merging the bytes of a token gives that same token, found when the word first occurs. Most
   // words of real text are one token, and this makes them one lookup.
   std::unique_ptr<std::atomic<uint8_t>[]> word_states_;

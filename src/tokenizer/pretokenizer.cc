@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "tokenizer/word_expression.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -158,35 +159,6 @@ std::vector<Cut> cuts_of(PreKind kind) {
               {kThreeAsciiDigits, Cut::kFindsBytes}};
   }
   return {};
-}
-
-// White space as Unicode defines it, as the inside of a character class. PCRE2's own \s also matches U+180E,
-// which stopped being white space in Unicode 6.3.
-constexpr std::string_view kSpace =
-    R"(\t-\r\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
-
-// The pattern with \s and \S spelled out.
-std::string with_unicode_space(std::string_view pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c != '\\') {
-      in_class = c == '[' || (in_class && c != ']');
-      out.push_back(c);
-      continue;
-    }
-    const char escaped = pattern[++i];
-    if (escaped != 's' && escaped != 'S') {
-      out.append({c, escaped});
-    } else if (in_class) {
-      require(escaped == 's', "\\S inside a character class");
-      out.append(kSpace);
-    } else {
-      out.append(escaped == 's' ? "[" : "[^").append(kSpace).append("]");
-    }
-  }
-  return out;
 }
 
 // Backtracking is bounded by the length of one run of white space; the limits are a multiple of that, so that

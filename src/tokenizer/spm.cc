@@ -8,12 +8,12 @@
 #include "core/check.h"
 #include "core/usize.h"
 #include "text/utf8.h"
+#include "tokenizer/spaces.h"
 
 namespace claa {
 namespace {
 
 constexpr uint32_t kNoSymbol = std::numeric_limits<uint32_t>::max();
-constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581
 
 // Order for std::push_heap, which keeps the greatest on top: the highest score, then the leftmost.
 struct JoinedLater {
@@ -28,17 +28,6 @@ int named_byte(std::string_view token) {
   int byte = 0;
   const auto [end, error] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
   return error == std::errc() && end == token.data() + 5 ? byte : -1;
-}
-
-void replace_all(std::string_view text, std::string_view from, std::string_view to, std::string& out) {
-  out.clear();
-  for (size_t at = 0; at < text.size();) {
-    const size_t found = std::min(text.find(from, at), text.size());
-    out.append(text.substr(at, found - at));
-    if (found == text.size()) break;
-    out.append(to);
-    at = found + from.size();
-  }
 }
 
 bool ends_with_space(std::string_view text) {
@@ -57,12 +46,6 @@ size_t word_end(std::string_view text, size_t begin, const std::bitset<256>& joi
 }
 
 }  // namespace
-
-std::string with_plain_spaces(std::string_view text) {
-  std::string plain;
-  replace_all(text, kSpaceMark, " ", plain);
-  return plain;
-}
 
 SpmModel::SpmModel(const std::vector<std::string>& tokens, const std::vector<TokenRole>& roles,
                    const std::vector<bool>& is_byte, const std::vector<float>& scores, int32_t unknown,

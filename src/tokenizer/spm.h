@@ -18,9 +18,6 @@
 
 namespace claa {
 
-// The text with spaces in place of U+2581, from which this kind of tokenizer cannot tell them.
-std::string with_plain_spaces(std::string_view text);
-
 class SpmModel {
  public:
   // Tokens, roles and scores are indexed by id. `unknown` stands for a byte that has no token, -1: it is left

@@ -13,6 +13,9 @@
 
 namespace claa {
 
+// What stands before a text: nothing, a control token, or other text.
+enum class Before { kNothing, kControl, kText };
+
 // Immutable.
 class Subwords {
  public:
@@ -24,8 +27,8 @@ class Subwords {
   };
   // A spelling that means the same, in which added tokens are looked for.
   virtual std::string spelled(std::string_view text) const { return std::string(text); }
-  // Appends the tokens of valid UTF-8; `first` says that the text begins, or a control token stands before.
-  virtual void encode(std::string_view text, bool first, Scratch& scratch,
+  // Appends the tokens of valid UTF-8.
+  virtual void encode(std::string_view text, Before before, Scratch& scratch,
                       std::vector<int32_t>& ids) const = 0;
   virtual const std::vector<std::string>& bytes() const = 0;  // of each token
   virtual int32_t find(std::string_view token) const = 0;     // -1: there is none

@@ -126,20 +126,20 @@ std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
   Subwords::Scratch scratch;
   size_t pos = 0;
   size_t range_hint = 0;
-  bool first = true;
+  Before before = Before::kNothing;
   while (pos < text.size()) {
     const auto hit = added.find(text, pos, control_ranges, range_hint);
     const size_t end = hit ? hit->begin : text.size();
     if (end > pos) {
       const std::string_view stretch = text.substr(pos, end - pos);
       const bool valid = valid_utf8_prefix(stretch) == stretch.size();
-      subwords->encode(valid ? stretch : std::string_view(replace_invalid_utf8(stretch)), first, scratch,
+      subwords->encode(valid ? stretch : std::string_view(replace_invalid_utf8(stretch)), before, scratch,
                        ids);
-      first = false;
+      before = Before::kText;
     }
     if (!hit) break;
     ids.push_back(hit->id);
-    first = types[usize(hit->id)] != TokenType::kUserDefined;
+    before = types[usize(hit->id)] == TokenType::kUserDefined ? Before::kText : Before::kControl;
     pos = hit->end;
   }
   return ids;

@@ -31,16 +31,26 @@ enum class TokenType : int32_t {
   kByte = 6,
 };
 
+// Before which texts a space is put, in tokenizers of characters.
+enum class SpacePrefix { kNever, kAlways, kAlwaysUnlessThere, kFirstUnlessThere };
+
 struct TokenizerData {  // contents of a model file
-  std::string model;    // "gpt2" is byte-level BPE, "llama" SentencePiece's BPE
-  std::string pre;      // of "gpt2", the pre-tokenizer: "smollm", "gpt-2", "llama-bpe", "qwen2" and aliases
+  // "gpt2" is byte-level BPE, "llama" SentencePiece's BPE, "bpe" that of characters by merges, from a
+  // tokenizer.json
+  std::string model;
+  std::string pre;  // of "gpt2", the pre-tokenizer: "smollm", "gpt-2", "llama-bpe", "qwen2" and aliases
   std::vector<std::string> tokens;   // by id; of "gpt2" in the byte-level alphabet, of "llama" with U+2581
   std::vector<int32_t> token_types;  // empty: all normal, except those named by the ids below
   std::vector<std::string> merges;   // of "gpt2": "left right", in order of rank
   std::vector<float> scores;         // of "llama": one per token; the highest is joined first
   bool add_space_prefix = false;     // of "llama": a space before a text and after a control token
+  // Where `pre` is "tokenizer.json": what that file says of the text before merging, and of "bpe".
+  std::vector<std::string> expressions;  // each cuts the pieces of one before it
+  bool nfc = false, ignore_merges = false;
+  SpacePrefix space_prefix = SpacePrefix::kNever;
+  bool cut_at_spaces = false, byte_fallback = false, fuse_unknown = false;
   int32_t bos = -1, eos = -1, eot = -1, eom = -1, unknown = -1, padding = -1;  // -1: the model has none
-  std::vector<int32_t> turn_ends;         // control tokens that the chat template writes after an answer
+  std::vector<int32_t> turn_ends;  // tokens after an answer, by the chat template or the model's settings
   bool add_bos = false, add_eos = false;  // what a caller should add around a prompt; encode() never does
   std::string chat_template;              // empty when the file has none
   std::string source = "tokenizer";       // begins what is thrown: the name of the file

@@ -1,5 +1,6 @@
 #include "tokenizer/tokenizer_data.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/check.h"
@@ -63,17 +64,55 @@ std::string_view shown(std::string_view name) {
 }
 
 void check_model(const std::string& model, const std::string& pre, const std::string& source) {
-  if (model == "llama") return;
+  if (model == "llama" || (model == "bpe" && pre == kExpressions)) return;
   if (model != "gpt2") {
     fail(ErrorCode::kUnsupported,
          "{}: the tokenizer model is '{}'; this build runs byte-level BPE ('gpt2') and SentencePiece's BPE "
          "('llama')",
          source, shown(model));
   }
-  if (!pre_kind_from_name(pre)) {
+  if (pre != kExpressions && !pre_kind_from_name(pre)) {
     fail(ErrorCode::kUnsupported, "{}: the pre-tokenizer '{}' is not known; known are {}", source, shown(pre),
          known_pre_names());
   }
+}
+
+SpacePrefix space_prefix_of(std::string_view name, const gguf::File& file) {
+  if (name == "never") return SpacePrefix::kNever;
+  if (name == "always") return SpacePrefix::kAlways;
+  if (name == "always unless there") return SpacePrefix::kAlwaysUnlessThere;
+  if (name == "first unless there") return SpacePrefix::kFirstUnlessThere;
+  fail(ErrorCode::kCorruptFile, "{}: tokenizer.json.space_prefix is '{}'", file.name(), shown(name));
+}
+
+// What a folder's tokenizer.json says (see folder/pipeline.h).
+void read_expressions(const gguf::File& file, TokenizerData& data) {
+  const auto flag = [&](const char* key) {
+    return file.get_bool(std::string("tokenizer.json.") + key).value_or(false);
+  };
+  data.expressions = read_strings(file, "tokenizer.json.expressions");
+  data.nfc = flag("nfc");
+  data.ignore_merges = flag("ignore_merges");
+  data.cut_at_spaces = flag("cut_at_spaces");
+  data.byte_fallback = flag("byte_fallback");
+  data.fuse_unknown = flag("fuse_unknown");
+  data.space_prefix = space_prefix_of(file.get_string("tokenizer.json.space_prefix").value_or("never"), file);
+  const auto ends = file.get_ints("tokenizer.json.end_token_ids").value_or(std::vector<int64_t>{});
+  for (const int64_t id : ends) {
+    if (id < 0 || usize(id) >= data.tokens.size()) {
+      fail(ErrorCode::kCorruptFile, "{}: token {} ends an answer, but the vocabulary has {} tokens",
+           file.name(), id, group_digits(data.tokens.size()));
+    }
+    data.turn_ends.push_back(static_cast<int32_t>(id));
+  }
+}
+
+// The token that characters without one become: that of merging is named, that of other files has an id.
+void read_unknown(const gguf::File& file, TokenizerData& data) {
+  const auto name = file.get_string("tokenizer.json.unknown");
+  if (!name) return;
+  const auto found = std::find(data.tokens.begin(), data.tokens.end(), *name);
+  data.unknown = found == data.tokens.end() ? -1 : static_cast<int32_t>(found - data.tokens.begin());
 }
 
 }  // namespace
@@ -145,12 +184,14 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   } else {
     data.merges = read_strings(file, "tokenizer.ggml.merges");
   }
+  if (data.pre == kExpressions) read_expressions(file, data);
   const size_t count = data.tokens.size();
   data.bos = read_id(file, "tokenizer.ggml.bos_token_id", count, IdUse::kUsed);
   data.eos = read_id(file, "tokenizer.ggml.eos_token_id", count, IdUse::kUsed);
   data.eot = read_id(file, "tokenizer.ggml.eot_token_id", count, IdUse::kUsed);
   data.eom = read_id(file, "tokenizer.ggml.eom_token_id", count, IdUse::kUsed);
   data.unknown = read_id(file, "tokenizer.ggml.unknown_token_id", count, IdUse::kUnused);
+  if (data.model == "bpe") read_unknown(file, data);
   data.padding = read_id(file, "tokenizer.ggml.padding_token_id", count, IdUse::kUnused);
   // Files of Llama 3 often omit the flag and mean yes, as do those of Tekken and those with SentencePiece's
   // tokens.

@@ -5,6 +5,9 @@
 
 namespace claa {
 
+// In place of a pre-tokenizer's name: the data have the steps of a tokenizer.json.
+inline constexpr const char* kExpressions = "tokenizer.json";
+
 // The type of a token. Without a list of types those named by an id are control tokens, and all others
 // normal.
 TokenType token_type(const TokenizerData& data, size_t id);

@@ -130,6 +130,23 @@ TEST(Half, BrainFloatIsTheUpperHalf) {
   EXPECT_EQ(bf16_to_float(0xff80), -std::numeric_limits<float>::infinity());
 }
 
+TEST(Fp8, EveryValueIsExact) {
+  for (int bits = 0; bits < 256; ++bits) {
+    const std::byte byte{static_cast<uint8_t>(bits)};
+    float value = -1;
+    dequantize(TensorType::kF8E4M3, std::span(&byte, 1), std::span(&value, 1));
+    const int exponent = bits >> 3 & 15, fraction = bits & 7;
+    const double size = exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+    if ((bits & 127) == 127) {
+      EXPECT_TRUE(std::isnan(value)) << bits;
+    } else {
+      EXPECT_EQ(value, (bits & 128) != 0 ? -size : size) << bits;
+      EXPECT_EQ(std::signbit(value), (bits & 128) != 0) << bits;
+    }
+  }
+  EXPECT_FALSE(is_supported(static_cast<uint32_t>(TensorType::kF8E4M3))) << "no GGUF file has it";
+}
+
 TEST(Dequantize, FloatsAreCopied) {
   const float in[] = {1.5f, -0.0f, 3e-45f};
   float out[3] = {};

@@ -40,8 +40,11 @@ class GoldenModel {
   // The files PATH.gguf and PATH.json of tests/data.
   GoldenModel(const std::string& path, std::span<const Architecture* const> known,
               const BackendOptions& options)
-      : text(read_test_data(path + ".gguf")),
-        file(gguf::File::parse(std::as_bytes(std::span(text.data(), text.size())), path + ".gguf")),
+      : GoldenModel(gguf::File::open(test_data(path + ".gguf")), path, known, options) {}
+  // The file, and its goldens in PATH.json.
+  GoldenModel(gguf::File opened, const std::string& path, std::span<const Architecture* const> known,
+              const BackendOptions& options)
+      : file(std::move(opened)),
         config(read_config(file, known)),
         backend(make_backend(options)),
         model(config, load_weights(file, config, *backend), *backend),
@@ -89,7 +92,6 @@ class GoldenModel {
     expect_logits("drop_logits", run(TestMethod(script)).logits);
   }
 
-  const std::string text;
   const gguf::File file;
   const ModelConfig config;
   const std::unique_ptr<Backend> backend;

@@ -1,5 +1,5 @@
 // The JSON reader: what RFC 8259 allows, what it forbids, and what the values are.
-#include "profile/json.h"
+#include "text/json.h"
 
 #include <gtest/gtest.h>
 

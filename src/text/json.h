@@ -1,5 +1,5 @@
-// A reader of small JSON files (RFC 8259). The library itself reads only profiles, so that whoever embeds it
-// needs no JSON library; eval and the command line, which also write, use Boost.JSON.
+// A reader of JSON files (RFC 8259). The library itself reads only profiles and folders of models, so that
+// whoever embeds it needs no JSON library; eval and the command line, which also write, use Boost.JSON.
 #pragma once
 
 #include <cstdint>

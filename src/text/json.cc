@@ -1,4 +1,4 @@
-#include "profile/json.h"
+#include "text/json.h"
 
 #include <algorithm>
 #include <charconv>
