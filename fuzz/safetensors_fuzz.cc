@@ -18,6 +18,8 @@ claa::ModelSettings settings() {
   settings.scale_columns = 3;
   settings.left_out = {"vision_tower."};
   settings.layer_names = {{"mlp.up_proj", "ffn_up"}, {"input_layernorm", "attn_norm"}};
+  settings.experts = 2;
+  settings.expert_names = {{"up_proj", "ffn_up_exps"}};
   return settings;
 }
 

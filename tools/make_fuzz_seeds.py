@@ -47,12 +47,14 @@ REQUESTS = {
 
 
 F8, BF16, F32 = ("F8_E4M3", 1), ("BF16", 2), ("F32", 4)
-UP = "model.layers.0.mlp.up_proj.weight"
+UP, EXPERT = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.experts.{}.up_proj.weight"
 SAFETENSORS = {
     "empty": {},
     "plain": {"model.embed_tokens.weight": (F32, [2, 3]), "lm_head.weight": (BF16, [2, 3]), "vision_tower.x": (F32, [1])},
     "tiles": {UP: (F8, [3, 4]), UP + "_scale_inv": (F32, [2, 2]), "model.layers.0.mlp.up_proj.input_scale": (F32, [])},
     "rows": {UP: (F8, [3, 4]), UP + "_scale": (BF16, [3, 1]), "model.layers.1.input_layernorm.weight": (BF16, [2])},
+    "experts": {key: value for e in range(2) for key, value in (
+        (EXPERT.format(e), (F8, [2, 3])), (EXPERT.format(e) + "_scale_inv", (F32, [1, 1])))},
 }
 
 BYTE_LEVEL = {

@@ -175,7 +175,6 @@ class WithExperts:
     """Experts of a width of their own; the file has gate and up apart."""
 
     experts, used, width = 6, 2, 32
-    has_folder = False  # folders with experts are not read
 
     def metadata(self, writer):
         super().metadata(writer)

@@ -26,6 +26,11 @@ namespace {
 constexpr const char* kRefusedWindow =
     "this build runs such models without windows; convert the model to GGUF";
 
+uint64_t count_experts(const Settings& config) {
+  return config.has("num_experts") ? config.required_integer("num_experts")
+                                   : config.integer("num_local_experts").value_or(0);
+}
+
 void add_number(const Settings& config, const Family& family, gguf::Writer& writer, const char* key,
                 const char* to, double missing) {
   writer.add(fmt::format("{}.{}", family.architecture, to), config.number(key).value_or(missing));
@@ -116,6 +121,22 @@ void add_mistral3(const Settings& config, const Family& family, gguf::Writer& wr
     writer.add(fmt::format("{}.attention.temperature_scale", family.architecture), *beta);
 }
 
+void add_experts(const Settings& config, const Family& family, gguf::Writer& writer) {
+  refuse_windows(config, family, writer);
+  if (!config.flag("norm_topk_prob").value_or(false))
+    config.unsupported("norm_topk_prob", "this build runs experts whose weights sum to one");
+  if (config.integer("decoder_sparse_step").value_or(1) != 1)
+    config.unsupported("decoder_sparse_step", "this build runs experts in every layer");
+  if (const std::vector<Json>* dense = config.list("mlp_only_layers"); dense != nullptr && !dense->empty())
+    config.unsupported("mlp_only_layers", "this build runs experts in every layer");
+  const auto add = [&](const char* key, uint64_t value) {
+    writer.add(fmt::format("{}.{}", family.architecture, key), value);
+  };
+  add("expert_count", count_experts(config));
+  add("expert_used_count", config.required_integer("num_experts_per_tok"));
+  add("expert_feed_forward_length", config.required_integer("moe_intermediate_size"));
+}
+
 void add_granite(const Settings& config, const Family& family, gguf::Writer& writer) {
   add_number(config, family, writer, "embedding_multiplier", "embedding_scale", 1);
   add_number(config, family, writer, "residual_multiplier", "residual_scale", 1);
@@ -129,6 +150,7 @@ constexpr std::array kFamilies{
     Family{"ministral3", "mistral3", false, false, add_mistral3},
     Family{"qwen2", "qwen2", false, false, refuse_windows},
     Family{"qwen3", "qwen3", false, false, refuse_windows},
+    Family{"qwen3_moe", "qwen3moe", false, false, add_experts},
     Family{"gemma2", "gemma2", true, true, add_gemma2},
     Family{"gemma3_text", "gemma3", true, true, add_gemma3},
     Family{"smollm3", "smollm3", false, false, add_smollm3},
@@ -229,7 +251,10 @@ void name_layer_parts(const Family& family, ModelSettings& settings) {
       {"mlp.down_proj", "ffn_down"},
       {"pre_feedforward_layernorm", "ffn_norm"},
       {"post_feedforward_layernorm", "post_ffw_norm"},
-      {"post_attention_layernorm", family.after_norms ? "post_attention_norm" : "ffn_norm"}};
+      {"post_attention_layernorm", family.after_norms ? "post_attention_norm" : "ffn_norm"},
+      {"mlp.gate", "ffn_gate_inp"}};
+  settings.expert_names = {
+      {"gate_proj", "ffn_gate_exps"}, {"up_proj", "ffn_up_exps"}, {"down_proj", "ffn_down_exps"}};
 }
 
 }  // namespace
@@ -253,6 +278,7 @@ ModelSettings describe_model(const Settings& root, gguf::Writer& writer) {
   settings.tied = config.flag("tie_word_embeddings");
   if (!settings.tied) settings.tied = root.flag("tie_word_embeddings");
   name_layer_parts(family, settings);
+  if (family.add == add_experts) settings.experts = count_experts(config);
   return settings;
 }
 

@@ -17,9 +17,10 @@ struct Family;  // what models of one model_type are called and do
 struct ModelSettings {
   std::string architecture;
   uint64_t layers = 0;
+  uint64_t experts = 0;        // of each layer that has some
   bool shifted_norms = false;  // norms multiply by one more than their weights
-  // Names of parts of a layer, by those of the folder.
-  std::map<std::string, std::string, std::less<>> layer_names;
+  // Names of parts of a layer, by those of the folder, and of the parts of an expert.
+  std::map<std::string, std::string, std::less<>> layer_names, expert_names;
   // Parts of a model that reads images, which this build leaves out; empty for a model of text.
   std::vector<std::string> left_out;
   std::optional<bool> tied;                    // whether the output is the embedding, where the file says so

@@ -92,6 +92,13 @@ std::optional<gguf::TensorType> type_of(std::string_view dtype) {
   return std::nullopt;
 }
 
+std::optional<uint32_t> number_of(std::string_view digits) {
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return number;
+}
+
 class Namer {
  public:
   Namer(const ModelSettings& settings, const std::string& folder, TensorMemory& memory)
@@ -101,7 +108,7 @@ class Namer {
     for (const SafeTensor& tensor : tensors) by_name_.emplace(tensor.name, &tensor);
     bool has_output = false;
     for (const SafeTensor& tensor : tensors) {
-      if (is_left_out(tensor.name)) continue;
+      if (is_left_out(tensor.name) || take_expert(tensor)) continue;
       gguf::TensorInfo info = info_of(tensor);
       const bool output = info.name == "output.weight";
       // transformers takes the embedding then, whatever this tensor holds.
@@ -113,6 +120,7 @@ class Namer {
       fail(ErrorCode::kCorruptFile,
            "'{}': tensor 'lm_head.weight' is missing, and tie_word_embeddings is false", folder_);
     }
+    for (const auto& [name, experts] : experts_) add(join(name, experts));
     for (const auto& [name, values] : settings_.vectors) add(vector_of(name, values));
     return std::move(infos_);
   }
@@ -143,6 +151,55 @@ class Namer {
     return weight != by_name_.end() && weight->second->dtype == "F8_E4M3";
   }
 
+  // Takes the tensor of one expert, which is joined to the others later; false for other tensors.
+  bool take_expert(const SafeTensor& tensor) {
+    constexpr std::string_view kLayers = "layers.", kExperts = ".mlp.experts.", kWeight = ".weight";
+    std::string_view name = without_prefix(tensor.name);
+    const size_t at = name.find(kExperts);
+    if (settings_.experts == 0 || !name.starts_with(kLayers) || at == std::string_view::npos ||
+        !name.ends_with(kWeight))
+      return false;
+    const std::optional<uint32_t> layer = number_of(name.substr(kLayers.size(), at - kLayers.size()));
+    name = name.substr(at + kExperts.size(), name.size() - at - kExperts.size() - kWeight.size());
+    const size_t dot = name.find('.');
+    if (dot == std::string_view::npos) return false;
+    const std::optional<uint32_t> expert = number_of(name.substr(0, dot));
+    const auto part = settings_.expert_names.find(name.substr(dot + 1));
+    if (!layer || !expert || part == settings_.expert_names.end()) return false;
+    gguf::TensorInfo info = info_of(tensor);
+    info.name = fmt::format("blk.{}.{}.weight", *layer, part->second);
+    if (!experts_[info.name].emplace(*expert, info).second) refuse_experts(info.name, "one of them twice");
+    return true;
+  }
+
+  [[noreturn]] void refuse_experts(const std::string& name, const std::string& what) const {
+    fail(ErrorCode::kCorruptFile,
+         "'{}': the experts of '{}' are not {} of one shape and type: {}; fetch the folder anew", folder_,
+         name, settings_.experts, what);
+  }
+
+  // One tensor of the experts that lie apart.
+  gguf::TensorInfo join(const std::string& name, const std::map<uint32_t, gguf::TensorInfo>& experts) const {
+    if (experts.size() != settings_.experts || experts.rbegin()->first + uint64_t{1} != settings_.experts)
+      refuse_experts(name, fmt::format("there are {}", experts.size()));
+    gguf::TensorInfo joined = experts.begin()->second;
+    auto scales = joined.scales == nullptr ? nullptr : std::make_shared<gguf::TensorScales>(*joined.scales);
+    if (scales != nullptr) scales->values.clear();
+    for (const auto& [expert, info] : experts) {
+      if (info.shape != joined.shape || info.type != joined.type || info.shape.size() != 2)
+        refuse_experts(name, fmt::format("number {} differs", expert));
+      joined.slices.push_back(info.data);
+      if (scales == nullptr) continue;
+      if (info.scales->tile_rows != scales->tile_rows || info.shape[1] % scales->tile_rows != 0)
+        refuse_experts(name, fmt::format("tiles of scales do not end with number {}", expert));
+      scales->values.insert(scales->values.end(), info.scales->values.begin(), info.scales->values.end());
+    }
+    joined.data = {};
+    joined.scales = scales;
+    joined.shape.push_back(settings_.experts);
+    return joined;
+  }
+
   // "blk.3.attn_q.weight" of "model.layers.3.self_attn.q_proj.weight"; the name itself where nothing is known
   // of it.
   std::string name_of(const std::string& full) const {
@@ -154,14 +211,12 @@ class Namer {
     if (!name.starts_with(kLayers)) return full;
     const std::string_view rest = name.substr(kLayers.size());
     const size_t dot = rest.find('.'), last = rest.rfind('.');
-    uint32_t layer = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + std::min(dot, rest.size()), layer);
-    if (dot == std::string_view::npos || dot == last || error != std::errc() || end != rest.data() + dot)
-      return full;
+    const std::optional<uint32_t> layer = number_of(rest.substr(0, dot));
+    if (dot == std::string_view::npos || dot == last || !layer) return full;
     const auto part = settings_.layer_names.find(rest.substr(dot + 1, last - dot - 1));
     const std::string_view kind = rest.substr(last + 1);
     if (part == settings_.layer_names.end() || (kind != "weight" && kind != "bias")) return full;
-    return fmt::format("blk.{}.{}.{}", layer, part->second, kind);
+    return fmt::format("blk.{}.{}.{}", *layer, part->second, kind);
   }
 
   gguf::TensorInfo info_of(const SafeTensor& tensor) {
@@ -244,6 +299,7 @@ class Namer {
   TensorMemory& memory_;
   std::unordered_map<std::string, const SafeTensor*> by_name_;
   std::set<std::string> names_;
+  std::map<std::string, std::map<uint32_t, gguf::TensorInfo>> experts_;  // by name and number
   std::vector<gguf::TensorInfo> infos_;
 };
 

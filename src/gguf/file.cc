@@ -1,9 +1,11 @@
 #include "gguf/file.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "core/file_map.h"
 #include "gguf/metadata.h"
+#include "gguf/quants.h"
 #include "gguf/scales.h"
 #include "gguf/split.h"
 
@@ -40,6 +42,24 @@ uint64_t TensorInfo::elements() const {
   uint64_t product = 1;
   for (const uint64_t dim : shape) product *= dim;
   return product;
+}
+
+std::span<const std::byte> TensorInfo::rows(uint64_t first, uint64_t count) const {
+  const uint64_t bytes = shape[0] / block_elements(type) * block_bytes(type);
+  if (slices.empty()) return data.subspan(first * bytes, count * bytes);
+  const uint64_t of_slice = shape[1];
+  require(first % of_slice + count <= of_slice, "rows of several pieces of a tensor");
+  return slices[first / of_slice].subspan(first % of_slice * bytes, count * bytes);
+}
+
+std::span<const std::byte> TensorInfo::head(size_t most) const {
+  const auto first = slices.empty() ? data : slices.front();
+  return first.first(std::min(most, first.size()));
+}
+
+std::span<const std::byte> TensorInfo::tail(size_t most) const {
+  const auto last = slices.empty() ? data : slices.back();
+  return last.last(std::min(most, last.size()));
 }
 
 File File::open(const std::string& path) {

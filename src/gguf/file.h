@@ -76,7 +76,13 @@ struct TensorInfo {
   TensorType type = TensorType::kF32;
   std::span<const std::byte> data = {};                  // exactly the bytes of shape x type, inside the file
   std::shared_ptr<const TensorScales> scales = nullptr;  // of NVFP4 and FP8, none of most types
-  uint64_t elements() const;                             // below 2^63
+  // In place of `data` where the tensor lies in pieces, as experts do in folders: one for each of shape[2].
+  std::vector<std::span<const std::byte>> slices = {};
+  uint64_t elements() const;  // below 2^63
+  // The bytes of rows (of shape[0] values) from `first` on, which lie in one piece.
+  std::span<const std::byte> rows(uint64_t first, uint64_t count) const;
+  std::span<const std::byte> head(size_t most) const;  // the first bytes, at most so many
+  std::span<const std::byte> tail(size_t most) const;  // the last ones
 };
 
 class File {

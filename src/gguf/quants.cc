@@ -161,10 +161,16 @@ void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<fl
 
 void dequantize_rows(const TensorInfo& tensor, uint64_t first, std::span<float> out) {
   const size_t columns = tensor.shape[0];
-  const size_t bytes = columns / block_elements(tensor.type) * block_bytes(tensor.type);
   require(out.size() % columns == 0, "dequantize_rows: output is no whole number of rows");
   const size_t rows = out.size() / columns;
-  dequantize(tensor.type, tensor.data.subspan(first * bytes, rows * bytes), out);
+  // As many rows at once as lie together.
+  const uint64_t together = tensor.slices.empty() ? rows : tensor.shape[1];
+  for (uint64_t row = first; row < first + rows;) {
+    const uint64_t count =
+        tensor.slices.empty() ? rows : std::min(together - row % together, first + rows - row);
+    dequantize(tensor.type, tensor.rows(row, count), out.subspan((row - first) * columns, count * columns));
+    row += count;
+  }
   if (tensor.scales == nullptr) return;
   const TensorScales& scales = *tensor.scales;
   for (size_t row = 0; row < rows; ++row) {

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <string>
 
 #include "core/fingerprint.h"
@@ -16,9 +15,8 @@ uint64_t weights_fingerprint(const File& file) {
     identity += tensor.name;
     add(static_cast<uint64_t>(tensor.type));
     for (const uint64_t size : tensor.shape) add(size);
-    const size_t sample = std::min(kSample, tensor.data.size());
-    add(fingerprint(tensor.data.first(sample)));
-    add(fingerprint(tensor.data.last(sample)));
+    add(fingerprint(tensor.head(kSample)));
+    add(fingerprint(tensor.tail(kSample)));
   }
   return fingerprint(std::as_bytes(std::span(identity)));
 }

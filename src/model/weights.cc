@@ -15,10 +15,6 @@
 namespace claa {
 namespace {
 
-size_t row_bytes(gguf::TensorType type, int64_t columns) {
-  return usize(columns) / gguf::block_elements(type) * gguf::block_bytes(type);
-}
-
 // Throws kCorruptFile for a value that is no number: it would spoil every answer.
 void check_finite(const std::string& file, const std::string& tensor, int64_t row,
                   std::span<const float> values) {
@@ -102,10 +98,8 @@ class Loader {
       const int64_t all = part.all == 0 ? spec.outputs : part.all;
       const gguf::TensorInfo& info =
           find(spec, part.name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(all)});
-      const size_t bytes = row_bytes(info.type, spec.inputs);
-      const auto first = usize(expert * all + part.first);
-      parts.push_back(
-          {info.type, spec.outputs, info.data.subspan(first * bytes, usize(spec.outputs) * bytes)});
+      const auto first = static_cast<uint64_t>(expert * all + part.first);
+      parts.push_back({info.type, spec.outputs, info.rows(first, static_cast<uint64_t>(spec.outputs))});
       tensors.push_back(&info);
       scaled |= info.scales != nullptr;
     }

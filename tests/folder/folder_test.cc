@@ -233,6 +233,50 @@ TEST_F(Folder, ScalesOfAnotherFormAreRefused) {
   expect_refused(ErrorCode::kUnsupported, {"qweight", "has type I32"});
 }
 
+TEST_F(Folder, ExpertsAreOneTensor) {
+  copy("qwen3moe");
+  const gguf::File file = open_model(path_.string());
+  const gguf::TensorInfo* gates = file.find_tensor("blk.1.ffn_gate_exps.weight");
+  ASSERT_NE(gates, nullptr);
+  EXPECT_THAT(gates->shape, testing::ElementsAre(48, 32, 6));
+  EXPECT_EQ(gates->slices.size(), 6u);
+  change("model.safetensors", "layers.1.mlp.experts.3.gate_proj", "layers.1.mlp.experts.9.gate_proj");
+  expect_refused(ErrorCode::kCorruptFile, {"blk.1.ffn_gate_exps.weight", "are not 6 of one shape"});
+  copy("qwen3moe");
+  change("model.safetensors", "layers.1.mlp.experts.5.gate_proj", "layers.1.mlp.experts.05.gate_pro");
+  expect_refused(ErrorCode::kCorruptFile, {"blk.1.ffn_gate_exps.weight", "there are 5"});
+  copy("qwen3moe");
+  change("config.json", "\"norm_topk_prob\": true", "\"norm_topk_prob\": false");
+  expect_refused(ErrorCode::kUnsupported, {"norm_topk_prob is false"});
+}
+
+// Tiles of scales go on from one expert to the next.
+TEST_F(Folder, ExpertsOfEightBits) {
+  copy("qwen3moe");
+  change("config.json", "\"num_local_experts\": 6", "\"num_local_experts\": 2");
+  change("config.json", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+  set("quantization_config", R"({"quant_method":"fp8","weight_block_size":[2,4]})");
+  const std::vector<std::byte> ones(16, std::byte{0x38});
+  const std::string name = "model.layers.0.mlp.experts.{}.up_proj.weight";
+  const auto write = [&](const char* shape, const char* tiles, size_t rows) {
+    Parts parts;
+    for (int e = 0; e < 2; ++e) {
+      parts.add(fmt::format(fmt::runtime(name), e), "F8_E4M3", shape,
+                {ones.begin(), ones.begin() + static_cast<ptrdiff_t>(4 * rows)});
+      const auto first = static_cast<float>(2 * e + 1);
+      parts.add(fmt::format(fmt::runtime(name), e) + "_scale_inv", "F32", tiles, floats({first, first + 1}));
+    }
+    parts.write(path_ / "model.safetensors");
+  };
+  write("[4,4]", "[2,1]", 4);
+  const gguf::File file = open_model(path_.string());
+  std::vector<float> values(32);
+  gguf::dequantize_rows(*file.find_tensor("blk.0.ffn_up_exps.weight"), 0, values);
+  for (size_t i = 0; i < values.size(); ++i) EXPECT_EQ(values[i], static_cast<float>(i / 8 + 1)) << i;
+  write("[3,4]", "[2,1]", 3);
+  expect_refused(ErrorCode::kCorruptFile, {"blk.0.ffn_up_exps.weight", "tiles of scales do not end"});
+}
+
 // A model that reads images: its text part is taken, and its settings are inside another object.
 TEST_F(Folder, TextPartOfALargerModel) {
   copy("gemma3");

@@ -85,6 +85,26 @@ TEST(Scales, TilesMayEndEarly) {
   EXPECT_THAT(values, testing::ElementsAre(3, 3, 4));
 }
 
+TEST(Slices, AreReadAsOneTensor) {
+  const Data first = floats({1, 2, 3, 4}), second = floats({5, 6, 7, 8});
+  auto scales = std::make_shared<TensorScales>();
+  scales->tile_rows = 2;
+  scales->tile_columns = 2;
+  scales->values = {1, 10};
+  TensorInfo tensor{"t", {2, 2, 2}, TensorType::kF32, {}, scales};
+  tensor.slices = {first, second};
+  std::vector<float> values(8);
+  dequantize_rows(tensor, 0, values);
+  EXPECT_THAT(values, testing::ElementsAre(1, 2, 3, 4, 50, 60, 70, 80));
+  values.resize(4);
+  dequantize_rows(tensor, 1, values);
+  EXPECT_THAT(values, testing::ElementsAre(3, 4, 50, 60));
+  EXPECT_EQ(tensor.rows(3, 1).data(), second.data() + 8);
+  EXPECT_THROW(tensor.rows(1, 2), Error);
+  EXPECT_EQ(tensor.head(100).size(), 16u);
+  EXPECT_EQ(tensor.tail(4).data(), second.data() + 12);
+}
+
 TEST(Scales, OfNoTensorStayInTheList) {
   Writer writer;
   writer.add_tensor("lonely.scale", {1}, TensorType::kF32, floats({1}));

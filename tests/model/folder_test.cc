@@ -50,7 +50,7 @@ TEST_P(Folders, SaysWhatTheGgufFileSays) {
 INSTANTIATE_TEST_SUITE_P(All, Folders,
                          testing::Combine(testing::Values("llama", "qwen3", "gemma2", "gemma3", "mistral3",
                                                           "smollm3", "granite", "seed_oss", "olmo2", "olmo3",
-                                                          "exaone4", "phi3"),
+                                                          "exaone4", "phi3", "qwen3moe"),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" +
