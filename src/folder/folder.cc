@@ -12,7 +12,7 @@ namespace {
 
 gguf::File open_folder(const std::string& folder) {
   const std::filesystem::path path(folder);
-  if (!std::filesystem::exists(path / "config.json")) {
+  if (!file_exists(path / "config.json")) {
     fail(ErrorCode::kInvalidArgument,
          "'{}' is a directory without config.json; give a GGUF file, or a folder of config.json, "
          "tokenizer.json and "
@@ -21,7 +21,8 @@ gguf::File open_folder(const std::string& folder) {
   }
   const SettingsFile config = read_settings((path / "config.json").string());
   gguf::Writer writer;
-  writer.add("general.name", std::filesystem::absolute(path).lexically_normal().filename().string());
+  std::error_code ignored;
+  writer.add("general.name", std::filesystem::absolute(path, ignored).lexically_normal().filename().string());
   const ModelSettings settings = describe_model(config.root(), writer);
   const TokenizerFiles files = read_tokenizer_files(folder);
   auto memory = std::make_shared<TensorMemory>();

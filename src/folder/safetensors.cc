@@ -14,7 +14,8 @@
 namespace claa {
 namespace {
 
-constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
+constexpr uint64_t kMaxHeader = 100'000'000;    // the format's own limit
+constexpr size_t kMaxValues = size_t{1} << 20;  // of the header: enough for 65,536 tensors
 constexpr size_t kMaxDims = 8;
 
 struct Dtype {
@@ -37,7 +38,7 @@ class HeaderReader {
   HeaderReader(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
 
   std::vector<SafeTensor> read() {
-    const std::optional<Json> header = parse_json(header_text());
+    const std::optional<Json> header = parse_json(header_text(), kMaxValues);
     if (!header || !header->is(Json::Kind::kObject)) corrupt("the header is not a JSON object");
     std::unordered_set<std::string_view> names;
     std::vector<Placed> placed;

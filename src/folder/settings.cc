@@ -78,6 +78,11 @@ void Settings::unsupported(std::string_view key, std::string_view why) const {
        found == nullptr ? "missing" : visible_bytes(found->source, 120), why);
 }
 
+bool file_exists(const std::filesystem::path& path) {
+  std::error_code ignored;  // what cannot be looked at is as good as not there
+  return std::filesystem::exists(path, ignored);
+}
+
 SettingsFile parse_settings(std::string text, const std::string& path) {
   // On the heap, as short strings move with their owner and Json views the text.
   SettingsFile file{path, std::move(text), {}};

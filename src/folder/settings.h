@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ class Settings {
   const std::string* file_;
   std::string where_;
 };
+
+bool file_exists(const std::filesystem::path& path);
 
 // A JSON file in memory.
 struct SettingsFile {

@@ -31,7 +31,7 @@ struct FileList {
 FileList list_files(const std::filesystem::path& folder) {
   FileList list;
   std::set<std::string> names;
-  if (std::filesystem::exists(folder / kIndex)) {
+  if (file_exists(folder / kIndex)) {
     const SettingsFile index = read_settings((folder / kIndex).string());
     const Json* map = index.root().find("weight_map");
     if (map == nullptr || !map->is(Json::Kind::kObject)) index.root().corrupt("weight_map", "an object");
@@ -46,8 +46,11 @@ FileList list_files(const std::filesystem::path& folder) {
       list.places.emplace(map->names[i], name);
     }
   } else {
-    for (const auto& entry : std::filesystem::directory_iterator(folder))
-      if (entry.path().extension() == ".safetensors") names.insert(entry.path().filename().string());
+    std::error_code error;
+    std::filesystem::directory_iterator entry(folder, error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error))
+      if (entry->path().extension() == ".safetensors") names.insert(entry->path().filename().string());
+    if (error) fail(ErrorCode::kIo, "cannot list '{}': {}", folder.string(), error.message());
   }
   if (names.empty()) {
     fail(ErrorCode::kNotFound,

@@ -219,14 +219,14 @@ class SpecialTokens {
 };
 
 std::string read_if_there(const std::filesystem::path& path) {
-  return std::filesystem::exists(path) ? read_file(path.string()) : "";
+  return file_exists(path) ? read_file(path.string()) : "";
 }
 
 }  // namespace
 
 TokenizerFiles read_tokenizer_files(const std::string& folder) {
   const std::filesystem::path path(folder);
-  if (!std::filesystem::exists(path / "tokenizer.json")) {
+  if (!file_exists(path / "tokenizer.json")) {
     fail(ErrorCode::kNotFound,
          "'{}' holds no tokenizer.json; save the tokenizer with a newer transformers (save_pretrained), or "
          "give a GGUF "

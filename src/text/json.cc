@@ -15,7 +15,7 @@ constexpr int kMostDeep = 32;
 // Recursive descent. Every function returns false at the first mistake.
 class JsonParser {
  public:
-  explicit JsonParser(std::string_view text) : text_(text) {}
+  JsonParser(std::string_view text, size_t most_values) : text_(text), values_left_(most_values) {}
 
   bool document(Json& out) {
     if (!value(out, 0)) return false;
@@ -47,7 +47,7 @@ class JsonParser {
 
   bool value(Json& out, int depth) {
     skip_blanks();
-    if (at_ == text_.size() || depth == kMostDeep) return false;
+    if (at_ == text_.size() || depth == kMostDeep || values_left_-- == 0) return false;
     const size_t first = at_;
     if (!any(out, depth)) return false;
     out.source = text_.substr(first, at_ - first);
@@ -169,6 +169,7 @@ class JsonParser {
 
   std::string_view text_;
   size_t at_ = 0;
+  size_t values_left_;
 };
 
 template <class Number>
@@ -195,9 +196,10 @@ std::optional<double> Json::number() const {
   return converted<double>(*this);
 }
 
-std::optional<Json> parse_json(std::string_view text) {
+std::optional<Json> parse_json(std::string_view text, size_t most_values) {
   Json json;
-  if (valid_utf8_prefix(text) != text.size() || !JsonParser(text).document(json)) return std::nullopt;
+  if (valid_utf8_prefix(text) != text.size() || !JsonParser(text, most_values).document(json))
+    return std::nullopt;
   return json;
 }
 

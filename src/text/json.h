@@ -2,6 +2,7 @@
 // whoever embeds it needs no JSON library; eval and the command line, which also write, use Boost.JSON.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,7 +27,9 @@ struct Json {
   std::optional<double> number() const;
 };
 
-// Nothing unless `text` is one whole JSON value in valid UTF-8, at most 32 deep.
-std::optional<Json> parse_json(std::string_view text);
+// Nothing unless `text` is one whole JSON value in valid UTF-8, at most 32 deep, of at most so many values:
+// each takes about a hundred bytes, so that a text of many small ones would take fifty times its size.
+inline constexpr size_t kMostJsonValues = size_t{1} << 23;
+std::optional<Json> parse_json(std::string_view text, size_t most_values = kMostJsonValues);
 
 }  // namespace claa

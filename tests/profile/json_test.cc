@@ -50,6 +50,11 @@ TEST(Json, IsNoDeeperThan32) {
   EXPECT_FALSE(parse_json(std::string(100000, '[')));
 }
 
+TEST(Json, HasAsManyValuesAsAllowed) {
+  EXPECT_TRUE(parse_json("[1,[2,{\"a\":3}]]", 6));
+  EXPECT_FALSE(parse_json("[1,[2,{\"a\":3}]]", 5));
+}
+
 class NoJson : public testing::TestWithParam<const char*> {};
 
 TEST_P(NoJson, IsRefused) {
