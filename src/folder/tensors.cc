@@ -235,12 +235,20 @@ class Namer {
     info.type = *type;
     info.shape.assign(tensor.shape.rbegin(), tensor.shape.rend());
     if (info.shape.empty()) info.shape = {1};
-    info.data = tensor.data;
+    info.data = aligned(tensor.data, gguf::block_bytes(info.type));
     if (tensor.data.empty() || info.elements() > kMaxElements)
       fail(ErrorCode::kCorruptFile, "'{}': tensor '{}' is empty", folder_, visible_bytes(tensor.name));
     if (info.type == gguf::TensorType::kF8E4M3) info.scales = scales_of(tensor, info);
     if (settings_.shifted_norms && info.name.ends_with("norm.weight")) return shifted(info);
     return info;
+  }
+
+  // Files are written so that data are aligned, which those who read weights in place rely on. Others are
+  // copied.
+  std::span<const std::byte> aligned(std::span<const std::byte> data, uintptr_t size) {
+    if (reinterpret_cast<uintptr_t>(data.data()) % size == 0) return data;
+    memory_.copies.push_back(std::make_unique<std::vector<std::byte>>(data.begin(), data.end()));
+    return *memory_.copies.back();
   }
 
   // Norms multiply by 1 + w in f32, as transformers computes it.

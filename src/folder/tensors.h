@@ -16,6 +16,8 @@ namespace claa {
 struct TensorMemory {
   std::vector<FileMap> maps;
   std::vector<std::unique_ptr<std::vector<float>>> values;
+  std::vector<std::unique_ptr<std::vector<std::byte>>>
+      copies;  // of tensors that are not aligned in their file
 };
 
 // The safetensors files of a folder: those of its index, or all that it has. Throws kNotFound without any,

@@ -277,6 +277,24 @@ TEST_F(Folder, ExpertsOfEightBits) {
   expect_refused(ErrorCode::kCorruptFile, {"blk.0.ffn_up_exps.weight", "tiles of scales do not end"});
 }
 
+// Those who read weights in place need not look at how long the header is.
+TEST_F(Folder, TensorsAreAligned) {
+  for (size_t blanks = 0; blanks < 4; ++blanks) {
+    Parts parts;
+    parts.add("model.norm.weight", "F16", "[1]" + std::string(blanks, ' '),
+              std::vector<std::byte>(2, std::byte{7}));
+    parts.add("model.embed_tokens.weight", "F32", "[1,2]", floats({3, 4}));
+    parts.write(path_ / "model.safetensors");
+    const gguf::File file = open_model(path_.string());
+    for (const gguf::TensorInfo& tensor : file.tensors())
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.data.data()) % gguf::block_bytes(tensor.type), 0u)
+          << tensor.name;
+    std::vector<float> values(2);
+    gguf::dequantize_rows(*file.find_tensor("token_embd.weight"), 0, values);
+    EXPECT_THAT(values, testing::ElementsAre(3, 4));
+  }
+}
+
 // A model that reads images: its text part is taken, and its settings are inside another object.
 TEST_F(Folder, TextPartOfALargerModel) {
   copy("gemma3");
