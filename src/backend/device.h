@@ -39,6 +39,9 @@ class Device {
   // must not change the caller's state. It may call the operations of Ops from embed() to linear_gate(), and
   // attention() without packed K and V.
   virtual void repeat(const std::function<void()>& work) { work(); }
+  // Runs a decode step that repeat() cannot take, such as one that is looked into. A device may round the few
+  // rows of decode steps more coarsely than those of a prompt.
+  virtual void decode(const std::function<void()>& work) { work(); }
   // A point after all that the device has been asked for until now, and the milliseconds of its work between
   // two such points, the later of which it must have reached.
   virtual Moment mark() { return {}; }

@@ -51,7 +51,7 @@ std::vector<StageTime> ProfiledBackend::stop_profile() {
 // A recorded step has no single operations to measure.
 void ProfiledBackend::repeat(const std::function<void()>& work) {
   if (recording_) {
-    work();
+    inner_->decode(work);
   } else {
     inner_->repeat(work);
   }

@@ -29,6 +29,7 @@ class ProfiledBackend final : public Backend {
   void reserve(size_t bytes) override { inner_->reserve(bytes); }
   void synchronize() override { inner_->synchronize(); }
   void repeat(const std::function<void()>& work) override;
+  void decode(const std::function<void()>& work) override { inner_->decode(work); }
   Moment mark() override { return inner_->mark(); }
   double ms_between(const Moment& from, const Moment& to) override { return inner_->ms_between(from, to); }
 

@@ -18,7 +18,8 @@ class PackedWeight {
   virtual ~PackedWeight() = default;
   int64_t outputs = 0;
   int64_t inputs = 0;
-  size_t bytes = 0;
+  size_t bytes = 0;       // of the form that is multiplied, which may lie in the mapped file
+  bool resident = false;  // reads its file's blocks, which must outlive it
 };
 
 // What the experts of a layer multiply at one step, each weight prepared by itself; all of one shape.
@@ -45,9 +46,12 @@ struct WeightSource {
   // Fills f32 rows [first, first + count), row-major. Called by several threads at once. May throw.
   std::function<void(int64_t first, int64_t count, float* rows)> fill = {};
   bool gated = false;  // multiplies what gate() writes
-  // The same rows in the form of the file, for a backend that multiplies with it; empty where fill() makes
-  // other values than the file's.
+  // The same rows in the form of the file, for a backend that multiplies with it; empty where there is no
+  // file. They live as long as the weight where BackendOptions::resident asks for that. fill() multiplies
+  // their values by the factor of each column, if there are any, and then by `factor`.
   std::vector<TypedBlocks> blocks = {};
+  std::shared_ptr<const std::vector<float>> column_factors = {};
+  float factor = 1;
 };
 
 }  // namespace claa

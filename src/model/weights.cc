@@ -25,6 +25,8 @@ void check_finite(const std::string& file, const std::string& tensor, int64_t ro
        tensor, values[column], row, column);
 }
 
+using Factors = std::shared_ptr<const std::vector<float>>;  // of channels; null: all are 1
+
 class Loader {
  public:
   Loader(const gguf::File& file, Backend& backend) : file_(file), backend_(backend) {}
@@ -35,7 +37,7 @@ class Loader {
     const WeightKind kind = kind_of(spec.role);
     if (kind == WeightKind::kMatrix || kind == WeightKind::kExperts) {
       const bool even = norm_ && reads(spec.role, *norm_);
-      const auto factors = even ? std::span<const float>(factors_) : std::span<const float>();
+      const Factors factors = even ? factors_ : nullptr;
       if (kind == WeightKind::kMatrix) {
         to.set(spec.role, backend_.prepare(matrix(spec, 0, factors)));
       } else {
@@ -46,8 +48,8 @@ class Loader {
     std::vector<float> values = vector(spec);
     if (equalizer != nullptr && is_read_by_matrices(spec.role)) {
       norm_ = spec.role;
-      factors_ = equalizer->factors(values);
-      for (size_t i = 0; i < values.size(); ++i) values[i] /= factors_[i];
+      factors_ = std::make_shared<const std::vector<float>>(equalizer->factors(values));
+      for (size_t i = 0; i < values.size(); ++i) values[i] /= (*factors_)[i];
     }
     to.set(spec.role, upload_vector(backend_, values, std::max<int64_t>(1, spec.experts)));
   }
@@ -89,8 +91,8 @@ class Loader {
     return values;
   }
 
-  // The source outlives neither the spec nor the factors.
-  WeightSource matrix(const WeightSpec& spec, int64_t expert, std::span<const float> factors) const {
+  // The source does not outlive the spec.
+  WeightSource matrix(const WeightSpec& spec, int64_t expert, const Factors& factors) const {
     std::vector<TypedBlocks> parts;
     std::vector<const gguf::TensorInfo*> tensors;
     bool scaled = false;  // blocks alone would not be the values
@@ -104,7 +106,9 @@ class Loader {
       scaled |= info.scales != nullptr;
     }
     WeightSource source = source_of(spec);
-    if (factors.empty() && spec.factor == 1 && !scaled) source.blocks = std::move(parts);
+    if (!scaled) source.blocks = std::move(parts);
+    source.column_factors = factors;
+    source.factor = spec.factor;
     source.fill = [this, &spec, tensors = std::move(tensors), factors, expert](int64_t first, int64_t count,
                                                                                float* rows) {
       for (int64_t r = first; r < first + count; ++r, rows += spec.inputs)
@@ -114,7 +118,7 @@ class Loader {
   }
 
   void fill_row(const WeightSpec& spec, const std::vector<const gguf::TensorInfo*>& tensors,
-                std::span<const float> factors, int64_t expert, int64_t r, float* row) const {
+                const Factors& factors, int64_t expert, int64_t r, float* row) const {
     const std::span<float> to(row, usize(spec.inputs));
     const size_t part = usize(r / spec.outputs);
     const TensorRows& tensor = spec.tensors[part];
@@ -122,11 +126,11 @@ class Loader {
     const int64_t at = expert * all + tensor.first + r % spec.outputs;
     gguf::dequantize_rows(*tensors[part], static_cast<uint64_t>(at), to);
     check_finite(file_.name(), tensor.name, at, to);
-    for (size_t i = 0; i < factors.size(); ++i) row[i] *= factors[i];
+    for (size_t i = 0; factors != nullptr && i < factors->size(); ++i) row[i] *= (*factors)[i];
     for (float& value : to) value *= spec.factor;
   }
 
-  std::unique_ptr<PackedExperts> experts(const WeightSpec& spec, std::span<const float> factors) const {
+  std::unique_ptr<PackedExperts> experts(const WeightSpec& spec, const Factors& factors) const {
     std::vector<WeightSource> sources;
     for (int64_t e = 0; e < spec.experts; ++e) sources.push_back(matrix(spec, e, factors));
     return backend_.prepare_experts(sources);
@@ -135,7 +139,7 @@ class Loader {
   const gguf::File& file_;
   Backend& backend_;
   std::optional<Role> norm_;  // the last one that was evened out
-  std::vector<float> factors_;
+  Factors factors_;
 };
 
 }  // namespace
@@ -158,18 +162,46 @@ size_t WeightSet::bytes() const {
   return bytes;
 }
 
+size_t WeightSet::resident_bytes() const {
+  size_t bytes = 0;
+  const auto add = [&](const std::unique_ptr<PackedWeight>& matrix) {
+    if (matrix != nullptr && matrix->resident) bytes += matrix->bytes;
+  };
+  for (const Weight& weight : weights_) {
+    add(weight.matrix);
+    if (weight.experts != nullptr)
+      std::for_each(weight.experts->each.begin(), weight.experts->each.end(), add);
+  }
+  return bytes;
+}
+
+size_t ModelWeights::resident_bytes() const {
+  return std::accumulate(layers.begin(), layers.end(), model.resident_bytes(),
+                         [](size_t sum, const WeightSet& layer) { return sum + layer.resident_bytes(); });
+}
+
 size_t ModelWeights::bytes() const {
   return std::accumulate(layers.begin(), layers.end(), model.bytes(),
                          [](size_t sum, const WeightSet& layer) { return sum + layer.bytes(); });
 }
 
-WeightSource source_of(const WeightSpec& spec) {
+WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
   WeightSource source;
   source.outputs = spec.rows();
   source.inputs = spec.inputs;
   // A router, small as it is, decides too much for 8 bits.
   source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput || spec.role == Role::kRouter;
   source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown;
+  if (file == nullptr) return source;
+  for (const TensorRows& part : spec.tensors) {
+    const gguf::TensorInfo* info = file->find_tensor(part.name);
+    const auto first = static_cast<uint64_t>(part.first), count = static_cast<uint64_t>(spec.outputs);
+    if (info == nullptr || info->scales != nullptr || info->shape.size() < 2 ||
+        info->shape[0] != static_cast<uint64_t>(spec.inputs) || info->shape[1] < first + count) {
+      return source_of(spec);
+    }
+    source.blocks.push_back({info->type, spec.outputs, info->rows(first, count)});
+  }
   return source;
 }
 

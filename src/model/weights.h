@@ -42,7 +42,8 @@ class WeightSet {
   void set(Role role, std::unique_ptr<PackedWeight> matrix) { at(role).matrix = std::move(matrix); }
   void set(Role role, std::unique_ptr<PackedExperts> experts) { at(role).experts = std::move(experts); }
   void set(Role role, Vector vector) { at(role).vector = std::move(vector); }
-  size_t bytes() const;  // of the matrices
+  size_t bytes() const;           // of the matrices
+  size_t resident_bytes() const;  // of those that read the file's blocks
 
  private:
   struct Weight {
@@ -63,10 +64,12 @@ struct ModelWeights {
     return model.matrix(model.has(Role::kOutput) ? Role::kOutput : Role::kEmbedding);
   }
   size_t bytes() const;
+  size_t resident_bytes() const;
 };
 
-// The source of a matrix of the table, or of that of one expert, with all but its values.
-WeightSource source_of(const WeightSpec& spec);
+// The source of a matrix of the table, or of that of one expert, with all but its values; with a file also
+// its blocks (the first expert's), as far as the file has them.
+WeightSource source_of(const WeightSpec& spec, const gguf::File* file = nullptr);
 
 // Called after each layer with the layers done and in all.
 using LoadProgress = std::function<void(int64_t, int64_t)>;

@@ -40,7 +40,7 @@ const std::vector<float>& Decoder::step(int32_t token, const QueryObserver& obse
   std::vector<KvView> caches;
   for (int64_t layer = 0; layer < cache_.layers(); ++layer) caches.push_back(cache_.view(layer));
   if (observe) {
-    feed(token, caches, observe);
+    model_.backend().decode([&] { feed(token, caches, observe); });
   } else {
     model_.backend().repeat([&] { feed(token, caches, {}); });
   }

@@ -7,13 +7,20 @@
 #include "model/model.h"
 
 namespace claa {
-size_t weight_bytes(const ModelConfig& config, const BackendOptions& options) {
+namespace {
+
+// Of the process's memory that the tokenizer takes, per token of the vocabulary; measured.
+constexpr size_t kTokenBytes = 172;
+
+}  // namespace
+
+size_t weight_bytes(const ModelConfig& config, const BackendOptions& options, const gguf::File* file) {
   size_t total = 0;
   const auto add = [&](const std::vector<WeightSpec>& weights) {
     for (const WeightSpec& weight : weights) {
       const WeightKind kind = kind_of(weight.role);
       if (kind != WeightKind::kMatrix && kind != WeightKind::kExperts) continue;
-      total += usize(std::max<int64_t>(1, weight.experts)) * weight_bytes(options, source_of(weight));
+      total += usize(std::max<int64_t>(1, weight.experts)) * weight_bytes(options, source_of(weight, file));
     }
   };
   add(config.family->model_weights(config));
@@ -25,7 +32,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, in
                        int64_t reserve) {
   const size_t row = usize(2 * config.kv_heads * config.head_size) * dtype_bytes(device.dtype);
   MemoryPlan plan;
-  plan.program = device.program_bytes;
+  if (device.program_bytes > 0) plan.program = device.program_bytes + usize(config.vocabulary) * kTokenBytes;
   plan.hidden = usize(tokens * config.hidden) * sizeof(float);
   plan.layer_kv = usize(device.padded(tokens)) * row;
   plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows));

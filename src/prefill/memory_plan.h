@@ -22,9 +22,10 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, int64_t tokens,
                        int64_t reserve);
 
-// The matrices of the model's table, as such a backend prepares them; norms and biases are too small to
-// count.
-size_t weight_bytes(const ModelConfig& config, const BackendOptions& options);
+// The matrices of the model's table, as such a backend prepares them from the file, if there is one; norms
+// and biases are too small to count.
+size_t weight_bytes(const ModelConfig& config, const BackendOptions& options,
+                    const gguf::File* file = nullptr);
 
 // K and V of `rows` cache rows, all layers together.
 size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows);

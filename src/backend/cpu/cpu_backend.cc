@@ -14,48 +14,28 @@
 
 namespace claa::cpu {
 
-const Kernels& select_kernels(const std::string& cap, DType dtype) {
-  if (!cap.empty() && cap != "avx2" && cap != "avx512" && cap != kEmulatedBf16) {
-    fail(ErrorCode::kInvalidArgument,
-         "unknown instruction set cap '{}'; choose avx2, avx512 or, for tests, {}", cap, kEmulatedBf16);
-  }
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    fail(ErrorCode::kUnsupported,
-         "this CPU has no AVX2 and FMA; the cpu backend needs both (try --device reference)");
-  }
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (cap == kEmulatedBf16 && dtype == DType::kBF16) return kKernelsAvx2Bf16;
-  if (cap == kEmulatedBf16 || cap == "avx2" || !avx512) return kKernelsAvx2;
-  // The bf16 kernels take every unit for a pair of bf16 values: f32 has kernels of its own.
-  const bool bf16 = dtype == DType::kBF16 && cap.empty() && __builtin_cpu_supports("avx512bf16");
-  return bf16 ? kKernelsAvx512Bf16 : kKernelsAvx512;
-}
-
-bool bf16_pays(const std::string& cap) {
-  if (cap == kEmulatedBf16 || !select_kernels(cap, DType::kBF16).bf16_dot) return false;
-  return onednn_has_amx() || __builtin_cpu_is("amd");
-}
-
-const IntKernels& select_int_kernels(const std::string& cap) {
-  return cap.empty() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")
-             ? kIntKernelsAvx512Vnni
-             : kIntKernelsAvx2;
-}
-
 namespace {
 
-// True if oneDNN multiplies the weights: with AMX, for which there are no kernels here.
+// True if the weight stays blocks: that is if it has kernels, or is of 16 bits, which are widened as fast.
+bool stays_resident(DType dtype, const WeightSource& source) {
+  return BlockRows::have_kernels(source, dtype == DType::kF32);
+}
+
+// True if oneDNN multiplies the weights: with AMX, for which there are no kernels here, unless weights stay
+// blocks, which it does not take.
 bool uses_onednn(const BackendOptions& options) {
-  return !options.int8 && options.isa.empty() && select_kernels("", options.dtype).bf16_dot &&
-         onednn_has_amx();
+  return !options.int8 && !options.resident && options.isa.empty() &&
+         select_kernels("", options.dtype).bf16_dot && onednn_has_amx();
 }
 
 std::unique_ptr<Threads> make_threads(const BackendOptions& options) {
   const int count = options.threads > 0 ? options.threads : physical_cores();
   if (uses_onednn(options)) return std::make_unique<OmpThreads>(count);
   return std::make_unique<ThreadPool>(count);
+}
+
+CpuProducts make_products(const Kernels& kernels, Threads& threads, const std::string& cap) {
+  return {kernels, threads, select_block_kernels(cap)};
 }
 
 }  // namespace
@@ -65,17 +45,19 @@ CpuBackend::CpuBackend(const BackendOptions& options)
       kernels_(select_kernels(options.isa, options.dtype)),
       native_bf16_(kernels_.bf16_dot && options.isa.empty()),
       threads_(make_threads(options)),
-      products_{kernels_, *threads_} {
+      resident_(options.resident),
+      products_(make_products(kernels_, *threads_, options.isa)) {
   if (uses_onednn(options)) onednn_ = std::make_unique<OneDnn>(products_, traits_.dtype);
   if (options.int8) {
     int_kernels_ = &select_int_kernels(options.isa);
-    integers_.reset(new IntProducts{*int_kernels_, kernels_, *threads_});
+    integers_.reset(new IntProducts{*int_kernels_, products_});
   }
 }
 
 std::string CpuBackend::description() const {
   const int count = threads_->count();
-  const std::string threads = fmt::format("{} thread{}", count, count == 1 ? "" : "s");
+  const std::string threads =
+      fmt::format("{} thread{}{}", count, count == 1 ? "" : "s", resident_ ? ", resident weights" : "");
   if (int_kernels_ != nullptr) return fmt::format("cpu, {}, int8, {}", int_kernels_->name, threads);
   const char* how = traits_.dtype == DType::kF32 || native_bf16_ ? "native"
                     : kernels_.bf16_dot                          ? "emulated"
@@ -83,7 +65,31 @@ std::string CpuBackend::description() const {
   return fmt::format("cpu, {}, {} ({}), {}", kernels_.name, dtype_name(traits_.dtype), how, threads);
 }
 
+void CpuBackend::decode(const std::function<void()>& work) {
+  struct Step {  // also where `work` throws
+    explicit Step(bool& decoding) : now(decoding) { now = true; }
+    ~Step() { now = false; }
+    bool& now;
+  };
+  const Step step(products_.decoding);
+  work();
+}
+
+std::unique_ptr<CpuWeight> CpuBackend::prepare_resident(const WeightSource& source) {
+  const auto blocks = std::make_shared<const BlockRows>(products_.blocks, source);
+  std::unique_ptr<CpuWeight> many;
+  if (source.table) {
+    many = std::make_unique<BlockTable>(products_, source, traits_.dtype, blocks);
+  } else if (integers_ != nullptr) {
+    many = std::make_unique<IntWeight>(*integers_, source, blocks);
+  } else {
+    many = std::make_unique<PanelWeight>(products_, source, traits_.dtype == DType::kBF16, blocks);
+  }
+  return std::make_unique<BlockWeight>(products_, rounder_, source, blocks, std::move(many));
+}
+
 std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) {
+  if (resident_ && stays_resident(traits_.dtype, source)) return prepare_resident(source);
   if (source.table) return std::make_unique<TableWeight>(products_, source, traits_.dtype);
   if (integers_ != nullptr) return std::make_unique<IntWeight>(*integers_, source);
   if (onednn_ != nullptr) return std::make_unique<OneDnnWeight>(*onednn_, source);
@@ -92,7 +98,7 @@ std::unique_ptr<PackedWeight> CpuBackend::prepare(const WeightSource& source) {
 
 DeviceTraits device_traits(const BackendOptions& options) {
   constexpr int64_t kChunkRows = 512;
-  constexpr size_t kProgramBytes = size_t{18} << 20;  // measured; a larger vocabulary adds little
+  constexpr size_t kProgramBytes = size_t{10} << 20;  // measured
   DeviceTraits traits;
   traits.dtype = options.dtype;
   traits.linear = options.int8 ? DType::kI8 : options.dtype;
@@ -104,6 +110,10 @@ DeviceTraits device_traits(const BackendOptions& options) {
 }
 
 size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
+  if (options.resident && stays_resident(options.dtype, shape)) {
+    return std::accumulate(shape.blocks.begin(), shape.blocks.end(), size_t{0},
+                           [](size_t sum, const TypedBlocks& blocks) { return sum + blocks.data.size(); });
+  }
   if (shape.table) return usize(shape.outputs * shape.inputs) * dtype_bytes(options.dtype);
   if (options.int8) {
     return IntWeight::bytes_for(select_int_kernels(options.isa), shape.outputs, shape.inputs, shape.gated);

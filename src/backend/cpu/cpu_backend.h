@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/block_weight.h"
 #include "backend/cpu/cpu_weight.h"
 #include "backend/cpu/int_attention.h"
 #include "backend/cpu/int_weight.h"
@@ -22,6 +23,9 @@ class CpuBackend : public HostBackend {
   const char* name() const override { return "cpu"; }
   std::string description() const override;
   const DeviceTraits& traits() const override { return traits_; }
+
+  void repeat(const std::function<void()>& work) override { decode(work); }
+  void decode(const std::function<void()>& work) override;
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
   void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
@@ -54,6 +58,7 @@ class CpuBackend : public HostBackend {
   void gather_kv(const KvView& from, const Tensor& indices, const KvView& to) override;
 
  private:
+  std::unique_ptr<CpuWeight> prepare_resident(const WeightSource& source);
   // Rows of out, in the activation type or rounded to kI8 in groups: write(r, to, bf16) makes row r as f32 or
   // bf16.
   template <class Write>
@@ -68,10 +73,12 @@ class CpuBackend : public HostBackend {
   const Kernels& kernels_;
   bool native_bf16_;  // products of bf16 are the CPU's own
   std::unique_ptr<Threads> threads_;
+  const bool resident_;  // weights stay blocks where they can
   CpuProducts products_;
   std::unique_ptr<OneDnn> onednn_;           // with bf16 on a CPU with AMX
   const IntKernels* int_kernels_ = nullptr;  // with int8
   std::unique_ptr<IntProducts> integers_;    // with int8
+  RowRounder rounder_;                       // with resident weights
   CpuPackedKv score_keys_;                   // with int8: keys as scores want them
 };
 
@@ -84,6 +91,8 @@ inline constexpr const char* kEmulatedBf16 = "avx2bf16";
 
 // The integer kernels this CPU can run, at most `cap`.
 const IntKernels& select_int_kernels(const std::string& cap);
+// The kernels of blocks this CPU can run, at most `cap`.
+const BlockKernels& select_block_kernels(const std::string& cap);
 
 // The best kernels this CPU can run for an activation type, at most `cap` ("" for no cap). Throws
 // kUnsupported without AVX2, kInvalidArgument for an unknown cap.

@@ -1,11 +1,16 @@
 // A weight of the CPU backend multiplies itself: the backend does not ask for its kind.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/aligned.h"
+#include "backend/cpu/block_kernels.h"
 #include "backend/cpu/kernels.h"
 #include "core/threads.h"
+#include "core/usize.h"
 
 namespace claa::cpu {
 
@@ -32,11 +37,27 @@ class CpuWeight : public PackedWeight {
   }
 };
 
+// Memory of each thread, as large as the largest use of it.
+class ThreadScratch {
+ public:
+  void reserve(const Threads& threads, size_t bytes) {
+    of_threads_.resize(usize(threads.count()));
+    for (AlignedVector<std::byte>& memory : of_threads_) memory.resize(std::max(memory.size(), bytes));
+  }
+  std::byte* of(int thread) { return of_threads_[usize(thread)].data(); }
+
+ private:
+  std::vector<AlignedVector<std::byte>> of_threads_;
+};
+
 // State that the weights of one backend share. It outlives them.
 struct CpuProducts {
   const Kernels& kernels;
   Threads& threads;
+  const BlockKernels& blocks = kBlockKernelsAvx2;
   std::vector<float> widened = {};  // bf16 inputs as f32, for weights that are multiplied as f32
+  ThreadScratch unpacked = {};      // panels of weights that stay blocks
+  bool decoding = false;            // within a decode step, whose rows may be rounded
 };
 
 }  // namespace claa::cpu

@@ -2,9 +2,11 @@
 // a row of activations, made in each call.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "backend/cpu/aligned.h"
+#include "backend/cpu/block_rows.h"
 #include "backend/cpu/cpu_weight.h"
 #include "backend/cpu/int_kernels.h"
 #include "backend/cpu/panels.h"
@@ -14,16 +16,17 @@ namespace claa::cpu {
 // State that the 8-bit weights of one backend share. It outlives them.
 struct IntProducts {
   const IntKernels& kernels;
-  const Kernels& floats;
-  Threads& threads;
+  CpuProducts& shared;
   AlignedVector<uint8_t> quantized = {};  // [rows, units, 4] of activations that come in another type
   std::vector<float> row_scales = {};     // [rows, groups]
 };
 
 class IntWeight : public CpuWeight {
  public:
-  // `products` outlives the weight.
-  IntWeight(IntProducts& products, const WeightSource& source);
+  // With blocks, each panel is unpacked from them when it is multiplied, to the same values. `products`
+  // outlives the weight.
+  IntWeight(IntProducts& products, const WeightSource& source,
+            std::shared_ptr<const BlockRows> blocks = nullptr);
   static size_t bytes_for(const IntKernels& kernels, int64_t outputs, int64_t inputs, bool gated);
 
   // x f32, bf16 or kI8.
@@ -39,28 +42,33 @@ class IntWeight : public CpuWeight {
     const float* scales;
     int64_t stride, row_scales;  // of a row
   };
-  // Scratch of one thread while the weight is packed: a row as the kernels round it.
-  struct PackScratch {
-    std::vector<uint8_t> row;
-    std::vector<float> scales;
+  size_t panel_bytes() const { return usize(width_ * (4 * unit_count_ + 8 * groups_)); }
+  IntPanel view(const std::byte* panel) const;
+  void quantize(const float* row, int64_t n, uint32_t* units, float* scales, int32_t* sums) const;
+  // Rows f32 [panel, n], `stride` apart, to the units of a panel from input `first` on, which begins a group.
+  void pack(const float* rows, int64_t stride, int64_t first, int64_t n, std::byte* panel) const;
+  void unpack(int64_t index, std::byte* panel) const;
+  // Makes room for so many panels at a time of each thread.
+  void reserve(int64_t count) const;
+  // The panels from `first` on, and as many from `second` on unless that is -1; neighbours lie side by side.
+  struct Panels {
+    const std::byte* first;
+    const std::byte* second;
   };
-  void pack_panel(const float* rows, int64_t panel, int64_t count, PackScratch& scratch);
+  Panels panels(int64_t first, int64_t second, int64_t count, int thread) const;
+  Sharing sharing() const { return blocks_ ? Sharing::kPanels : Sharing::kRows; }
   Rows rounded(const Tensor& x) const;
   // Rows [first, first + rows) by one panel.
-  void multiply_panel(const Rows& x, int64_t index, int64_t first, int64_t rows, float* to, int64_t stride,
-                      bool accumulate) const;
-  IntPanel panel(int64_t index) const {
-    const int64_t scale = index * groups_ * width_;
-    return {group_, units_.data() + index * unit_count_ * width_ * 4, offsets_.data() + scale,
-            scales_.data() + scale};
-  }
+  void multiply_panel(const Rows& x, const std::byte* panel, int64_t first, int64_t rows, float* to,
+                      int64_t stride, bool accumulate) const;
 
   IntProducts& products_;
   const int64_t group_;                        // inputs that share a scale
   const int64_t width_, unit_count_, groups_;  // columns of a panel; units and groups of an output's inputs
-  AlignedVector<int8_t> units_;                // [panels, inputs / 4 rounded up, panel, 4]
-  AlignedVector<int32_t> offsets_;             // [panels, groups, panel]
-  AlignedVector<float> scales_;                // [panels, groups, panel]
+  const std::shared_ptr<const BlockRows> blocks_;  // instead of stored panels
+  // Panel by panel as IntPanel has it: units [inputs / 4 rounded up, panel, 4], offsets and scales [groups,
+  // panel].
+  AlignedVector<std::byte> stored_;
 };
 
 }  // namespace claa::cpu

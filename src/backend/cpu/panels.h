@@ -17,8 +17,10 @@ namespace claa::cpu {
 inline int64_t panel_count(int64_t outputs, int64_t width) {
   return (outputs + width - 1) / width;
 }
+constexpr int64_t kMostPanelColumns = 32;  // of the widest vectors
 
-// Calls pack(rows, panel, count, thread) for every panel of `width` outputs, rows f32 [count, inputs].
+// Calls pack(rows, panel, count, thread) for every panel of `width` outputs, rows f32 [width, inputs], of
+// which those from `count` on are zero.
 template <class Pack>
 void pack_panels(const WeightSource& source, int64_t width, Threads& threads, const Pack& pack) {
   const int64_t size = width * source.inputs;
@@ -27,6 +29,7 @@ void pack_panels(const WeightSource& source, int64_t width, Threads& threads, co
     float* rows = scratch.data() + thread * size;
     const int64_t count = std::min(width, source.outputs - panel * width);
     source.fill(panel * width, count, rows);
+    std::fill(rows + count * source.inputs, rows + size, 0.0f);
     pack(rows, panel, count, thread);
   });
 }
@@ -46,22 +49,29 @@ inline Part part_of(int64_t rows, int64_t groups, int64_t part, int64_t parts) {
           groups * (group + 1) / by_groups};
 }
 
+// How the threads share a product. Parts of rows read all panels of their own. Where panels are unpacked from
+// blocks, each is read by one thread alone, for all rows.
+enum class Sharing : uint8_t { kRows, kPanels };
+
 // A product by all threads, in tiles of at most kTileRows rows, for which a panel stays in the first cache:
-//   run(scratch, group, first row, rows)
+//   panels = find(group, thread), run(scratch, panels, group, first row, rows)
 // with a Scratch of each thread on its stack. Few rows are a step of decoding, whose parts are smaller, so
 // that another thread can take over what a thread without a core has not begun.
 constexpr int64_t kTileRows = 96;
-template <class Scratch, class Run>
-void for_tiles(Threads& threads, int64_t rows, int64_t groups, const Run& run) {
+template <class Scratch, class Find, class Run>
+void for_tiles(Threads& threads, Sharing sharing, int64_t rows, int64_t groups, const Find& find,
+               const Run& run) {
   constexpr int64_t kFewRows = 4, kPartsOfThread = 4;
-  const int64_t parts =
-      rows > kFewRows ? threads.count() : std::min(groups, kPartsOfThread * threads.count());
-  threads.run(parts, [&](int64_t index, int) {
-    const Part part = part_of(rows, groups, index, parts);
+  const bool many = rows > kFewRows && sharing == Sharing::kRows;
+  const int64_t parts = many ? threads.count() : std::min(groups, kPartsOfThread * threads.count());
+  threads.run(parts, [&](int64_t index, int thread) {
+    const Part part = many ? part_of(rows, groups, index, parts)
+                           : Part{0, rows, groups * index / parts, groups * (index + 1) / parts};
     Scratch scratch;
     for (int64_t group = part.first_group; group < part.end_group; ++group) {
+      const auto panels = find(group, thread);
       for (int64_t first = part.first_row; first < part.end_row; first += kTileRows) {
-        run(scratch, group, first, std::min(kTileRows, part.end_row - first));
+        run(scratch, panels, group, first, std::min(kTileRows, part.end_row - first));
       }
     }
   });

@@ -1,6 +1,7 @@
 #include "backend/cpu/table_weight.h"
 
 #include <cstring>
+#include <utility>
 
 #include "backend/cpu/panels.h"
 #include "core/usize.h"
@@ -47,6 +48,42 @@ void TableWeight::row(int64_t index, float* to) const {
   } else {
     std::memcpy(to, address(index), usize(inputs) * sizeof(float));
   }
+}
+
+BlockTable::BlockTable(CpuProducts& products, const WeightSource& source, DType dtype,
+                       std::shared_ptr<const BlockRows> blocks)
+    : products_(products), dtype_(dtype), blocks_(std::move(blocks)) {
+  outputs = source.outputs;
+  inputs = source.inputs;
+  bytes = blocks_->bytes();
+}
+
+void BlockTable::multiply(const Tensor& x, const Tensor& out, bool accumulate) const {
+  require(x.dtype == dtype_, "linear: inputs of another type than the table's");
+  const Kernels& kernels = products_.kernels;
+  products_.unpacked.reserve(products_.threads, usize(inputs) * (sizeof(float) + sizeof(uint16_t)));
+  products_.threads.split(outputs, [&](int64_t first, int64_t end, int thread) {
+    auto* values = reinterpret_cast<float*>(products_.unpacked.of(thread));
+    auto* rounded = reinterpret_cast<uint16_t*>(values + inputs);
+    for (int64_t o = first; o < end; ++o) {
+      blocks_->widen(o, 0, inputs, values);
+      if (dtype_ == DType::kBF16) kernels.to_bf16(values, inputs, rounded);
+      for (int64_t r = 0; r < x.rows(); ++r) {
+        const float dot = dtype_ == DType::kBF16 ? kernels.dot_bf16(x.ptr<uint16_t>(0, r), rounded, inputs)
+                                                 : kernels.dot_f32(x.ptr<float>(0, r), values, inputs);
+        float& y = out.ptr<float>(0, r)[o];
+        y = accumulate ? y + dot : dot;
+      }
+    }
+  });
+}
+
+void BlockTable::row(int64_t index, float* to) const {
+  blocks_->widen(index, 0, inputs, to);
+  if (dtype_ == DType::kF32) return;
+  std::vector<uint16_t> rounded(usize(inputs));
+  products_.kernels.to_bf16(to, inputs, rounded.data());
+  products_.kernels.to_f32(rounded.data(), inputs, to);
 }
 
 }  // namespace claa::cpu

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/aligned.h"
+#include "backend/cpu/block_rows.h"
 #include "backend/cpu/cpu_weight.h"
 #include "core/usize.h"
 
@@ -22,6 +23,21 @@ class TableWeight : public CpuWeight {
   CpuProducts& products_;
   const DType dtype_;
   AlignedVector<std::byte> rows_;  // [outputs, inputs]
+};
+
+// The same table as blocks of its file: rows are widened when they are read, to the same values.
+class BlockTable : public CpuWeight {
+ public:
+  BlockTable(CpuProducts& products, const WeightSource& source, DType dtype,
+             std::shared_ptr<const BlockRows> blocks);
+
+  void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
+  void row(int64_t index, float* to) const override;
+
+ private:
+  CpuProducts& products_;
+  const DType dtype_;
+  const std::shared_ptr<const BlockRows> blocks_;
 };
 
 }  // namespace claa::cpu

@@ -1,0 +1,213 @@
+// The layout of each block format as vectors: included by block_kernels_impl.h inside the namespace of every
+// instruction set, so that it has no include guard. A format says, for blocks of kGroups * 32 values:
+//   scales(b, s, m): the scales of a block, one per 32 values or with kHalves one per 16, and with kMinima
+//                    what is taken away from each group's values;
+//   values(b, g):    the numbers of group g as bytes, with kSigned from -128 to 127, else from 0 to 127.
+// A value is s * number - m, each step rounded to f32, as in gguf/quants.cc.
+
+inline float half_at(const uint8_t* p) {
+  uint16_t bits;
+  memcpy(&bits, p, sizeof(bits));
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+}
+inline uint32_t word_at(const uint8_t* p) {
+  uint32_t word;
+  memcpy(&word, p, sizeof(word));
+  return word;
+}
+inline __m256i bytes_at(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline __m256i bits_of(__m256i v, int shift, int mask) {
+  return _mm256_and_si256(_mm256_srli_epi16(v, shift), _mm256_set1_epi8(static_cast<char>(mask)));
+}
+// 16 low nibbles, then 16 high ones.
+inline __m256i nibbles_at(const uint8_t* p) {
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
+}
+// Bit i of a word of 32 bits as 16 in byte i.
+inline __m256i fifth_bits(const uint8_t* p) {
+  const __m256i word = _mm256_set1_epi32(static_cast<int>(word_at(p)));
+  const __m256i spread =
+      _mm256_setr_epi64x(0x0000000000000000, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
+  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(word, spread), bit), bit);
+  return _mm256_and_si256(set, _mm256_set1_epi8(16));
+}
+inline __m256 eight_floats(__m128i bytes) {  // of the lower eight, unsigned
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+}
+inline __m256 eight_signed_floats(__m128i bytes) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+// s[i] = d * bytes[i] of 16 signed bytes.
+inline void sixteen_scales(float d, __m128i bytes, float* s) {
+  const __m256 factor = _mm256_set1_ps(d);
+  _mm256_storeu_ps(s, _mm256_mul_ps(factor, eight_signed_floats(bytes)));
+  _mm256_storeu_ps(s + 8, _mm256_mul_ps(factor, eight_signed_floats(_mm_srli_si128(bytes, 8))));
+}
+
+template <int kBlockBytes, int kBlockGroups, bool kIsSigned, bool kHasMinima, bool kHasHalves>
+struct Format {
+  static constexpr int kBytes = kBlockBytes, kGroups = kBlockGroups;
+  static constexpr bool kSigned = kIsSigned, kMinima = kHasMinima, kHalves = kHasHalves;
+};
+
+struct Q8_0 : Format<34, 1, true, false, false> {
+  static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
+  static __m256i values(const uint8_t* b, int) { return bytes_at(b + 2); }
+};
+struct Q4_0 : Format<18, 1, true, false, false> {
+  static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
+  static __m256i values(const uint8_t* b, int) {
+    return _mm256_sub_epi8(nibbles_at(b + 2), _mm256_set1_epi8(8));
+  }
+};
+struct Q4_1 : Format<20, 1, false, true, false> {
+  static void scales(const uint8_t* b, float* s, float* m) { *s = half_at(b), *m = -half_at(b + 2); }
+  static __m256i values(const uint8_t* b, int) { return nibbles_at(b + 4); }
+};
+struct Q5_0 : Format<22, 1, true, false, false> {
+  static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
+  static __m256i values(const uint8_t* b, int) {
+    return _mm256_sub_epi8(_mm256_or_si256(nibbles_at(b + 6), fifth_bits(b + 2)), _mm256_set1_epi8(16));
+  }
+};
+struct Q5_1 : Format<24, 1, false, true, false> {
+  static void scales(const uint8_t* b, float* s, float* m) { *s = half_at(b), *m = -half_at(b + 2); }
+  static __m256i values(const uint8_t* b, int) {
+    return _mm256_or_si256(nibbles_at(b + 8), fifth_bits(b + 4));
+  }
+};
+
+// The values of a table of 16, low nibbles first.
+inline __m256i table_at(const uint8_t* p, __m128i table) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), nibbles_at(p));
+}
+inline __m128i iq4_table() {
+  return _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+}
+
+struct IQ4_NL : Format<18, 1, true, false, false> {
+  static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
+  static __m256i values(const uint8_t* b, int) { return table_at(b + 2, iq4_table()); }
+};
+// Twice the floats of four bits; the scale is half of 2^(e - 127), of which the two smallest are subnormal.
+struct MXFP4 : Format<17, 1, true, false, false> {
+  static void scales(const uint8_t* b, float* s, float*) {
+    const uint32_t bits = *b < 2 ? uint32_t{0x00200000} << *b : static_cast<uint32_t>(*b - 1) << 23;
+    memcpy(s, &bits, sizeof(bits));
+  }
+  static __m256i values(const uint8_t* b, int) {
+    return table_at(b + 1, _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12));
+  }
+};
+
+// Eight neighbouring blocks of a format of one group. All but MXFP4 have their scale in the first two bytes
+// and a minimum, with the sign changed, in the two behind.
+template <class F>
+struct Eight : Format<8 * F::kBytes, 8, F::kSigned, F::kMinima, false> {
+  static __m256 halves(const uint8_t* b) {
+    const auto half = [b](int i) {
+      int16_t bits;
+      memcpy(&bits, b + i * F::kBytes, sizeof(bits));
+      return bits;
+    };
+    return _mm256_cvtph_ps(
+        _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7)));
+  }
+  static void scales(const uint8_t* b, float* s, float* m) {
+    if constexpr (F::kBytes == MXFP4::kBytes) {
+      for (int i = 0; i < 8; ++i) F::scales(b + i * F::kBytes, s + i, m);
+      return;
+    }
+    _mm256_storeu_ps(s, halves(b));
+    if constexpr (F::kMinima) _mm256_storeu_ps(m, _mm256_xor_ps(halves(b + 2), _mm256_set1_ps(-0.0f)));
+  }
+  static __m256i values(const uint8_t* b, int g) { return F::values(b + g * F::kBytes, 0); }
+};
+
+struct Q2_K : Format<84, 8, false, true, true> {
+  static void scales(const uint8_t* b, float* s, float* m) {
+    const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
+    sixteen_scales(half_at(b + 80), _mm_and_si128(both, _mm_set1_epi8(15)), s);
+    sixteen_scales(half_at(b + 82), _mm_and_si128(_mm_srli_epi16(both, 4), _mm_set1_epi8(15)), m);
+  }
+  static __m256i values(const uint8_t* b, int g) {
+    return bits_of(bytes_at(b + 16 + 32 * (g / 4)), 2 * (g % 4), 3);
+  }
+};
+struct Q3_K : Format<110, 8, true, false, true> {
+  static void scales(const uint8_t* b, float* s, float*) {
+    uint64_t low;
+    memcpy(&low, b + 96, sizeof(low));
+    const uint32_t high = word_at(b + 104);
+    const auto nibbles = [](uint64_t v) { return static_cast<int64_t>(v & 0x0f0f0f0f0f0f0f0fu); };
+    const auto pairs = [](uint32_t v) { return static_cast<int>((v & 0x03030303u) << 4); };
+    const __m128i six =
+        _mm_or_si128(_mm_set_epi64x(nibbles(low >> 4), nibbles(low)),
+                     _mm_set_epi32(pairs(high >> 6), pairs(high >> 4), pairs(high >> 2), pairs(high)));
+    sixteen_scales(half_at(b + 108), _mm_sub_epi8(six, _mm_set1_epi8(32)), s);
+  }
+  static __m256i values(const uint8_t* b, int g) {
+    const __m256i two = bits_of(bytes_at(b + 32 + 32 * (g / 4)), 2 * (g % 4), 3);
+    const __m256i third = _mm256_slli_epi16(bits_of(bytes_at(b), g, 1), 2);
+    return _mm256_sub_epi8(_mm256_or_si256(two, third), _mm256_set1_epi8(4));
+  }
+};
+
+// The scales and minima of Q4_K and Q5_K.
+inline void six_bit_scales(const uint8_t* b, float* s, float* m) {
+  const uint32_t first = word_at(b + 4), second = word_at(b + 8), rest = word_at(b + 12);
+  const uint32_t scales = (rest & 0x0f0f0f0fu) | ((first >> 6) & 0x03030303u) << 4;
+  const uint32_t minima = ((rest >> 4) & 0x0f0f0f0fu) | ((second >> 6) & 0x03030303u) << 4;
+  const auto eight = [](uint32_t low, uint32_t high) {
+    return _mm_set_epi32(0, 0, static_cast<int>(high), static_cast<int>(low & 0x3f3f3f3fu));
+  };
+  _mm256_storeu_ps(s, _mm256_mul_ps(_mm256_set1_ps(half_at(b)), eight_floats(eight(first, scales))));
+  _mm256_storeu_ps(m, _mm256_mul_ps(_mm256_set1_ps(half_at(b + 2)), eight_floats(eight(second, minima))));
+}
+
+struct Q4_K : Format<144, 8, false, true, false> {
+  static void scales(const uint8_t* b, float* s, float* m) { six_bit_scales(b, s, m); }
+  static __m256i values(const uint8_t* b, int g) {
+    return bits_of(bytes_at(b + 16 + 32 * (g / 2)), 4 * (g % 2), 15);
+  }
+};
+struct Q5_K : Format<176, 8, false, true, false> {
+  static void scales(const uint8_t* b, float* s, float* m) { six_bit_scales(b, s, m); }
+  static __m256i values(const uint8_t* b, int g) {
+    const __m256i four = bits_of(bytes_at(b + 48 + 32 * (g / 2)), 4 * (g % 2), 15);
+    return _mm256_or_si256(four, _mm256_slli_epi16(bits_of(bytes_at(b + 16), g, 1), 4));
+  }
+};
+struct Q6_K : Format<210, 8, true, false, true> {
+  static void scales(const uint8_t* b, float* s, float*) {
+    sixteen_scales(half_at(b + 208), _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 192)), s);
+  }
+  static __m256i values(const uint8_t* b, int g) {
+    const int half = g / 4, plane = g % 4;
+    const __m256i four = bits_of(bytes_at(b + 64 * half + 32 * (plane % 2)), 4 * (plane / 2), 15);
+    const __m256i two = _mm256_slli_epi16(bits_of(bytes_at(b + 128 + 32 * half), 2 * plane, 3), 4);
+    return _mm256_sub_epi8(_mm256_or_si256(four, two), _mm256_set1_epi8(32));
+  }
+};
+
+struct IQ4_XS : Format<136, 8, true, false, false> {
+  static void scales(const uint8_t* b, float* s, float*) {
+    uint16_t high;
+    memcpy(&high, b + 2, sizeof(high));
+    const uint32_t low = word_at(b + 4);
+    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    const __m256i four = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), shifts),
+                                          _mm256_set1_epi32(15));
+    const __m256i two = _mm256_and_si256(
+        _mm256_srlv_epi32(_mm256_set1_epi32(high), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)),
+        _mm256_set1_epi32(3));
+    const __m256i six =
+        _mm256_sub_epi32(_mm256_or_si256(four, _mm256_slli_epi32(two, 4)), _mm256_set1_epi32(32));
+    _mm256_storeu_ps(s, _mm256_mul_ps(_mm256_set1_ps(half_at(b)), _mm256_cvtepi32_ps(six)));
+  }
+  static __m256i values(const uint8_t* b, int g) { return table_at(b + 8 + 16 * g, iq4_table()); }
+};

@@ -1,0 +1,293 @@
+// Kernel bodies of blocks, included once per instruction set by block_kernels_*.cc with CLAA_KERNELS (table
+// name), CLAA_NAMESPACE, CLAA_NAME and CLAA_DOT8 (acc + sums of four products of unsigned a and signed b)
+// set. No include guard: every inclusion is another namespace. Vectors have 256 bits everywhere: decoding
+// waits for memory.
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/cpu/block_kernels.h"
+
+namespace claa::cpu {
+namespace CLAA_NAMESPACE {
+
+#include "backend/cpu/block_formats_impl.h"
+
+inline float sum_of_lanes(__m256 v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+
+// Products of 32 weights and activations, as eight sums of four. Pairs of products stay within 16 bits: a
+// weight is at most 128 and an activation at most 127.
+template <bool kSigned>
+inline __m256 products(__m256i weights, __m256i magnitudes, __m256i x) {
+  return _mm256_cvtepi32_ps(kSigned ? CLAA_DOT8(magnitudes, _mm256_sign_epi8(x, weights))
+                                    : CLAA_DOT8(weights, x));
+}
+
+// The sums of one row of activations with one row of blocks.
+struct RowSums {
+  __m256 even, odd;     // of even and odd groups
+  __m256 minima;        // of formats with eight groups
+  float single_minima;  // of formats with one
+};
+
+// What each group's sum is multiplied by: a weight's scale times the activations'.
+template <class F>
+inline void block_factors(const float* s, const float* m, const float* scales, const float* sums,
+                          const float* halves, RowSums& to, float* factors) {
+  if constexpr (F::kGroups == 1) {
+    *factors = *s * *scales;
+    if constexpr (F::kMinima) to.single_minima += *m * *sums;
+  } else if constexpr (F::kHalves) {
+    const __m256 x = _mm256_loadu_ps(scales);
+    const __m256i low = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3),
+                  high = _mm256_add_epi32(low, _mm256_set1_epi32(4));
+    _mm256_storeu_ps(factors, _mm256_mul_ps(_mm256_loadu_ps(s), _mm256_permutevar8x32_ps(x, low)));
+    _mm256_storeu_ps(factors + 8, _mm256_mul_ps(_mm256_loadu_ps(s + 8), _mm256_permutevar8x32_ps(x, high)));
+    if constexpr (F::kMinima) {
+      to.minima = _mm256_fmadd_ps(_mm256_loadu_ps(m), _mm256_loadu_ps(halves), to.minima);
+      to.minima = _mm256_fmadd_ps(_mm256_loadu_ps(m + 8), _mm256_loadu_ps(halves + 8), to.minima);
+    }
+  } else {
+    _mm256_storeu_ps(factors, _mm256_mul_ps(_mm256_loadu_ps(s), _mm256_loadu_ps(scales)));
+    if constexpr (F::kMinima)
+      to.minima = _mm256_fmadd_ps(_mm256_loadu_ps(m), _mm256_loadu_ps(sums), to.minima);
+  }
+}
+
+template <class F>
+inline __m256 factor_of(const float* factors, int group) {
+  if constexpr (!F::kHalves) return _mm256_broadcast_ss(factors + group);
+  return _mm256_set_m128(_mm_broadcast_ss(factors + 2 * group + 1), _mm_broadcast_ss(factors + 2 * group));
+}
+
+// The groups [first, end) of a row of blocks, which begins at `blocks`.
+template <class F, int kRows>
+inline void dot_groups(const uint8_t* blocks, const RoundedRows& x, int row, int64_t first, int64_t end,
+                       RowSums (&sums)[kRows]) {
+  const int64_t groups = x.inputs / kRoundedGroup;
+  blocks += first / F::kGroups * F::kBytes;
+  for (; first < end; first += F::kGroups, blocks += F::kBytes) {
+    alignas(32) float s[16], m[16], factors[kRows][16];
+    F::scales(blocks, s, m);
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t at = (row + r) * groups + first;
+      block_factors<F>(s, m, x.scales + at, x.sums + at, x.halves + 2 * at, sums[r], factors[r]);
+    }
+#pragma GCC unroll 8
+    for (int g = 0; g < F::kGroups; ++g) {
+      const __m256i weights = F::values(blocks, g);
+      const __m256i magnitudes = F::kSigned ? _mm256_abs_epi8(weights) : weights;
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const int8_t* values = x.values + (row + r) * x.inputs + (first + g) * kRoundedGroup;
+        const __m256 sum = products<F::kSigned>(weights, magnitudes,
+                                                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
+        __m256& to = g % 2 == 0 ? sums[r].even : sums[r].odd;
+        to = _mm256_fmadd_ps(sum, factor_of<F>(factors[r], g), to);
+      }
+    }
+  }
+}
+
+template <class F, int kRows>
+inline void dot_rows(const uint8_t* blocks, const RoundedRows& x, int row, float* out, int64_t stride) {
+  const int64_t groups = x.inputs / kRoundedGroup;
+  RowSums sums[kRows];
+  for (RowSums& one : sums) one = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), 0};
+  if constexpr (F::kGroups == 1) {
+    dot_groups<Eight<F>>(blocks, x, row, 0, groups / 8 * 8, sums);
+    dot_groups<F>(blocks, x, row, groups / 8 * 8, groups, sums);
+  } else {
+    dot_groups<F>(blocks, x, row, 0, groups, sums);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    float total = sum_of_lanes(_mm256_add_ps(sums[r].even, sums[r].odd));
+    if constexpr (F::kMinima) total -= sum_of_lanes(sums[r].minima) + sums[r].single_minima;
+    out[(row + r) * stride] = total;
+  }
+}
+
+template <class F>
+void dots(const uint8_t* blocks, const RoundedRows& x, int rows, float* out, int64_t stride) {
+  int row = 0;
+  for (; row + 4 <= rows; row += 4) dot_rows<F, 4>(blocks, x, row, out, stride);
+  if (row + 2 <= rows) dot_rows<F, 2>(blocks, x, row, out, stride), row += 2;
+  if (row < rows) dot_rows<F, 1>(blocks, x, row, out, stride);
+}
+
+template <class F>
+inline void widen_blocks(const uint8_t* blocks, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; i += F::kGroups * kRoundedGroup, blocks += F::kBytes) {
+    alignas(32) float s[16], m[16];
+    F::scales(blocks, s, m);
+#pragma GCC unroll 8
+    for (int g = 0; g < F::kGroups; ++g) {
+      const __m256i numbers = F::values(blocks, g);
+      const __m128i low = _mm256_castsi256_si128(numbers), high = _mm256_extracti128_si256(numbers, 1);
+      const __m128i eights[4] = {low, _mm_srli_si128(low, 8), high, _mm_srli_si128(high, 8)};
+#pragma GCC unroll 4
+      for (int e = 0; e < 4; ++e) {
+        const int scale = F::kHalves ? 2 * g + e / 2 : g;
+        const __m256 number = F::kSigned ? eight_signed_floats(eights[e]) : eight_floats(eights[e]);
+        __m256 value = _mm256_mul_ps(_mm256_broadcast_ss(s + scale), number);
+        if constexpr (F::kMinima) value = _mm256_sub_ps(value, _mm256_broadcast_ss(m + scale));
+        _mm256_storeu_ps(out + i + g * kRoundedGroup + 8 * e, value);
+      }
+    }
+  }
+}
+
+template <class F>
+void widen(const uint8_t* blocks, int64_t n, float* out) {
+  if constexpr (F::kGroups == 1) {
+    const int64_t eights = n / (8 * kRoundedGroup);
+    widen_blocks<Eight<F>>(blocks, eights * 8 * kRoundedGroup, out);
+    blocks += eights * 8 * F::kBytes, out += eights * 8 * kRoundedGroup, n -= eights * 8 * kRoundedGroup;
+  }
+  widen_blocks<F>(blocks, n, out);
+}
+
+// Of n values, a multiple of 32, in four chains: one would take longer to wait than to compare.
+inline float largest_magnitude(const float* x, int64_t n) {
+  __m256 best[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+  for (int64_t i = 0; i < n; i += kRoundedGroup) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j)
+      best[j] =
+          _mm256_max_ps(best[j], _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_loadu_ps(x + i + 8 * j)));
+  }
+  const __m256 all = _mm256_max_ps(_mm256_max_ps(best[0], best[1]), _mm256_max_ps(best[2], best[3]));
+  __m128 most = _mm_max_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
+  most = _mm_max_ps(most, _mm_movehl_ps(most, most));
+  return _mm_cvtss_f32(_mm_max_ss(most, _mm_shuffle_ps(most, most, 1)));
+}
+
+// 32 integers of 16 bits and less, as they follow each other.
+inline __m256i in_order(const __m256i (&q)[4]) {
+  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+  // Packing works within each half of a vector.
+  return _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+void round(const float* x, int64_t n, int8_t* values, float* scales) {
+  for (int64_t i = 0; i < n; i += kRoundedGroup) {
+    const float largest = largest_magnitude(x + i, kRoundedGroup);
+    const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0);
+    scales[i / kRoundedGroup] = largest / 127.0f;
+    __m256i q[4];
+    for (int j = 0; j < 4; ++j)
+      q[j] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8 * j), inverse));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + i), in_order(q));
+  }
+}
+
+void to_eight_bits(const float* x, int64_t n, int64_t group, int8_t* values, float* scales, int32_t* sums) {
+  const __m256i middle = _mm256_set1_epi8(-128);
+  for (int64_t first = 0; first < n; first += group) {
+    const int64_t end = first + group < n ? first + group : n;
+    const float largest = largest_magnitude(x + first, end - first);
+    const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0);
+    scales[first / group] = largest / 127.0f;
+    __m256i sum = _mm256_setzero_si256();  // of values plus 128
+    for (int64_t i = first; i < end; i += kRoundedGroup) {
+      __m256i q[4];
+      for (int j = 0; j < 4; ++j) {
+        // Rounded where 128 is added, as IntKernels::quantize does.
+        const __m256 shifted =
+            _mm256_fmadd_ps(_mm256_loadu_ps(x + i + 8 * j), inverse, _mm256_set1_ps(128.0f));
+        q[j] = _mm256_sub_epi32(_mm256_cvtps_epi32(shifted), _mm256_set1_epi32(128));
+      }
+      const __m256i v = in_order(q);
+      sum = _mm256_add_epi64(sum, _mm256_sad_epu8(_mm256_xor_si256(v, middle), _mm256_setzero_si256()));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + i), v);
+    }
+    const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    const int total = _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two)));
+    sums[first / group] = total - 128 * static_cast<int>(end - first);
+  }
+}
+
+void round_to_bf16(float* x, int64_t n) {
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < n; i += 8) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(x + i),
+                        _mm256_and_si256(rounded, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+  }
+}
+
+void sum(const int8_t* values, const float* scales, int64_t n, float* sums, float* halves) {
+  for (int64_t g = 0; g < n / kRoundedGroup; ++g) {
+    int parts[2] = {0, 0};
+    for (int i = 0; i < kRoundedGroup; ++i) parts[i / kRoundedHalf] += values[g * kRoundedGroup + i];
+    for (int half = 0; half < 2; ++half) halves[2 * g + half] = scales[g] * static_cast<float>(parts[half]);
+    sums[g] = scales[g] * static_cast<float>(parts[0] + parts[1]);
+  }
+}
+
+// Eight rows of eight units.
+inline void transpose_eight(const uint32_t* from, int64_t stride, uint32_t* to, int64_t width) {
+  __m256 r[8], t[8];
+  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(from + i * stride));
+  for (int i = 0; i < 4; ++i) {
+    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const int at = 4 * i;
+    r[at] = _mm256_shuffle_ps(t[at], t[at + 2], 0x44);
+    r[at + 1] = _mm256_shuffle_ps(t[at], t[at + 2], 0xee);
+    r[at + 2] = _mm256_shuffle_ps(t[at + 1], t[at + 3], 0x44);
+    r[at + 3] = _mm256_shuffle_ps(t[at + 1], t[at + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    float* rows = reinterpret_cast<float*>(to + i * width);
+    _mm256_storeu_ps(rows, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    _mm256_storeu_ps(rows + 4 * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+}
+
+void transpose(const uint32_t* from, int64_t stride, int64_t width, int64_t units, uint32_t* to) {
+  int64_t unit = 0;
+  for (; unit + 8 <= units; unit += 8) {
+    for (int64_t row = 0; row < width; row += 8)
+      transpose_eight(from + row * stride + unit, stride, to + unit * width + row, width);
+  }
+  for (; unit < units; ++unit) {
+    for (int64_t row = 0; row < width; ++row) to[unit * width + row] = from[row * stride + unit];
+  }
+}
+
+}  // namespace CLAA_NAMESPACE
+
+// In the order of BlockType.
+#define CLAA_FORMATS(kernel)                                                                            \
+  {                                                                                                     \
+    CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q8_0>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_0>,         \
+        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_1>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q5_0>,     \
+        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q5_1>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q2_K>,     \
+        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q3_K>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_K>,     \
+        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q5_K>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q6_K>,     \
+        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::IQ4_NL>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::IQ4_XS>, \
+        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::MXFP4>                                                   \
+  }
+
+const BlockKernels CLAA_KERNELS = {
+    CLAA_NAME,
+    CLAA_NAMESPACE::round,
+    CLAA_NAMESPACE::sum,
+    CLAA_FORMATS(dots),
+    CLAA_FORMATS(widen),
+    CLAA_NAMESPACE::to_eight_bits,
+    CLAA_NAMESPACE::round_to_bf16,
+    CLAA_NAMESPACE::transpose,
+};
+
+}  // namespace claa::cpu
