@@ -58,6 +58,7 @@ def styles():
     yield "first", None, pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="first", split=False), fallback
     yield "always", None, pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="always", split=True), fallback
     yield "fused", replace, None, {"fuse_unk": True}
+    yield "stripped", replace, None, fallback
     yield "unfused", replace, None, {"ignore_merges": True}
 
 
@@ -71,8 +72,10 @@ def characters(vocabulary, merges, style, texts):
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in USER_DEFINED])
     plain = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
     # Control tokens are not recognised in what a user writes, so that only here they are added.
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in CONTROL])
-    chat = "<s>Hello you</s> <s>again  and"
+    strips = name == "stripped"
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False, lstrip=strips and t == "</s>",
+                                             rstrip=strips and t != "<unk>") for t in CONTROL])
+    chat = "<s> \n Hello you\u2003 \x1c </s> <s>\u3000again  and"
     return {"name": name, "json": without_vocabulary(tokenizer), "ids": plain,
             "chat": chat, "chat_ids": tokenizer.encode(chat, add_special_tokens=False).ids}
 

@@ -22,6 +22,7 @@ struct Vocabulary {
   std::vector<std::string> tokens;
   std::vector<int32_t> types;
   std::map<std::string, int32_t, std::less<>> ids;
+  std::vector<int32_t> strip_left, strip_right;  // added tokens that take the white space beside them
 };
 
 bool is_byte_token(const std::string& token) {
@@ -70,19 +71,23 @@ class VocabularyReader {
     const std::optional<std::string> content = token.text("content");
     const Json* id = token.find("id");
     if (!content || content->empty() || id == nullptr) token.corrupt("content", "a text, with an id");
-    for (const char* key : {"lstrip", "rstrip", "single_word"}) {
-      if (!token.flag(key).value_or(false)) continue;
-      token.unsupported(
-          key, fmt::format("token '{}' would take more than itself of a text, which this build does not "
-                           "do; convert the model to GGUF",
-                           visible_bytes(*content)));
+    if (token.flag("single_word").value_or(false)) {
+      token.unsupported("single_word",
+                        fmt::format("token '{}' is to stand alone in a text, which this build does not "
+                                    "look for; convert the model to GGUF",
+                                    visible_bytes(*content)));
     }
-    set(*content, id_of(*id, *content), token.flag("special").value_or(false) ? kControl : kUserDefined);
+    const uint64_t number = id_of(*id, *content);
+    if (token.flag("lstrip").value_or(false)) strip_left_.push_back(static_cast<int32_t>(number));
+    if (token.flag("rstrip").value_or(false)) strip_right_.push_back(static_cast<int32_t>(number));
+    set(*content, number, token.flag("special").value_or(false) ? kControl : kUserDefined);
   }
 
   // Ids without a token get one that no text becomes.
   Vocabulary fill_gaps(uint64_t rows) const {
     Vocabulary vocabulary;
+    vocabulary.strip_left = strip_left_;
+    vocabulary.strip_right = strip_right_;
     const uint64_t count = by_id_.empty() ? 0 : by_id_.rbegin()->first + 1;
     if (count > 2 * by_id_.size() + 4096) {
       fail(ErrorCode::kCorruptFile, "'{}': {} tokens have ids up to {}; fetch the file anew", root_.file(),
@@ -104,6 +109,7 @@ class VocabularyReader {
   }
 
   const Settings& root_;
+  std::vector<int32_t> strip_left_, strip_right_;
   std::map<uint64_t, std::pair<std::string, int32_t>> by_id_;  // token and type
 };
 
@@ -251,6 +257,8 @@ void describe_tokenizer(const TokenizerFiles& files, uint64_t rows, gguf::Writer
   writer.add("tokenizer.ggml.tokens", vocabulary.tokens);
   writer.add("tokenizer.ggml.token_type", vocabulary.types);
   writer.add("tokenizer.ggml.merges", read_merges(*model));
+  writer.add("tokenizer.json.strip_left", vocabulary.strip_left);
+  writer.add("tokenizer.json.strip_right", vocabulary.strip_right);
   write_pipeline(pipeline, writer);
   SpecialTokens special(root, vocabulary, writer);
   const SettingsFile config = parse_settings(files.tokenizer_config.empty() ? "{}" : files.tokenizer_config,

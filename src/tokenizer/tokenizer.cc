@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/counts.h"
 #include "core/usize.h"
+#include "text/unicode.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/subwords.h"
 #include "tokenizer/tokenizer_data.h"
@@ -86,6 +87,39 @@ TokenizerData checked(TokenizerData data) {
   return data;
 }
 
+// White space as Unicode defines it, which Python's str.isspace() adds four controls to.
+bool is_white_space(int32_t code) {
+  return is_space(code) && (code < 0x1C || code > 0x1F);
+}
+
+size_t space_at_start(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size()) {
+    const CodePoint point = decode_character(text, size);
+    if (!is_white_space(point.value)) break;
+    size += point.size;
+  }
+  return size;
+}
+
+size_t without_space_at_end(std::string_view text) {
+  size_t end = text.size();
+  while (end > 0) {
+    size_t begin = end - 1;
+    while (begin > 0 && end - begin < 4 && (static_cast<uint8_t>(text[begin]) & 0xC0) == 0x80) --begin;
+    const CodePoint point = decode_character(text, begin);
+    if (begin + point.size != end || !is_white_space(point.value)) break;
+    end = begin;
+  }
+  return end;
+}
+
+std::vector<bool> flags_of(const std::vector<int32_t>& ids, size_t count) {
+  std::vector<bool> flags(count);
+  for (const int32_t id : ids) flags[usize(id)] = true;
+  return flags;
+}
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -95,13 +129,16 @@ struct Tokenizer::Impl {
   std::deque<std::string> spellings;         // of added tokens
   AddedTokens added;                         // views into spellings
   std::vector<bool> ends;
+  std::vector<bool> strip_left, strip_right;
 
   explicit Impl(TokenizerData given)
       : data(checked(std::move(given))),
         types(types_of(data)),
         subwords(subwords_of(data, types)),
         added(added_tokens(data, types, *subwords, spellings)),
-        ends(end_tokens(data, types, *subwords)) {}
+        ends(end_tokens(data, types, *subwords)),
+        strip_left(flags_of(data.strip_left, types.size())),
+        strip_right(flags_of(data.strip_right, types.size())) {}
 
   size_t checked_id(int32_t id) const {
     if (id < 0 || usize(id) >= data.tokens.size()) {
@@ -129,7 +166,8 @@ std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
   Before before = Before::kNothing;
   while (pos < text.size()) {
     const auto hit = added.find(text, pos, control_ranges, range_hint);
-    const size_t end = hit ? hit->begin : text.size();
+    size_t end = hit ? hit->begin : text.size();
+    if (hit && strip_left[usize(hit->id)]) end = pos + without_space_at_end(text.substr(pos, end - pos));
     if (end > pos) {
       const std::string_view stretch = text.substr(pos, end - pos);
       const bool valid = valid_utf8_prefix(stretch) == stretch.size();
@@ -141,6 +179,7 @@ std::vector<int32_t> Tokenizer::Impl::encode(std::string_view text,
     ids.push_back(hit->id);
     before = types[usize(hit->id)] == TokenType::kUserDefined ? Before::kText : Before::kControl;
     pos = hit->end;
+    if (strip_right[usize(hit->id)]) pos += space_at_start(text.substr(pos));
   }
   return ids;
 }

@@ -49,6 +49,7 @@ struct TokenizerData {  // contents of a model file
   bool nfc = false, ignore_merges = false;
   SpacePrefix space_prefix = SpacePrefix::kNever;
   bool cut_at_spaces = false, byte_fallback = false, fuse_unknown = false;
+  std::vector<int32_t> strip_left, strip_right;  // added tokens that take the white space beside them
   int32_t bos = -1, eos = -1, eot = -1, eom = -1, unknown = -1, padding = -1;  // -1: the model has none
   std::vector<int32_t> turn_ends;  // tokens after an answer, by the chat template or the model's settings
   bool add_bos = false, add_eos = false;  // what a caller should add around a prompt; encode() never does

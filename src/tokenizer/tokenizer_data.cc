@@ -97,14 +97,19 @@ void read_expressions(const gguf::File& file, TokenizerData& data) {
   data.byte_fallback = flag("byte_fallback");
   data.fuse_unknown = flag("fuse_unknown");
   data.space_prefix = space_prefix_of(file.get_string("tokenizer.json.space_prefix").value_or("never"), file);
-  const auto ends = file.get_ints("tokenizer.json.end_token_ids").value_or(std::vector<int64_t>{});
-  for (const int64_t id : ends) {
-    if (id < 0 || usize(id) >= data.tokens.size()) {
-      fail(ErrorCode::kCorruptFile, "{}: token {} ends an answer, but the vocabulary has {} tokens",
-           file.name(), id, group_digits(data.tokens.size()));
+  const auto ids = [&](const char* key, std::vector<int32_t>& to) {
+    const auto listed = file.get_ints(std::string("tokenizer.json.") + key).value_or(std::vector<int64_t>{});
+    for (const int64_t id : listed) {
+      if (id < 0 || usize(id) >= data.tokens.size()) {
+        fail(ErrorCode::kCorruptFile, "{}: tokenizer.json.{} holds {}, but the vocabulary has {} tokens",
+             file.name(), key, id, group_digits(data.tokens.size()));
+      }
+      to.push_back(static_cast<int32_t>(id));
     }
-    data.turn_ends.push_back(static_cast<int32_t>(id));
-  }
+  };
+  ids("end_token_ids", data.turn_ends);
+  ids("strip_left", data.strip_left);
+  ids("strip_right", data.strip_right);
 }
 
 // The token that characters without one become: that of merging is named, that of other files has an id.
@@ -155,10 +160,11 @@ void check_tokenizer_data(const TokenizerData& data) {
            id, group_digits(count));
     }
   }
-  for (const int32_t id : data.turn_ends) {
-    if (id < 0 || usize(id) >= count) {
-      fail(ErrorCode::kCorruptFile, "{}: the token {} ends a turn, but the vocabulary has {} tokens", source,
-           id, count);
+  for (const std::vector<int32_t>* listed : {&data.turn_ends, &data.strip_left, &data.strip_right}) {
+    for (const int32_t id : *listed) {
+      if (id >= 0 && usize(id) < count) continue;
+      fail(ErrorCode::kCorruptFile, "{}: the token {} {}, but the vocabulary has {} tokens", source, id,
+           listed == &data.turn_ends ? "ends a turn" : "takes the white space beside it", count);
     }
   }
 }

@@ -171,8 +171,8 @@ std::vector<Refusal> refusals() {
        "\"behavior\":"
        "\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false}],",
        "the pre-tokenizer's expression '(a' is not understood"},
-      {"Strip", "\"special\":true}],", "\"special\":true,\"rstrip\":true}],",
-       "token '</s>' would take more than itself"},
+      {"Alone", "\"special\":true}],", "\"special\":true,\"single_word\":true}],",
+       "token '</s>' is to stand alone"},
       {"NoVocabulary", "\"vocab\"", "\"words\"", "model.vocab is missing", corrupt},
       {"IdTwice", "\"b\":1", "\"b\":0", "tokens 'a' and 'b' have one id, 0", corrupt},
       {"TokenTwice", "\"id\":5,\"content\":\"</s>\"", "\"id\":5,\"content\":\"a\"", "token 'a' has two ids",
