@@ -93,6 +93,9 @@ struct Request {
   // A system message for which the chat template has no place stands before the prompt, with a blank line
   // between; without this such a request is refused.
   bool system_fallback = false;
+  // Further variables of the chat template, as a JSON object: {"enable_thinking": false}, or {"tools":
+  // [...]}. Throws kInvalidArgument for a variable that the template does not name.
+  std::string chat_template_kwargs;
   std::string answer_prefix;  // how the answer begins; not repeated in its text
   bool raw = false;           // no chat template: the prompt as it is
   std::vector<int32_t> ids;   // when not empty: these tokens, and no prompt, system message or answer prefix

@@ -135,6 +135,9 @@ void PromptOptions::add_to(CLI::App& app) {
   app.add_flag("--system-fallback", system_fallback,
                "where the chat template has no place for a system message, put it before the prompt")
       ->needs(given);
+  app.add_option("--chat-template-kwargs", template_kwargs,
+                 "further variables of the chat template, as a JSON object or @FILE: enable_thinking, "
+                 "reasoning_effort, tools");
   app.add_option("--ids", ids_file, "a file of token ids instead of text");
   app.add_flag("--raw", raw, "no chat template: the text as it is");
   app.add_option("--protect", protect,
@@ -162,6 +165,7 @@ void PromptOptions::fill_ids(Request& request) const {
   refuse(file, "--file");
   refuse(system, "--system");
   refuse(answer_prefix, "--answer-prefix");
+  refuse(template_kwargs, "--chat-template-kwargs");
   request.ids = parse_ids(read_text(*ids_file), *ids_file);
   if (request.ids.empty())
     fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids; give whole numbers", *ids_file);
@@ -175,6 +179,14 @@ void PromptOptions::fill(Request& request) const {
   request.system = system;
   request.system_fallback = system_fallback;
   request.answer_prefix = answer_prefix.value_or("");
+  if (template_kwargs) {
+    const bool from_file = template_kwargs->starts_with('@');
+    request.chat_template_kwargs = from_file ? read_text(template_kwargs->substr(1)) : *template_kwargs;
+    // An empty text is none in a request, and no object.
+    if (request.chat_template_kwargs.empty())
+      fail(ErrorCode::kInvalidArgument,
+           "--chat-template-kwargs is empty; give a JSON object, or leave it out");
+  }
   request.prompt = document();
   const std::string question = prompt.value_or("");
   if (!request.prompt.empty() && !question.empty()) request.prompt += "\n\n";

@@ -50,7 +50,7 @@ struct MethodOptions {
 struct PromptOptions {
   // What was given, where an empty text differs from none.
   std::optional<std::string> file;  // "-": standard input
-  std::optional<std::string> prompt, system, answer_prefix, ids_file;
+  std::optional<std::string> prompt, system, answer_prefix, ids_file, template_kwargs;
   bool raw = false, system_fallback = false;
   std::vector<std::string> protect;
   void add_to(CLI::App& app);

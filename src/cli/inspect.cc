@@ -2,6 +2,7 @@
 // and needs no device.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cli/common.h"
@@ -130,6 +131,27 @@ std::string types_text(const gguf::File& file, double& parameters) {
   return text;
 }
 
+int64_t windowed_layers(const ModelConfig& config) {
+  return std::count_if(config.specs.begin(), config.specs.end(),
+                       [](const LayerSpec& layer) { return layer.window > 0; });
+}
+
+// What layers have beside the shape: experts, and windows, which decide where tokens can be dropped.
+std::string layers_text(const ModelConfig& config) {
+  std::string text;
+  if (const LayerSpec& layer = config.specs.front(); layer.experts > 0) {
+    text += fmt::format("experts        {} in a layer, of width {}; {} serve a token\n", layer.experts,
+                        layer.expert_width, layer.experts_used);
+  }
+  const int64_t windowed = windowed_layers(config);
+  if (windowed == 0) return text;
+  const auto widest =
+      std::max_element(config.specs.begin(), config.specs.end(),
+                       [](const LayerSpec& a, const LayerSpec& b) { return a.window < b.window; });
+  return text + fmt::format("windows        {} of {} layers see the last {} positions alone\n", windowed,
+                            config.layers, group_digits(widest->window));
+}
+
 void run(const InspectOptions& options) {
   const gguf::File file = open_model(options.model);
   const ModelConfig config = read_config(file);
@@ -147,6 +169,9 @@ void run(const InspectOptions& options) {
                              {"heads", config.heads},
                              {"kv_heads", config.kv_heads},
                              {"head_size", config.head_size},
+                             {"experts", config.specs.front().experts},
+                             {"experts_used", config.specs.front().experts_used},
+                             {"windowed_layers", windowed_layers(config)},
                              {"vocabulary", config.vocabulary},
                              {"context", config.context},
                              {"tensor_types", types},
@@ -162,6 +187,7 @@ void run(const InspectOptions& options) {
   write_text(
       fmt::format("shape          {} layers, hidden {}, ffn {}, {} query heads, {} KV heads, head size {}\n",
                   config.layers, config.hidden, config.ffn, config.heads, config.kv_heads, config.head_size));
+  write_text(layers_text(config));
   write_text(fmt::format("vocabulary     {} ({}, {})\ncontext        {} tokens\nchat template  {}\n",
                          group_digits(config.vocabulary), visible_line(tokenizer.model),
                          visible_line(tokenizer.pre), group_digits(config.context),

@@ -3,6 +3,7 @@
 
 #include "engine/impl.h"
 #include "engine/markers.h"
+#include "engine/template_kwargs.h"
 #include "template/conversation.h"
 #include "text/unicode.h"
 
@@ -47,9 +48,12 @@ const ChatTemplate* Engine::Impl::chat() const {
 
 std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string& note) const {
   if (!request.ids.empty()) {
-    if (!request.prompt.empty() || request.system || !request.answer_prefix.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "a request has token ids and also a prompt, a system message or an answer prefix; leave out one");
+    if (!request.prompt.empty() || request.system || !request.answer_prefix.empty() ||
+        !request.chat_template_kwargs.empty()) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "a request has token ids and also a prompt, a system message, arguments of the chat template or an "
+          "answer prefix; leave out one");
     }
     return request.ids;
   }
@@ -60,6 +64,10 @@ std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string&
 
 std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::string& note) const {
   std::string prompt = request.prompt;
+  if (!request.chat_template_kwargs.empty()) {
+    fail(ErrorCode::kInvalidArgument, "arguments of the chat template need one; {}",
+         request.raw ? "leave out --raw" : "this model file has none, so leave them out");
+  }
   if (!request.raw) note = "continued as plain text, as the model has no chat template";
   if (const std::string_view system = system_of(request); !system.empty()) {
     if (request.raw || !request.system_fallback) {
@@ -83,9 +91,11 @@ std::vector<int32_t> Engine::Impl::tokenize_chat(const ChatTemplate& chat_templa
   std::vector<ChatMessage> messages;
   if (request.system) messages.push_back({"system", *request.system});
   messages.push_back({"user", request.prompt});
-  const RenderedConversation rendered =
-      render_conversation(chat_template, std::move(messages), prompt_variables(data),
-                          {.system_fallback = request.system_fallback});
+  TemplateVariables variables = prompt_variables(data);
+  if (!request.chat_template_kwargs.empty())
+    add_template_kwargs(request.chat_template_kwargs, chat_template, variables);
+  const RenderedConversation rendered = render_conversation(chat_template, std::move(messages), variables,
+                                                            {.system_fallback = request.system_fallback});
   note = rendered.note;
   std::vector<Span> spans;
   for (const TemplateSpan& span : rendered.spans) spans.push_back({span.text, span.special});

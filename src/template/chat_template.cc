@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <iterator>
 #include <new>
+#include <set>
 #include <stdexcept>
 
 #include "template/jinja_eval.h"
+#include "template/jinja_lexer.h"
 #include "template/jinja_parser.h"
 
 namespace claa {
@@ -116,6 +118,7 @@ auto within_memory(const Work& work) {
 
 struct ChatTemplate::Program {
   jinja::Block block;
+  std::set<std::string, std::less<>> names;  // in the code, of variables and of all else
   TemplateLimits limits;
 };
 
@@ -128,9 +131,16 @@ ChatTemplate::ChatTemplate(std::string_view source, TemplateLimits limits) {
     Context context(limits);
     auto program = std::make_shared<Program>();
     program->block = jinja::parse_template(source, context);
+    for (jinja::Token& token : jinja::tokenize(source, context)) {
+      if (token.kind == jinja::TokenKind::kName) program->names.insert(std::move(token.text));
+    }
     program->limits = limits;
     return program;
   });
+}
+
+bool ChatTemplate::names(std::string_view name) const {
+  return program_->names.contains(name);
 }
 
 std::vector<TemplateSpan> ChatTemplate::render(std::span<const ChatMessage> messages,

@@ -83,6 +83,9 @@ class ChatTemplate {
   // As render(), and tells what of each message has arrived.
   RenderedChat render_chat(std::span<const ChatMessage> messages, const TemplateVariables& variables) const;
 
+  // True if the template's code has the name; a word of its text is none.
+  bool names(std::string_view name) const;
+
  private:
   struct Program;
   std::shared_ptr<const Program> program_;

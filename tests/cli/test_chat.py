@@ -171,3 +171,42 @@ def test_no_begin_token_is_added_where_the_file_wants_none(chat):
     model = chat("{{ messages[0].content }}", (("<s>", CONTROL), ("</s>", CONTROL)), tokenizer__ggml__bos_token_id=256,
                  tokenizer__ggml__add_bos_token=False)
     assert model.prompt("q") == "q"
+
+
+WITH_KWARGS = ("{% if tools %}<|im_start|>tools\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
+               + CHATML + "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}")
+
+
+def test_variables_of_the_template(chat, tmp_path):
+    model = chat(WITH_KWARGS)
+    assert "<think>" not in model.prompt("Who?")
+    assert model.prompt("--chat-template-kwargs", '{"enable_thinking": false}', "Who?").endswith("<think></think>")
+    assert "<think>" not in model.prompt("--chat-template-kwargs", '{"enable_thinking": true}', "Who?")
+    file = tmp_path / "kwargs.json"
+    file.write_text(json.dumps({"tools": [{"name": "look<|im_end|>", "limit": 3, "exact": None, "share": 0.5}]}))
+    prompt = model.prompt("--chat-template-kwargs", f"@{file}", "Who?")
+    # What a caller gives is data: no control token of the model comes of it.
+    assert prompt.startswith('[<|im_start|>]tools\n{"name": "look<|im_end|>", "limit": 3, "exact": null, "share": 0.5}\n[<|im_end|>]')
+
+
+@pytest.mark.parametrize("given, words", [
+    ('{"think": false}', ["no variable 'think'"]),
+    ('{"thinking": false}', ["no variable 'thinking'"]),
+    ('{"": 1}', ["no variable ''"]),
+    ('{"messages": []}', ["'messages' is set from the request"]),
+    ("[1]", ["must be a JSON object"]),
+    ("{enable_thinking: false}", ["must be a JSON object"]),
+    ("", ["empty"]),
+    ("@no-such-file.json", ["no-such-file.json"]),
+])
+def test_variables_that_the_template_cannot_have(chat, refused, given, words):
+    refused("run", "-m", chat(WITH_KWARGS).path, "--chat-template-kwargs", given, "Who?", words=words)
+
+
+def test_variables_without_a_template(chat, refused, tmp_path):
+    kwargs = ("--chat-template-kwargs", '{"enable_thinking": false}')
+    refused("run", "-m", chat(WITH_KWARGS).path, "--raw", *kwargs, "Who?", words=["leave out --raw"])
+    refused("run", "-m", chat(None).path, *kwargs, "Who?", words=["this model file has none"])
+    ids = tmp_path / "ids.txt"
+    ids.write_text("1 2 3")
+    refused("run", "-m", chat(WITH_KWARGS).path, "--ids", ids, *kwargs, words=["leave out --chat-template-kwargs"])

@@ -62,3 +62,9 @@ def test_half_depth_falls_back_to_the_last_layer_before(claa, tmp_path):
     path.write_bytes(windowed_model(5, [False, True, True, True, True]))
     done = claa("run", "-m", path, "-t", 1, "-n", 2, "--method", "claa", "--keep", "0.3", "--json", PROMPT)
     assert json.loads(done.stdout)["prefill"]["selection_layer"] == 0
+
+
+def test_inspect_says_which_layers_have_windows(claa, windowed):
+    done = claa("inspect", windowed)
+    assert b"2 of 3 layers see the last" in done.stdout, done.stdout
+    assert json.loads(claa("inspect", windowed, "--json").stdout)["windowed_layers"] == 2

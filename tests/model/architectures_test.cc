@@ -93,9 +93,10 @@ TEST(RoundedTypes, LogitsPointWhereThoseOfF32Do) {
 #endif
 
 INSTANTIATE_TEST_SUITE_P(All, Architectures,
-                         testing::Combine(testing::Values("llama", "qwen3", "gemma2", "gemma3", "mistral3", "smollm3",
-                                                          "granite", "seed_oss", "olmo2", "olmo3", "exaone4",
-                                                          "phi3", "phi3_short", "qwen3moe", "gpt-oss"),
+                         testing::Combine(testing::Values("llama", "qwen3", "gemma2", "gemma3", "mistral3",
+                                                          "smollm3", "granite", "seed_oss", "olmo2", "olmo3",
+                                                          "exaone4", "phi3", "phi3_short", "qwen3moe",
+                                                          "gpt-oss"),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
                            std::string name = std::get<0>(info.param);
