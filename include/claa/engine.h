@@ -39,7 +39,7 @@ struct EngineOptions {
   // FP8), or "auto": bf16 where the device multiplies it, else f32
   std::string dtype = "auto";
   int threads = 0;    // 0: physical cores
-  std::string draft;  // GGUF file of a draft model for `specprefill`, of the same vocabulary; "": none
+  std::string draft;  // file or folder of a draft model for `specprefill`, of the same vocabulary; "": none
   std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512", "avx2bf16" or ""
   // The profile that the method `claa` chooses by: a file of `claa calibrate`; "auto": MODEL.profile.json
   // beside the model, else the one that the library has for its weights; or "none", the published settings.
@@ -49,8 +49,8 @@ struct EngineOptions {
   std::function<void(int64_t layers_done, int64_t layers)> on_load;
 };
 
-// A model: a GGUF file, or a published shape by name ("llama-3.1-8b") with random weights, which shows speed
-// and has no tokenizer.
+// A model: a GGUF file or a folder of transformers, or a published shape by name ("llama-3.1-8b") with random
+// weights, which shows speed and has no tokenizer.
 struct ModelSource {
   ModelSource(std::string path) : file(std::move(path)) {}
   ModelSource(const char* path) : file(path) {}

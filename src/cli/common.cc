@@ -13,19 +13,20 @@
 #include "cli/terminal.h"
 #include "core/check.h"
 #include "core/counts.h"
+#include "folder/folder.h"
 #include "gguf/file.h"
 
 namespace claa::cli {
 
 void ModelOptions::add_to(CLI::App& app, bool required) {
-  app.add_option("-m,--model", path, "GGUF model file")->required(required);
+  app.add_option("-m,--model", path, "GGUF file, or folder of transformers")->required(required);
   app.add_option("--device", engine.device,
                  "auto (a GPU if there is one), cpu, cuda, or reference (slow, for tests)")
       ->capture_default_str();
   app.add_option("--dtype", engine.dtype, "auto, f32, bf16, int8 (cpu) or fp8 (cuda)")->capture_default_str();
   app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
   app.add_option("--draft", engine.draft,
-                 "GGUF file of a smaller model that drafts for specprefill; a shape in `bench --shape`");
+                 "file or folder of a smaller model that drafts for specprefill; a shape in `bench --shape`");
   app.add_option("--isa", engine.isa, "cap on the instruction set: avx2 or avx512 (or, for tests, avx2bf16)");
 }
 
@@ -65,7 +66,7 @@ ProfileChoice choose_profile(const std::string& wanted, const std::string& metho
                              const std::string& model_path) {
   builtin_methods().create(method, given);
   check_takes_profile(wanted, method);
-  const auto fingerprint = [&] { return gguf::weights_fingerprint(gguf::File::open(model_path)); };
+  const auto fingerprint = [&] { return gguf::weights_fingerprint(open_model(model_path)); };
   return ProfileFinder(wanted, model_path, fingerprint).choose("", builtin_methods().find(method), given);
 }
 
