@@ -38,6 +38,10 @@ struct EngineOptions {
   // "f32", "bf16", "int8" (cpu: bf16 with integer products), "fp8" (cuda: linear layers in
   // FP8), or "auto": bf16 where the device multiplies it, else f32
   std::string dtype = "auto";
+  // "resident": the CPU multiplies the blocks of the file where it is mapped; "widened": weights are copied
+  // to the type of dtype; or "auto": resident where not a bit changes, which is with f32. With bf16 and int8
+  // resident weights are much smaller, and the activations of decode steps are rounded to 8 bits.
+  std::string weights = "auto";
   int threads = 0;    // 0: physical cores
   std::string draft;  // file or folder of a draft model for `specprefill`, of the same vocabulary; "": none
   std::string isa;    // cap on the instruction set, for tests: "avx2", "avx512", "avx2bf16" or ""
@@ -202,11 +206,12 @@ struct ModelSummary {
   std::string name, architecture, file;
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
   int64_t windowed_layers = 0;  // layers with a sliding window, which cannot rank the prompt
-  size_t weight_bytes = 0;
-  std::string device;        // instruction set, type, threads
-  std::string dtype;         // activation type: "f32" or "bf16"
-  uint64_t fingerprint = 0;  // of the weights
-  std::string draft;         // file of the draft model, if any
+  size_t weight_bytes = 0;      // matrices, in the form that is multiplied
+  size_t resident_bytes = 0;    // those of them that lie in the mapped file
+  std::string device;           // instruction set, type, threads
+  std::string dtype;            // activation type: "f32" or "bf16"
+  uint64_t fingerprint = 0;     // of the weights
+  std::string draft;            // file of the draft model, if any
   // Sentences for people about what the file leaves open.
   std::vector<std::string> warnings;
 };

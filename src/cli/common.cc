@@ -24,6 +24,11 @@ void ModelOptions::add_to(CLI::App& app, bool required) {
                  "auto (a GPU if there is one), cpu, cuda, or reference (slow, for tests)")
       ->capture_default_str();
   app.add_option("--dtype", engine.dtype, "auto, f32, bf16, int8 (cpu) or fp8 (cuda)")->capture_default_str();
+  app.add_option(
+         "--weights", engine.weights,
+         "resident (the CPU multiplies the file's blocks where they are mapped), widened (copied), or auto "
+         "(resident with f32, which changes no bit)")
+      ->capture_default_str();
   app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
   app.add_option("--draft", engine.draft,
                  "file or folder of a smaller model that drafts for specprefill; a shape in `bench --shape`");

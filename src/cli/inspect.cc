@@ -23,7 +23,7 @@ constexpr double kMiB = 1024.0 * 1024.0;
 
 struct InspectOptions {
   std::string model, shape;
-  std::string device = "cpu", dtype = "auto";
+  std::string device = "cpu", dtype = "auto", weights = "auto";
   std::vector<int64_t> lengths;  // empty: a few typical ones
   bool json = false;
 };
@@ -32,9 +32,10 @@ struct InspectOptions {
 struct PlanTarget {
   BackendOptions options;
   std::string text;
+  const char* weights() const { return options.resident ? "resident" : "widened"; }
 };
 
-PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) {
+PlanTarget plan_target(const InspectOptions& options, const std::string& dtype, bool resident) {
   // The device is not resolved: a plan needs none.
   BackendOptions device;
   device.name = options.device;
@@ -50,12 +51,27 @@ PlanTarget plan_target(const InspectOptions& options, const std::string& dtype) 
   device.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
   device.fp8 = dtype == "fp8";
   device.int8 = dtype == "int8";
+  device.resident = resident;
   return {device, dtype};
 }
 
+// All forms of weights that the options leave open. Where resident ones change no bit, there is no other.
 std::vector<PlanTarget> plan_targets(const InspectOptions& options) {
-  if (options.dtype != "auto") return {plan_target(options, options.dtype)};
-  return {plan_target(options, "f32"), plan_target(options, "bf16")};
+  const std::string& weights = options.weights;
+  if (weights != "auto" && weights != "resident" && weights != "widened")
+    fail(ErrorCode::kInvalidArgument, "unknown weights '{}'; choose auto, resident or widened", weights);
+  const bool can_stay = options.device == "cpu" && options.shape.empty();
+  if (weights == "resident" && !can_stay)
+    fail(ErrorCode::kInvalidArgument,
+         "weights stay resident on the cpu alone, and need a file; choose widened");
+  std::vector<PlanTarget> targets;
+  for (const std::string& dtype : options.dtype == "auto" ? std::vector<std::string>{"f32", "bf16"}
+                                                          : std::vector<std::string>{options.dtype}) {
+    const bool widened = weights == "widened" || (weights == "auto" && !(can_stay && dtype == "f32"));
+    if (widened) targets.push_back(plan_target(options, dtype, false));
+    if (can_stay && weights != "widened") targets.push_back(plan_target(options, dtype, true));
+  }
+  return targets;
 }
 
 std::vector<int64_t> plan_lengths(const InspectOptions& options, const ModelConfig& config) {
@@ -78,20 +94,24 @@ void check_plans(const InspectOptions& options, const ModelConfig& config) {
   plan_lengths(options, config);
 }
 
-MemoryPlan plan_of(const ModelConfig& config, const PlanTarget& target, int64_t tokens) {
+// `file` is null for a shape.
+MemoryPlan plan_of(const ModelConfig& config, const PlanTarget& target, int64_t tokens,
+                   const gguf::File* file) {
   MemoryPlan plan = plan_memory(config, device_traits(target.options), tokens, 0);
-  plan.weights = weight_bytes(config, target.options);
+  plan.weights = weight_bytes(config, target.options, file);
   return plan;
 }
 
-boost::json::array plans_json(const InspectOptions& options, const ModelConfig& config) {
+boost::json::array plans_json(const InspectOptions& options, const ModelConfig& config,
+                              const gguf::File* file) {
   boost::json::array rows;
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
-      const MemoryPlan plan = plan_of(config, target, tokens);
+      const MemoryPlan plan = plan_of(config, target, tokens, file);
       rows.push_back(boost::json::object{{"tokens", tokens},
                                          {"device", options.device},
                                          {"dtype", target.text},
+                                         {"weights", target.weights()},
                                          {"weights_bytes", plan.weights},
                                          {"hidden_bytes", plan.hidden},
                                          {"layer_kv_bytes", plan.layer_kv},
@@ -104,17 +124,19 @@ boost::json::array plans_json(const InspectOptions& options, const ModelConfig& 
   return rows;
 }
 
-void print_plans(const InspectOptions& options, const ModelConfig& config) {
+void print_plans(const InspectOptions& options, const ModelConfig& config, const gguf::File* file) {
   write_text(fmt::format("\nmemory of a full prefill on {}, MiB:\n", options.device));
-  write_text(fmt::format("{:>9} {:>6} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9} {:>9}\n", "tokens", "dtype",
-                         "weights", "hidden", "layer K/V", "working set", "cache", "program", "total"));
+  write_text(fmt::format("{:>9} {:>6} {:>9} {:>9} {:>9} {:>10} {:>12} {:>9} {:>9} {:>9}\n", "tokens", "dtype",
+                         "form", "weights", "hidden", "layer K/V", "working set", "cache", "program",
+                         "total"));
   const auto mib = [](size_t bytes) { return static_cast<double>(bytes) / kMiB; };
   for (const int64_t tokens : plan_lengths(options, config)) {
     for (const PlanTarget& target : plan_targets(options)) {
-      const MemoryPlan p = plan_of(config, target, tokens);
-      write_text(fmt::format("{:>9} {:>6} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f} {:>9.0f}\n",
-                             tokens, target.text, mib(p.weights), mib(p.hidden), mib(p.layer_kv),
-                             mib(p.workspace), mib(p.cache), mib(p.program), mib(p.total())));
+      const MemoryPlan p = plan_of(config, target, tokens, file);
+      write_text(
+          fmt::format("{:>9} {:>6} {:>9} {:>9.0f} {:>9.0f} {:>10.0f} {:>12.0f} {:>9.0f} {:>9.0f} {:>9.0f}\n",
+                      tokens, target.text, target.weights(), mib(p.weights), mib(p.hidden), mib(p.layer_kv),
+                      mib(p.workspace), mib(p.cache), mib(p.program), mib(p.total())));
     }
   }
 }
@@ -177,7 +199,7 @@ void run(const InspectOptions& options) {
                              {"tensor_types", types},
                              {"pre_tokenizer", tokenizer.pre},
                              {"chat_template", !tokenizer.chat_template.empty()}};
-    json["memory"] = plans_json(options, config);
+    json["memory"] = plans_json(options, config, &file);
     write_json(std::move(json));
     return;
   }
@@ -192,7 +214,7 @@ void run(const InspectOptions& options) {
                          group_digits(config.vocabulary), visible_line(tokenizer.model),
                          visible_line(tokenizer.pre), group_digits(config.context),
                          tokenizer.chat_template.empty() ? "none" : "yes"));
-  print_plans(options, config);
+  print_plans(options, config, &file);
 }
 
 // A published shape has no file, so its plan is all there is to print.
@@ -200,12 +222,13 @@ void run_shape(const InspectOptions& options) {
   const ModelConfig& config = find_shape(options.shape);
   check_plans(options, config);
   if (options.json) {
-    write_json(boost::json::object{{"name", options.shape}, {"memory", plans_json(options, config)}});
+    write_json(
+        boost::json::object{{"name", options.shape}, {"memory", plans_json(options, config, nullptr)}});
     return;
   }
   write_text(fmt::format("name           {}\ncontext        {} tokens\n", options.shape,
                          group_digits(config.context)));
-  print_plans(options, config);
+  print_plans(options, config, nullptr);
 }
 
 }  // namespace
@@ -219,6 +242,10 @@ void add_inspect(CLI::App& app) {
   command->add_option("--device", options->device, "device whose memory is planned: cpu or cuda")
       ->capture_default_str();
   command->add_option("--dtype", options->dtype, "auto (f32 and bf16), f32, bf16, int8 (cpu) or fp8 (cuda)")
+      ->capture_default_str();
+  command
+      ->add_option("--weights", options->weights,
+                   "form of the weights: auto (all that there are), resident or widened")
       ->capture_default_str();
   command->add_option("--tokens", options->lengths, "prompt lengths")
       ->delimiter(',')

@@ -65,6 +65,7 @@ struct Engine::Impl {
   OracleResult oracle(const OracleRequest& request);
 
   std::unique_ptr<Backend> backend;
+  std::vector<gguf::File> mapped;      // files whose blocks the weights are
   std::optional<Tokenizer> tokenizer;  // none for a shape
   std::optional<Model> model;
   std::optional<Model> drafter;  // looks ahead for `specprefill`, with the vocabulary of the model

@@ -11,16 +11,37 @@ namespace claa {
 
 namespace {
 
-BackendOptions device_options(const EngineOptions& options) {
+// What `weights` of the options means for a device.
+bool stay_resident(const EngineOptions& options, const BackendOptions& device, const ModelSource& source) {
+  if (options.weights == "widened") return false;
+  if (options.weights == "auto")
+    return device.name == "cpu" && device.dtype == DType::kF32 && source.shape.empty();
+  if (options.weights != "resident") {
+    fail(ErrorCode::kInvalidArgument, "unknown weights '{}'; choose auto, resident or widened",
+         options.weights);
+  }
+  if (device.name != "cpu") {
+    fail(ErrorCode::kUnsupported,
+         "weights stay resident on the cpu alone, this is {}; choose auto or widened", device.name);
+  }
+  if (!source.shape.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "a shape has no file whose blocks could stay resident; choose auto or widened");
+  }
+  return true;
+}
+
+BackendOptions device_options(const EngineOptions& options, const ModelSource& source) {
   BackendOptions device = backend_options(options.device, options.dtype, options.threads, options.isa);
   device.cache_folder = options.cache_folder;
+  device.resident = stay_resident(options, device, source);
   return device;
 }
 
 }  // namespace
 
 Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
-    : backend(make_backend(device_options(options))), methods(builtin_methods()) {
+    : backend(make_backend(device_options(options, source))), methods(builtin_methods()) {
   if (source.file.empty() == source.shape.empty())
     fail(ErrorCode::kInvalidArgument, "a model is either a file or a shape; give one of them");
   if (source.shape.empty()) {
@@ -42,6 +63,7 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
   summary.windowed_layers = std::count_if(config.specs.begin(), config.specs.end(),
                                           [](const LayerSpec& layer) { return layer.window > 0; });
   summary.weight_bytes = model->weights().bytes();
+  summary.resident_bytes = model->weights().resident_bytes();
   summary.device = backend->description();
   summary.dtype = dtype_name(backend->dtype());
   summary.draft = options.draft;
@@ -69,6 +91,7 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
          "{}: the tokenizer has {} tokens, the embedding {} rows; convert the model anew", path,
          group_digits(tokenizer->vocab_size()), group_digits(config.vocabulary));
   }
+  if (model->weights().resident_bytes() > 0) mapped.push_back(std::move(file));
   if (!options.draft.empty()) load_drafter(options.draft);
 }
 
@@ -104,6 +127,7 @@ void Engine::Impl::load_drafter(const std::string& path) {
   }
   const ModelConfig config = read_config(file);
   drafter.emplace(config, load_weights(file, config, *backend, {}), *backend);
+  if (drafter->weights().resident_bytes() > 0) mapped.push_back(std::move(file));
 }
 
 Engine Engine::load(const ModelSource& source, const EngineOptions& options) {

@@ -340,13 +340,20 @@ def test_inspect_plans_memory(model):
                                                                           "program"))
     assert 35e9 < row["total_bytes"] < 80e9
     text = good("inspect", model, "--tokens", "1000,2000", "--dtype", "int8").stdout.decode()
-    assert [line.split()[:2] for line in text.splitlines()[-2:]] == [["1000", "int8"], ["2000", "int8"]]
+    assert [line.split()[:3] for line in text.splitlines()[-4:]] == [[tokens, "int8", form] for tokens in ("1000", "2000")
+                                                                     for form in ("widened", "resident")]
+    # In f32 resident weights change no bit, so that there is no other form.
+    rows = good_json("inspect", model, "--tokens", "1000", "--json")["memory"]
+    assert [(row["dtype"], row["weights"]) for row in rows] == [("f32", "resident"), ("bf16", "widened"), ("bf16", "resident")]
 
 
+@pytest.mark.parametrize("weights", ["widened", "resident"])
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "int8"])
-def test_inspect_plans_what_is_used(model, dtype):
-    [plan] = good_json("inspect", model, "--dtype", dtype, "--tokens", 700, "--json")["memory"]
-    [row] = good_json("bench", "-m", model, "--device", "cpu", "--dtype", dtype, "-p", 700, "--methods", "full", "-r", 1, "--warmups", 0,
+def test_inspect_plans_what_is_used(model, dtype, weights):
+    form = ["--dtype", dtype, "--weights", weights]
+    [plan] = good_json("inspect", model, *form, "--tokens", 700, "--json")["memory"]
+    assert plan["weights"] == weights
+    [row] = good_json("bench", "-m", model, "--device", "cpu", *form, "-p", 700, "--methods", "full", "-r", 1, "--warmups", 0,
                       "--decode", 1, "-o", "json")
     assert abs(plan["total_bytes"] / row["peak_bytes"] - 1) < 0.05, (plan["total_bytes"], row["peak_bytes"])
 

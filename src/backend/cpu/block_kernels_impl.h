@@ -1,5 +1,5 @@
 // Kernel bodies of blocks, included once per instruction set by block_kernels_*.cc with CLAA_KERNELS (table
-// name), CLAA_NAMESPACE, CLAA_NAME and CLAA_DOT8 (acc + sums of four products of unsigned a and signed b)
+// name), CLAA_NAMESPACE, CLAA_NAME and CLAA_DOT8 (eight sums of four products of unsigned a and signed b)
 // set. No include guard: every inclusion is another namespace. Vectors have 256 bits everywhere: decoding
 // waits for memory.
 
