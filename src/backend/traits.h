@@ -32,7 +32,7 @@ struct DeviceTraits {
   // True if linear_rope(), linear_rope_store() and linear_gate() are operations of their own; else they are
   // two operations, one after the other.
   bool fused_products = false;
-  // Memory of the process beside weights and prompts: code, libraries and vocabulary. 0 where a plan is of a
+  // Memory of the process beside weights, vocabulary and prompts: code and libraries. 0 where a plan is of a
   // device's own memory.
   size_t program_bytes = 0;
 };
