@@ -23,7 +23,7 @@ struct RopeConfig {
   double original_context = 0;
   double attention_factor = 0;  // yarn and long; 0: derived from the factor
   double beta_fast = 32, beta_slow = 1;
-  bool whole_pairs = true;  // yarn: its ramp begins and ends at a pair, not between two
+  bool whole_pairs = true;               // yarn: its ramp begins and ends at a pair, not between two
   std::vector<float> frequency_factors;  // Llama 3 scaling, one divisor per pair; empty: none
   // Long: the divisors for prompts that are longer than the original context.
   std::vector<float> long_factors = {};
