@@ -8,6 +8,7 @@
 
 #include "backend/activation.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/onednn_weight.h"
 #include "conformance/backend_support.h"
 #include "conformance/block_support.h"
 #include "core/thread_pool.h"
@@ -243,8 +244,16 @@ TEST_P(ResidentWeights, RoundInDecodeStepsAlone) {
   test::expect_same(want, got, "after a step that failed");
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, ResidentWeights,
-                         testing::ValuesIn(test::resident_devices({"f32", "bf16", "int8"})),
+// Without those whose widened weights are oneDNN's, which adds in another order: bf16 on a CPU with AMX.
+std::vector<test::ResidentDevice> devices_of_own_products() {
+  std::vector<test::ResidentDevice> listed = test::resident_devices({"f32", "bf16", "int8"});
+  std::erase_if(listed, [](const test::ResidentDevice& device) {
+    return device.dtype == "bf16" && device.isa.empty() && cpu::onednn_has_amx();
+  });
+  return listed;
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, ResidentWeights, testing::ValuesIn(devices_of_own_products()),
                          test::resident_name);
 
 }  // namespace
