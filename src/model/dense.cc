@@ -76,6 +76,8 @@ RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t h
   return rope;
 }
 
+namespace {
+
 void find_fused(const gguf::File& file, ModelConfig& config) {
   for (size_t i = 0; i < config.specs.size(); ++i) {
     const auto has = [&](const char* part) {
@@ -87,6 +89,8 @@ void find_fused(const gguf::File& file, ModelConfig& config) {
                                  up->shape[1] == static_cast<uint64_t>(2 * config.ffn);
   }
 }
+
+}  // namespace
 
 void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved) {
   config.ropes.push_back(read_rope(file, Metadata(file, config.architecture), config.head_size, interleaved));
@@ -110,7 +114,9 @@ void read_experts(const gguf::File& file, ModelConfig& config) {
   }
 }
 
-std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config, int64_t every) {
+namespace {
+
+std::vector<bool> windowed_layers(const gguf::File& file, const ModelConfig& config, int64_t every) {
   constexpr const char* key = "attention.sliding_window_pattern";
   const std::string name = fmt::format("{}.{}", config.architecture, key);
   std::vector<bool> windows;
@@ -130,6 +136,21 @@ std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config
   return windows;
 }
 
+}  // namespace
+
+bool has_windows(const gguf::File& file, const ModelConfig& config) {
+  return file.get_uint(config.architecture + ".attention.sliding_window").value_or(0) != 0;
+}
+
+void read_windows(const gguf::File& file, ModelConfig& config, int64_t every, int64_t usual) {
+  constexpr const char* key = "attention.sliding_window";
+  constexpr int64_t kMost = 1 << 27;
+  const Metadata metadata(file, config.architecture);
+  const int64_t window = usual > 0 ? metadata.optional(key, usual, kMost) : metadata.required(key, kMost);
+  const std::vector<bool> windowed = windowed_layers(file, config, every);
+  for (size_t i = 0; i < windowed.size(); ++i) config.specs[i].window = windowed[i] ? window : 0;
+}
+
 float read_scale(const gguf::File& file, const ModelConfig& config, const char* key, float none) {
   const double scale = Metadata(file, config.architecture).number(key, 0);
   if (!(scale >= 0) || !std::isfinite(scale)) {
@@ -139,10 +160,16 @@ float read_scale(const gguf::File& file, const ModelConfig& config, const char* 
   return scale == 0 ? none : static_cast<float>(scale);
 }
 
-RopeConfig no_rotation(const RopeConfig& like) {
+RopeConfig plain_rope(const RopeConfig& like, double base) {
   RopeConfig rope;
+  rope.base = base;
   rope.rotated = like.rotated;
   rope.interleaved = like.interleaved;
+  return rope;
+}
+
+RopeConfig no_rotation(const RopeConfig& like) {
+  RopeConfig rope = plain_rope(like, like.base);
   rope.frequency_factors.assign(usize(rope.rotated / 2), std::numeric_limits<float>::infinity());
   return rope;
 }
@@ -185,19 +212,20 @@ void add_experts(const ModelConfig& config, int64_t layer, std::vector<WeightSpe
 }  // namespace
 
 std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t layer) {
-  const auto name = [layer](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
+  const auto name = [layer](std::string_view part, std::string_view kind = {}) {
+    return fmt::format("blk.{}.{}{}", layer, part, kind);
+  };
   const LayerSpec& spec = config.spec(layer);
   const int64_t hidden = config.hidden, q = config.q_size(), kv = config.kv_size(), ffn = config.ffn;
   const float scale = spec.has_qk_norms() ? 1 : spec.query_scale;
   // Q, K and V lie one after another where they are one tensor.
-  const auto queries = [&](const char* part) -> TensorRows {
-    if (!spec.fused_qkv) return name(fmt::format("attn_q.{}", part).c_str());
-    return {name(fmt::format("attn_qkv.{}", part).c_str()), 0, q + 2 * kv};
+  const auto queries = [&](const char* kind) -> TensorRows {
+    if (!spec.fused_qkv) return name("attn_q.", kind);
+    return {name("attn_qkv.", kind), 0, q + 2 * kv};
   };
-  const auto keys_and_values = [&](const char* part) -> std::vector<TensorRows> {
-    if (!spec.fused_qkv)
-      return {name(fmt::format("attn_k.{}", part).c_str()), name(fmt::format("attn_v.{}", part).c_str())};
-    const std::string fused = name(fmt::format("attn_qkv.{}", part).c_str());
+  const auto keys_and_values = [&](const char* kind) -> std::vector<TensorRows> {
+    if (!spec.fused_qkv) return {name("attn_k.", kind), name("attn_v.", kind)};
+    const std::string fused = name("attn_qkv.", kind);
     return {{fused, q, q + 2 * kv}, {fused, q + kv, q + 2 * kv}};
   };
   std::vector<WeightSpec> weights;
@@ -228,6 +256,15 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
     weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn, config.residual_scale});
   }
   if (spec.post_norms) weights.push_back({Role::kFfnPostNorm, {name("post_ffw_norm.weight")}, 1, hidden});
+  return weights;
+}
+
+std::vector<WeightSpec> dense_layer_weights_renamed(const ModelConfig& config, int64_t layer) {
+  std::vector<WeightSpec> weights = dense_layer_weights(config, layer);
+  for (WeightSpec& weight : weights) {
+    if (weight.role == Role::kFfnNorm)
+      weight.tensors = {fmt::format("blk.{}.post_attention_norm.weight", layer)};
+  }
   return weights;
 }
 

@@ -1,4 +1,4 @@
-// What architectures without experts share: the names of their tensors, and how their RoPE is described.
+// What architectures share: the names of their tensors, and how RoPE, windows and experts are described.
 #pragma once
 
 #include "model/config.h"
@@ -11,17 +11,21 @@ namespace claa {
 // Q, K and V, norms of heads and norms after a branch are there where the layer's spec says so.
 std::vector<WeightSpec> dense_model_weights(const ModelConfig& config);
 std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t layer);
+// The same for files that call the norm before the feed-forward post_attention_norm.
+std::vector<WeightSpec> dense_layer_weights_renamed(const ModelConfig& config, int64_t layer);
 
 // What most of them say of themselves: read_rope(), biases on Q, K and V where the first layer has them, and
 // tensors that hold several of the table's.
 void describe_dense(const gguf::File& file, ModelConfig& config, bool interleaved);
-void find_fused(const gguf::File& file, ModelConfig& config);
 
 // Experts in every layer, by the keys expert_count, expert_used_count and expert_feed_forward_length.
 void read_experts(const gguf::File& file, ModelConfig& config);
-// Which layers have a sliding window, by the key attention.sliding_window_pattern: a list with a boolean for
-// each, or the number n of which every n-th layer sees all, `every` where the key is missing.
-std::vector<bool> read_windows(const gguf::File& file, const ModelConfig& config, int64_t every);
+// Sliding windows of attention.sliding_window positions, or of `usual` where that key is missing; without
+// `usual` it must be there. attention.sliding_window_pattern says which layers have one: a list with a
+// boolean for each, or the number n of which every n-th layer sees all, `every` where the key is missing.
+void read_windows(const gguf::File& file, ModelConfig& config, int64_t every, int64_t usual = 0);
+// False where attention.sliding_window is zero or missing.
+bool has_windows(const gguf::File& file, const ModelConfig& config);
 // The positive number of a key, or `none` where it is missing or zero. Throws kCorruptFile for others.
 float read_scale(const gguf::File& file, const ModelConfig& config, const char* key, float none = 1);
 
@@ -29,6 +33,8 @@ float read_scale(const gguf::File& file, const ModelConfig& config, const char* 
 // kRopeFrequencies, if there is one. Throws kUnsupported for other kinds of scaling, kCorruptFile for
 // senseless values.
 RopeConfig read_rope(const gguf::File& file, const Metadata& metadata, int64_t head_size, bool interleaved);
+// The RoPE of a base alone, without scaling, that turns the same pairs as another.
+RopeConfig plain_rope(const RopeConfig& like, double base);
 // A RoPE that turns nothing, for layers without one.
 RopeConfig no_rotation(const RopeConfig& like);
 constexpr const char* kRopeFrequencies = "rope_freqs.weight";

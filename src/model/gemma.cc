@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/check.h"
-#include "core/usize.h"
 #include "model/architectures.h"
 #include "model/dense.h"
 
@@ -13,9 +12,9 @@ namespace {
 
 // What files rarely say: which layers see all, the base by which the others of Gemma 3 turn, and the soft
 // caps and the window of Gemma 2.
-constexpr int64_t kPattern2 = 2, kPattern3 = 6;
-constexpr double kWindowRopeBase = 10000, kAttentionCap = 50, kLogitCap = 30;
-constexpr int64_t kWindow2 = 4096;
+constexpr int64_t kEvery2 = 2, kEvery3 = 6, kWindow2 = 4096;
+constexpr double kWindowRopeBase = 10000;
+constexpr float kAttentionCap = 50, kLogitCap = 30;
 
 // Scores are divided by the root of the head size; the largest model divides by another root.
 float query_scale(const ModelConfig& config, int64_t layers_of_27b) {
@@ -24,23 +23,17 @@ float query_scale(const ModelConfig& config, int64_t layers_of_27b) {
       std::sqrt(static_cast<double>(config.head_size * config.heads) / static_cast<double>(config.hidden)));
 }
 
-float read_cap(const gguf::File& file, const ModelConfig& config, const char* key, double usual) {
-  return read_scale(file, config, key, static_cast<float>(usual));
-}
-
 void describe_gemma2(const gguf::File& file, ModelConfig& config) {
   constexpr int64_t kLayersOf27B = 46;
-  const Metadata metadata(file, config.architecture);
   config.embedding_scale = std::sqrt(static_cast<float>(config.hidden));
-  config.logit_cap = read_cap(file, config, "final_logit_softcapping", kLogitCap);
+  config.logit_cap = read_scale(file, config, "final_logit_softcapping", kLogitCap);
   describe_dense(file, config, /*interleaved=*/false);
-  const std::vector<bool> windows = read_windows(file, config, kPattern2);
-  for (size_t i = 0; i < windows.size(); ++i) {
-    LayerSpec& layer = config.specs[i];
-    layer.window = windows[i] ? metadata.optional("attention.sliding_window", kWindow2, 1 << 27) : 0;
+  read_windows(file, config, kEvery2, kWindow2);
+  const float cap = read_scale(file, config, "attn_logit_softcapping", kAttentionCap);
+  for (LayerSpec& layer : config.specs) {
     layer.post_norms = true;
     layer.query_scale = query_scale(config, kLayersOf27B);
-    layer.soft_cap = read_cap(file, config, "attn_logit_softcapping", kAttentionCap);
+    layer.soft_cap = cap;
     layer.activation = Activation::kGelu;
   }
 }
@@ -49,21 +42,16 @@ void describe_gemma3(const gguf::File& file, ModelConfig& config) {
   constexpr int64_t kLayersOf27B = 62;
   const Metadata metadata(file, config.architecture);
   config.embedding_scale = std::sqrt(static_cast<float>(config.hidden));
-  config.ropes.push_back(read_rope(file, metadata, config.head_size, /*interleaved=*/false));
-  RopeConfig& local = config.ropes.emplace_back();
-  local.base = metadata.number("rope.freq_base_swa", kWindowRopeBase);
-  local.rotated = config.ropes.front().rotated;
-  local.interleaved = false;
-  if (!(local.base > 1) || !std::isfinite(local.base)) {
+  describe_dense(file, config, /*interleaved=*/false);
+  const double base = metadata.number("rope.freq_base_swa", kWindowRopeBase);
+  if (!(base > 1) || !std::isfinite(base)) {
     fail(ErrorCode::kCorruptFile, "{}: gemma3.rope.freq_base_swa is {}; it must be above 1", file.name(),
-         local.base);
+         base);
   }
-  find_fused(file, config);
-  const std::vector<bool> windows = read_windows(file, config, kPattern3);
-  for (size_t i = 0; i < windows.size(); ++i) {
-    LayerSpec& layer = config.specs[i];
-    layer.window = windows[i] ? metadata.required("attention.sliding_window", 1 << 27) : 0;
-    layer.rope = windows[i] ? 1 : 0;
+  config.ropes.push_back(plain_rope(config.ropes.front(), base));
+  read_windows(file, config, kEvery3);
+  for (LayerSpec& layer : config.specs) {
+    layer.rope = layer.window > 0 ? 1 : 0;
     layer.head_norms = layer.post_norms = true;
     layer.query_scale = query_scale(config, kLayersOf27B);
     layer.activation = Activation::kGelu;

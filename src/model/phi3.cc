@@ -28,7 +28,7 @@ void describe_phi3(const gguf::File& file, ModelConfig& config) {
   describe_dense(file, config, /*interleaved=*/false);
   read_long_rope(file, metadata, config.ropes.front());
   // A window in every layer, or, where it is zero or missing, in none.
-  if (file.get_uint("phi3.attention.sliding_window").value_or(0) == 0) return;
+  if (!has_windows(file, config)) return;
   const int64_t window = metadata.required("attention.sliding_window", 1 << 27);
   if (window >= config.context) return;
   for (LayerSpec& layer : config.specs) layer.window = window;

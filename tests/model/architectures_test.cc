@@ -16,6 +16,10 @@ namespace {
 
 using Parameters = std::tuple<const char*, BackendOptions>;
 
+constexpr std::array kNames{"llama",   "qwen3",   "gemma2",     "gemma3",   "mistral3",
+                            "smollm3", "granite", "seed_oss",   "olmo2",    "olmo3",
+                            "exaone4", "phi3",    "phi3_short", "qwen3moe", "gpt-oss"};
+
 class Architectures : public testing::TestWithParam<Parameters> {
  protected:
   const test::GoldenModel golden{std::string("architectures/") + std::get<0>(GetParam()), architectures(),
@@ -68,9 +72,6 @@ TEST_P(Architectures, TableServesRandomWeightsAndThePlan) {
 }
 
 #ifndef CLAA_TEST_CUDA
-constexpr std::array kNames{"qwen3", "gemma2", "gemma3",  "mistral3", "smollm3",    "granite",  "seed_oss",
-                            "olmo2", "olmo3",  "exaone4", "phi3",     "phi3_short", "qwen3moe", "gpt-oss"};
-
 // Types that round: the logits of tiny random models move, yet point the same way.
 TEST(RoundedTypes, LogitsPointWhereThoseOfF32Do) {
   for (const char* name : kNames) {
@@ -93,10 +94,7 @@ TEST(RoundedTypes, LogitsPointWhereThoseOfF32Do) {
 #endif
 
 INSTANTIATE_TEST_SUITE_P(All, Architectures,
-                         testing::Combine(testing::Values("llama", "qwen3", "gemma2", "gemma3", "mistral3",
-                                                          "smollm3", "granite", "seed_oss", "olmo2", "olmo3",
-                                                          "exaone4", "phi3", "phi3_short", "qwen3moe",
-                                                          "gpt-oss"),
+                         testing::Combine(testing::ValuesIn(kNames),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
                            std::string name = std::get<0>(info.param);
