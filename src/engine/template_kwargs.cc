@@ -18,7 +18,9 @@ TemplateValue value_of(const Json& json) {
       return {json.source == "true"};
     case Json::Kind::kNumber:
       if (const auto integer = json.integer()) return {*integer};
-      return {json.number().value_or(0)};
+      if (const auto number = json.number()) return {*number};
+      fail(ErrorCode::kInvalidArgument, "the number {} in the arguments of the chat template does not fit",
+           visible_line(json.source.substr(0, 60)));
     case Json::Kind::kString:
       return {json.text};
     case Json::Kind::kArray: {

@@ -130,10 +130,11 @@ ChatTemplate::ChatTemplate(std::string_view source, TemplateLimits limits) {
   program_ = within_memory([&] {
     Context context(limits);
     auto program = std::make_shared<Program>();
-    program->block = jinja::parse_template(source, context);
-    for (jinja::Token& token : jinja::tokenize(source, context)) {
-      if (token.kind == jinja::TokenKind::kName) program->names.insert(std::move(token.text));
+    std::vector<jinja::Token> tokens = jinja::tokenize(source, context);
+    for (const jinja::Token& token : tokens) {
+      if (token.kind == jinja::TokenKind::kName) program->names.insert(token.text);
     }
+    program->block = jinja::parse_template(std::move(tokens), context);
     program->limits = limits;
     return program;
   });

@@ -12,8 +12,8 @@
 
 namespace claa::jinja {
 
-// Throws Error{kTemplate} with the line.
-Block parse_template(std::string_view source, Context& context);
+// The template that tokenize() has split. Throws Error{kTemplate} with the line.
+Block parse_template(std::vector<Token> tokens, Context& context);
 
 // Expressions, over a list of tokens that a statement parser shares.
 class ExprParser {

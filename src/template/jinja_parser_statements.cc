@@ -286,8 +286,7 @@ class StatementParser : public ExprParser {
 
 }  // namespace
 
-Block parse_template(std::string_view source, Context& context) {
-  std::vector<Token> tokens = tokenize(source, context);
+Block parse_template(std::vector<Token> tokens, Context& context) {
   context.line = 1;
   return StatementParser(std::move(tokens), context).parse();
 }

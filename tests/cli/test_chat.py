@@ -195,6 +195,7 @@ def test_variables_of_the_template(chat, tmp_path):
     ('{"": 1}', ["no variable ''"]),
     ('{"messages": []}', ["'messages' is set from the request"]),
     ("[1]", ["must be a JSON object"]),
+    ('{"tools": [1e999]}', ["1e999", "does not fit"]),
     ("{enable_thinking: false}", ["must be a JSON object"]),
     ("", ["empty"]),
     ("@no-such-file.json", ["no-such-file.json"]),

@@ -125,7 +125,7 @@ TEST_P(OneDnnTest, IsWithinTheRoundingOfItsSums) {
   for (const auto& [outputs, inputs] : kShapes) {
     const WeightSource source = weights(outputs, inputs);
     const OneDnnWeight weight(onednn, source);
-    EXPECT_EQ(weight.bytes, OneDnnWeight::bytes_for(dtype, outputs, inputs));
+    EXPECT_EQ(weight.bytes, OneDnnWeight::bytes_for(dtype, outputs, inputs, threads.count()));
     expect_close_sums(weight);
   }
 }

@@ -28,8 +28,12 @@ bool uses_onednn(const BackendOptions& options) {
          select_kernels("", options.dtype).bf16_dot && onednn_has_amx();
 }
 
+int thread_count(const BackendOptions& options) {
+  return options.threads > 0 ? options.threads : physical_cores();
+}
+
 std::unique_ptr<Threads> make_threads(const BackendOptions& options) {
-  const int count = options.threads > 0 ? options.threads : physical_cores();
+  const int count = thread_count(options);
   if (uses_onednn(options)) return std::make_unique<OmpThreads>(count);
   return std::make_unique<ThreadPool>(count);
 }
@@ -118,7 +122,8 @@ size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
   if (options.int8) {
     return IntWeight::bytes_for(select_int_kernels(options.isa), shape.outputs, shape.inputs, shape.gated);
   }
-  if (uses_onednn(options)) return OneDnnWeight::bytes_for(options.dtype, shape.outputs, shape.inputs);
+  if (uses_onednn(options))
+    return OneDnnWeight::bytes_for(options.dtype, shape.outputs, shape.inputs, thread_count(options));
   return PanelWeight::bytes_for(select_kernels(options.isa, options.dtype), shape.outputs, shape.inputs);
 }
 

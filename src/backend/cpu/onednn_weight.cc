@@ -106,7 +106,8 @@ OneDnnWeight::OneDnnWeight(OneDnn& onednn, const WeightSource& source) : onednn_
   bytes = memory_.get_desc().get_size();
 }
 
-size_t OneDnnWeight::bytes_for(DType dtype, int64_t outputs, int64_t inputs) {
+size_t OneDnnWeight::bytes_for(DType dtype, int64_t outputs, int64_t inputs, int threads) {
+  const OmpThreadCount count(threads);  // which decides on the layout
   return best_layout(dnnl::engine(dnnl::engine::kind::cpu, 0), dtype, inputs, outputs).get_size();
 }
 

@@ -34,7 +34,7 @@ class OneDnn {
 class OneDnnWeight : public CpuWeight {
  public:
   OneDnnWeight(OneDnn& onednn, const WeightSource& source);
-  static size_t bytes_for(DType dtype, int64_t outputs, int64_t inputs);
+  static size_t bytes_for(DType dtype, int64_t outputs, int64_t inputs, int threads);
   void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
 
  private:
