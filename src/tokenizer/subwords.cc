@@ -72,7 +72,7 @@ class ExpressionSubwords : public ByteLevelSubwords {
   WordCutter cutter_;
 };
 
-// BPE of characters, as the tokenizer.json files of Gemma and Llama 2 have it.
+// BPE of characters, as the tokenizer.json files of Gemma and Llama 2 have it, and files of Gemma 4.
 class CharacterSubwords : public Subwords {
  public:
   CharacterSubwords(const TokenizerData& data, const std::vector<TokenRole>& roles)
@@ -150,7 +150,8 @@ class SentencePieceSubwords : public Subwords {
 std::unique_ptr<const Subwords> make_subwords(const TokenizerData& data, const std::vector<TokenRole>& roles,
                                               const std::vector<bool>& is_byte) {
   if (data.model == "llama") return std::make_unique<SentencePieceSubwords>(data, roles, is_byte);
-  if (data.model == "bpe") return std::make_unique<CharacterSubwords>(data, roles);
+  if (data.model == "bpe" || data.model == kGemma4Bpe)
+    return std::make_unique<CharacterSubwords>(data, roles);
   if (data.pre == kExpressions) return std::make_unique<ExpressionSubwords>(data, roles);
   return std::make_unique<NamedSubwords>(data, roles, *pre_kind_from_name(data.pre));
 }

@@ -1,6 +1,6 @@
-// Tokenizer: byte-level BPE, or SentencePiece's, as a model file describes it. Its ids equal those of the
-// Python packages `tokenizers` and `sentencepiece` built from the same vocabulary (checked by tests/tokenizer
-// and tools/compare_tokenizers.py).
+// Tokenizer: BPE of bytes or characters, or SentencePiece's, as a model file describes it. Its ids equal
+// those of the Python packages `tokenizers` and `sentencepiece` built from the same vocabulary (checked by
+// tests/tokenizer and tools/compare_tokenizers.py).
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ enum class SpacePrefix { kNever, kAlways, kAlwaysUnlessThere, kFirstUnlessThere 
 
 struct TokenizerData {  // contents of a model file
   // "gpt2" is byte-level BPE, "llama" SentencePiece's BPE, "bpe" that of characters by merges, from a
-  // tokenizer.json
+  // tokenizer.json, and "gemma4" the same with the steps of Gemma 4
   std::string model;
   std::string pre;  // of "gpt2", the pre-tokenizer: "smollm", "gpt-2", "llama-bpe", "qwen2" and aliases
   std::vector<std::string> tokens;   // by id; of "gpt2" in the byte-level alphabet, of "llama" with U+2581

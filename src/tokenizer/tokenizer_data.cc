@@ -64,11 +64,11 @@ std::string_view shown(std::string_view name) {
 }
 
 void check_model(const std::string& model, const std::string& pre, const std::string& source) {
-  if (model == "llama" || (model == "bpe" && pre == kExpressions)) return;
+  if (model == "llama" || model == kGemma4Bpe || (model == "bpe" && pre == kExpressions)) return;
   if (model != "gpt2") {
     fail(ErrorCode::kUnsupported,
-         "{}: the tokenizer model is '{}'; this build runs byte-level BPE ('gpt2') and SentencePiece's BPE "
-         "('llama')",
+         "{}: the tokenizer model is '{}'; this build runs byte-level BPE ('gpt2'), SentencePiece's BPE "
+         "('llama') and Gemma 4's BPE ('gemma4')",
          source, shown(model));
   }
   if (pre != kExpressions && !pre_kind_from_name(pre)) {
@@ -110,6 +110,17 @@ void read_expressions(const gguf::File& file, TokenizerData& data) {
   ids("end_token_ids", data.turn_ends);
   ids("strip_left", data.strip_left);
   ids("strip_right", data.strip_right);
+}
+
+// What files of Gemma 4 leave out, since it is the same in all of them. A tool's answer follows a call, and
+// it is not the model that gives it.
+void complete_gemma4(TokenizerData& data) {
+  data.byte_fallback = data.fuse_unknown = true;
+  for (const char* name : {"<turn|>", "<|tool_response>"}) {
+    const auto found = std::find(data.tokens.begin(), data.tokens.end(), name);
+    if (found != data.tokens.end())
+      data.turn_ends.push_back(static_cast<int32_t>(found - data.tokens.begin()));
+  }
 }
 
 // The token that characters without one become: that of merging is named, that of other files has an id.
@@ -191,6 +202,7 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
     data.merges = read_strings(file, "tokenizer.ggml.merges");
   }
   if (data.pre == kExpressions) read_expressions(file, data);
+  if (data.model == kGemma4Bpe) complete_gemma4(data);
   const size_t count = data.tokens.size();
   data.bos = read_id(file, "tokenizer.ggml.bos_token_id", count, IdUse::kUsed);
   data.eos = read_id(file, "tokenizer.ggml.eos_token_id", count, IdUse::kUsed);
@@ -204,6 +216,7 @@ TokenizerData read_tokenizer_data(const gguf::File& file) {
   const auto kind = pre_kind_from_name(data.pre);
   const bool begins = pieces || kind == PreKind::kLlama3 || kind == PreKind::kTekken;
   data.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(begins) && data.bos >= 0;
+  if (data.model == kGemma4Bpe) data.add_bos = data.bos >= 0;  // the first files deny it
   data.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false) && data.eos >= 0;
   data.chat_template = file.get_string("tokenizer.chat_template").value_or("");
   check_tokenizer_data(data);

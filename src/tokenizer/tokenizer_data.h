@@ -7,6 +7,8 @@ namespace claa {
 
 // In place of a pre-tokenizer's name: the data have the steps of a tokenizer.json.
 inline constexpr const char* kExpressions = "tokenizer.json";
+// The name of Gemma 4's tokenizer: BPE of characters whose steps before merging files do not say.
+inline constexpr const char* kGemma4Bpe = "gemma4";
 
 // The type of a token. Without a list of types those named by an id are control tokens, and all others
 // normal.
