@@ -33,7 +33,7 @@ from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
 from transformers.models.smollm3.modeling_smollm3 import SmolLM3ForCausalLM
 
 from make_tiny_model import LLAMA3_SCALING, begin_gguf, end_gguf, permuted, rope_factors
-from make_toy_model import NAMES, VOCABULARY, WINDOW, gguf_name, mask, write_goldens
+from make_toy_model import NAMES, TOKENS, VOCABULARY, WINDOW, gguf_name, mask, write_goldens
 
 # Where an architecture has the norm before the feed-forward under another name than Gemma 3.
 PRE_NORM_NAMES = {"post_attention_layernorm": "ffn_norm"}
@@ -259,7 +259,8 @@ def write_models(folder, twins, names):
         twin = kind()
         randomise(twin)
         write_gguf(folder / f"{stem}.gguf", twin)
-        write_goldens(folder / f"{stem}.json", twin.model, twin.drop_layer, functools.partial(forward, twin))
+        write_goldens(folder / f"{stem}.json", twin.model, twin.drop_layer, functools.partial(forward, twin),
+                      getattr(twin, "tokens", TOKENS))
         if getattr(twin, "has_folder", True):
             write_folder(folder / stem, twin)
 

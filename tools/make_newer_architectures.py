@@ -10,6 +10,7 @@ import math
 import pathlib
 import sys
 
+import numpy as np
 import torch
 from transformers.models.exaone4 import modeling_exaone4 as exaone4
 from transformers.models.gemma2 import modeling_gemma2 as gemma2
@@ -18,6 +19,7 @@ from transformers.models.ministral3 import modeling_ministral3 as ministral3
 from transformers.models.olmo2 import modeling_olmo2 as olmo2
 from transformers.models.olmo3 import modeling_olmo3 as olmo3
 from transformers.models.phi3 import modeling_phi3 as phi3
+from transformers.models.qwen3_5 import modeling_qwen3_5 as qwen3_5
 from transformers.models.qwen3_moe import modeling_qwen3_moe as qwen3_moe
 
 from make_architecture_models import PRE_NORM_NAMES, LlamaLike, write_models
@@ -253,7 +255,71 @@ class ShortPhi3(Phi3):
     file_name, original = "phi3_short", 128
 
 
-TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss)
+class Qwen35(Windowed):
+    """Three of four layers by the gated delta rule, a gated output of attention in the others, heads that turn in part.
+    Behind the layers stands a block that predicts a further token, which is left out."""
+
+    name, layers, drop_layer, shift, has_folder, tokens = "qwen35", 8, 3, 1, False, 147
+    key_heads, value_heads, state, rotated = 2, 6, 16, 6
+    modeling, config_class, model_class = qwen3_5, qwen3_5.Qwen3_5TextConfig, qwen3_5.Qwen3_5ForCausalLM
+
+    def __init__(self, **changes):
+        rope = {"rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.25, "mrope_section": [1, 1, 1],
+                "mrope_interleaved": True}
+        super().__init__(self.config_class, self.model_class, rope_theta=None, rope_parameters=rope, head_dim=24,
+                         linear_num_key_heads=self.key_heads, linear_num_value_heads=self.value_heads,
+                         linear_key_head_dim=self.state, linear_value_head_dim=self.state, linear_conv_kernel_dim=4,
+                         intermediate_size=32, tie_word_embeddings=True, **changes)
+
+    def layer(self, index, hidden, positions):
+        inner, where = self.model.model, torch.tensor([positions])
+        # Recurrent layers see the rows that there are, one after another, and no mask.
+        full = self.config.layer_types[index] == "full_attention"
+        return inner.layers[index](hidden, position_embeddings=inner.rotary_emb(hidden, where), position_ids=where,
+                                   attention_mask=mask(positions, positions, 0) if full else None)
+
+    def metadata(self, writer):
+        writer.add_rope_freq_base(self.config.rope_parameters["rope_theta"])
+        writer.add_rope_dimension_count(self.rotated)
+        writer.add_array(f"{self.name}.rope.dimension_sections", [1, 1, 1, 0])
+        writer.add_uint32(f"{self.name}.full_attention_interval", 4)
+        for key, value in (("conv_kernel", 4), ("state_size", self.state), ("group_count", self.key_heads),
+                           ("time_step_rank", self.value_heads), ("inner_size", self.value_heads * self.state)):
+            writer.add_uint32(f"{self.name}.ssm.{key}", value)
+        writer.kv_data[-1][f"{self.name}.block_count"].value = self.layers + 1
+        writer.add_uint32(f"{self.name}.nextn_predict_layers", 1)
+        writer.add_tensor(f"blk.{self.layers}.nextn.enorm.weight", np.ones(self.config.hidden_size, np.float32))
+
+    def tiled(self, array, size, axis=0):
+        """Value heads as files have them: not by their key head, but the first of every key head, then the second."""
+        shape = array.shape
+        split = shape[:axis] + (self.key_heads, self.value_heads // self.key_heads, size) + shape[axis + 1:]
+        return array.reshape(split).swapaxes(axis, axis + 1).reshape(shape)
+
+    def tensors(self, key, array):
+        if ".linear_attn." not in key:
+            return [(self.tensor_name(key).replace(".ffn_norm.", ".post_attention_norm."), array)]
+        layer, part = key.split(".")[2], key.split(".linear_attn.")[1]
+        keys = 2 * self.key_heads * self.state
+        if part == "norm.weight":
+            array = array - self.shift  # this norm multiplies by its weight alone
+        elif part in ("in_proj_qkv.weight", "conv1d.weight"):
+            array = array.reshape(array.shape[0], -1)
+            array = np.concatenate([array[:keys], self.tiled(array[keys:], self.state)])
+        elif part == "in_proj_z.weight":
+            array = self.tiled(array, self.state)
+        elif part == "out_proj.weight":
+            array = self.tiled(array, self.state, 1)
+        else:
+            array = self.tiled(-np.exp(array) if part == "A_log" else array, 1)
+        names = {"in_proj_qkv.weight": "attn_qkv.weight", "in_proj_z.weight": "attn_gate.weight",
+                 "in_proj_a.weight": "ssm_alpha.weight", "in_proj_b.weight": "ssm_beta.weight",
+                 "conv1d.weight": "ssm_conv1d.weight", "A_log": "ssm_a", "dt_bias": "ssm_dt.bias",
+                 "norm.weight": "ssm_norm.weight", "out_proj.weight": "ssm_out.weight"}
+        return [(f"blk.{layer}.{names[part]}", array)]
+
+
+TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss, Qwen35)
 
 
 if __name__ == "__main__":

@@ -108,16 +108,18 @@ def write_gguf(path, config, model):
     end_gguf(writer)
 
 
-def write_goldens(path, model, drop_layer, run):
+def write_goldens(path, model, drop_layer, run, tokens=TOKENS):
     """`run(ids, positions, drop)` gives the logits of the last token, layer by layer."""
     generator = torch.Generator().manual_seed(3)
-    ids = torch.randint(0, VOCABULARY, (TOKENS + ANSWER,), generator=generator).tolist()
-    prompt, positions = ids[:TOKENS], list(range(TOKENS))
-    golden = {"ids": prompt, "answer": ids[TOKENS:], "survivors": SURVIVORS, "drop_layer": drop_layer,
+    ids = torch.randint(0, VOCABULARY, (tokens + ANSWER,), generator=generator).tolist()
+    prompt, positions = ids[:tokens], list(range(tokens))
+    # Of longer prompts more than half, with gaps.
+    survivors = SURVIVORS if tokens == TOKENS else [i for i in positions if i % 7 not in (2, 3, 5) or i == tokens - 1]
+    golden = {"ids": prompt, "answer": ids[tokens:], "survivors": survivors, "drop_layer": drop_layer,
               "logits": run(prompt, positions),
               "answer_logits": run(ids, list(range(len(ids)))),
-              "entry_logits": run([prompt[i] for i in SURVIVORS], SURVIVORS),
-              "drop_logits": run(prompt, positions, SURVIVORS)}
+              "entry_logits": run([prompt[i] for i in survivors], survivors),
+              "drop_logits": run(prompt, positions, survivors)}
     # The loop over layers is the model's own where nothing is dropped.
     whole = model(input_ids=torch.tensor([prompt])).logits[0, -1].tolist()
     assert max(abs(a - b) for a, b in zip(golden["logits"], whole)) < 1e-4, path

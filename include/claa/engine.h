@@ -205,13 +205,14 @@ using ContinuationObserver = std::function<void(int64_t step, const std::vector<
 struct ModelSummary {
   std::string name, architecture, file;
   int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0, context = 0;
-  int64_t windowed_layers = 0;  // layers with a sliding window, which cannot rank the prompt
-  size_t weight_bytes = 0;      // matrices, in the form that is multiplied
-  size_t resident_bytes = 0;    // those of them that lie in the mapped file
-  std::string device;           // instruction set, type, threads
-  std::string dtype;            // activation type: "f32" or "bf16"
-  uint64_t fingerprint = 0;     // of the weights
-  std::string draft;            // file of the draft model, if any
+  // Layers with a sliding window, and recurrent ones: neither can rank the prompt.
+  int64_t windowed_layers = 0, recurrent_layers = 0;
+  size_t weight_bytes = 0;    // matrices, in the form that is multiplied
+  size_t resident_bytes = 0;  // those of them that lie in the mapped file
+  std::string device;         // instruction set, type, threads
+  std::string dtype;          // activation type: "f32" or "bf16"
+  uint64_t fingerprint = 0;   // of the weights
+  std::string draft;          // file of the draft model, if any
   // Sentences for people about what the file leaves open.
   std::vector<std::string> warnings;
 };

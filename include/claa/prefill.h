@@ -40,11 +40,19 @@ struct PromptInfo {
   // By layer, whether it has a sliding window; empty: none has. Such a layer does not see the whole prompt:
   // it cannot rank, is not asked to decide, and keeps an entry for every token that enters it.
   std::vector<bool> windowed = {};
+  // By layer, whether it is recurrent: it sees a state in place of the prompt, and keeps no entries at all.
+  std::vector<bool> recurrent = {};
+  // A profile, made for this model, says what is kept.
+  bool profiled = false;
 };
 
 CLAA_API bool sees_whole_prompt(const PromptInfo& prompt, int layer);
 // Throws Error{kInvalidArgument}, with the layers that do, for a layer that does not.
 CLAA_API void check_sees_whole_prompt(const PromptInfo& prompt, int layer);
+// The same for a layer after which tokens stop being live, and, with recurrent layers, what holds for them:
+// nothing is dropped before half depth, and without a profile at least a fifth is kept.
+CLAA_API void check_drop(const PromptInfo& prompt, int layer);
+CLAA_API void check_drop(const PromptInfo& prompt, int layer, int64_t budget, int64_t window);
 
 // The view that a run has of one layer, valid for one call. The hook sits after Q, K, V and RoPE, before
 // attention.

@@ -22,7 +22,8 @@ class Device {
   virtual Buffer allocate(size_t bytes) = 0;
   virtual void upload(const void* host, size_t bytes, void* device) = 0;
   virtual void download(const void* device, size_t bytes, void* host) = 0;
-  virtual void clear(void* device, size_t bytes) = 0;  // to zeros
+  virtual void clear(void* device, size_t bytes) = 0;               // to zeros
+  virtual void copy(const void* from, size_t bytes, void* to) = 0;  // of the device's memory, apart
   // Most device memory in use since the last call; 0 where that is the process's own memory.
   virtual size_t peak_bytes() { return 0; }
   // Device memory that allocate() can still give; 0 where that is the machine's own memory.
@@ -36,7 +37,7 @@ class Device {
   virtual void synchronize() {}
   // Runs a step that repeats with other ids, positions, slots, visible slots and cache lengths but the same
   // memory, as a decode step does; a device may record it once. It may run `work` several times, so `work`
-  // must not change the caller's state. It may call the operations of Ops from embed() to linear_gate(), and
+  // must not change the caller's state. It may call the operations of Ops from embed() to add_rows(), and
   // attention() without packed K and V.
   virtual void repeat(const std::function<void()>& work) { work(); }
   // Runs a decode step that repeat() cannot take, such as one that is looked into. A device may round the few

@@ -31,6 +31,10 @@ void HostBackend::clear(void* device, size_t bytes) {
   std::memset(device, 0, bytes);
 }
 
+void HostBackend::copy(const void* from, size_t bytes, void* to) {
+  std::memcpy(to, from, bytes);
+}
+
 void HostBackend::add_bias(const Tensor& x, const Tensor& bias) {
   const float* b = bias.ptr<float>();
   for (int64_t r = 0; r < x.rows(); ++r) {

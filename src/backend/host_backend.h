@@ -12,6 +12,7 @@ class HostBackend : public Backend {
   void upload(const void* host, size_t bytes, void* device) override;
   void download(const void* device, size_t bytes, void* host) override;
   void clear(void* device, size_t bytes) override;
+  void copy(const void* from, size_t bytes, void* to) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
   void aggregate(std::span<const Tensor> layers, Aggregator aggregator, double base,
                  const Tensor& out) override;

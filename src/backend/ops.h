@@ -83,6 +83,27 @@ struct ExpertRows {
   Tensor out;      // [rows, hidden] f32
 };
 
+// The heads of a gated delta rule, all of one size. Value head h reads and writes by key head h modulo
+// key_heads.
+struct DeltaHeads {
+  int64_t key_heads = 0, value_heads = 0, size = 0;
+  int64_t values() const { return value_heads * size; }
+  int64_t channels() const { return 2 * key_heads * size + values(); }  // queries, keys, values
+};
+
+// What a recurrent layer carries from row to row of one sequence, f32.
+struct DeltaState {
+  Tensor columns;  // [width - 1, channels]: what went into the convolution last, oldest first
+  Tensor memory;   // [value_heads, size, size]: for each dimension of a key, those of a value
+};
+
+// How fast value heads forget, and how much they take in.
+struct DeltaRates {
+  Tensor inputs;  // [rows, 2 * value_heads] f32: of forgetting, then of taking in
+  Tensor decay;   // [1, value_heads] f32
+  Tensor step;    // [1, value_heads] f32, added to the inputs of forgetting
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -140,6 +161,28 @@ class Ops {
     linear(x, weight, gate_up, false);
     gate(gate_up, activation, out);
   }
+
+  // x *= sigmoid(gate); gate wide type, x activation type, in place, both [rows, columns].
+  virtual void gate_output(const Tensor& gate, const Tensor& x) = 0;
+
+  // The parts of a recurrent layer, rows in the order of the sequence.
+  // A causal convolution of each channel by itself, and SiLU: out[r] = silu(sum over j of weight[j] * x[r + j
+  // - width + 1]), where the rows before x are `columns` [width - 1, channels], which has the last ones
+  // afterwards. x wide type, weight f32 [width, channels], columns and out f32; x is not out.
+  virtual void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) = 0;
+  // The first `heads` heads of every row of x, f32, in place: each divided by the root of the sum of its
+  // squares (+ eps).
+  virtual void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) = 0;
+  // The gated delta rule (arXiv 2412.06464). For every row and value head, whose memory is S: S = e^g S, then
+  // S = S + b k (v - S^T k)^T, and out = S^T q / sqrt(size), with g = decay * softplus(input + step) and b =
+  // sigmoid(input). qkv f32 [rows, channels], memory as in DeltaState, out f32 [rows, value_heads * size]. A
+  // device may round rows that come together otherwise than single ones.
+  virtual void delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates,
+                          const Tensor& memory, const Tensor& out) = 0;
+  // out = every head of x, f32, divided by the root of its mean square (+ eps), times weight f32 [1,
+  // head_size], times silu(gate); gate wide type, out activation type.
+  virtual void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                                const Tensor& out) = 0;
 
   // The best experts of each row by logits f32 [rows, experts], best first, the lower one first where two are
   // equal; their weights are the softmax of their logits.

@@ -130,6 +130,31 @@ void ProfiledBackend::linear_gate(const Tensor& x, const PackedWeight& weight, A
   timed(kLinear, product_flops(x, weight), [&] { inner_->linear_gate(x, weight, activation, gate_up, out); });
 }
 
+void ProfiledBackend::gate_output(const Tensor& gate, const Tensor& x) {
+  timed(kRest, 0, [&] { inner_->gate_output(gate, x); });
+}
+
+void ProfiledBackend::convolve(const Tensor& x, const Tensor& weight, const Tensor& columns,
+                               const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->convolve(x, weight, columns, out); });
+}
+
+void ProfiledBackend::unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) {
+  timed(kRest, 0, [&] { inner_->unit_heads(x, heads, head_size, eps); });
+}
+
+// It stands for attention, and three products of a key or query with the memory are what it does.
+void ProfiledBackend::delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates,
+                                 const Tensor& memory, const Tensor& out) {
+  const double flops = 6.0 * static_cast<double>(qkv.rows() * heads.values() * heads.size);
+  timed(kAttention, flops, [&] { inner_->delta_rule(qkv, heads, rates, memory, out); });
+}
+
+void ProfiledBackend::gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                                       const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->gated_norm_heads(x, gate, weight, eps, out); });
+}
+
 void ProfiledBackend::choose_experts(const Tensor& logits, const ExpertChoice& choice) {
   timed(kRest, 0, [&] { inner_->choose_experts(logits, choice); });
 }

@@ -24,6 +24,7 @@ class ProfiledBackend final : public Backend {
   void upload(const void* host, size_t bytes, void* to) override { inner_->upload(host, bytes, to); }
   void download(const void* from, size_t bytes, void* host) override { inner_->download(from, bytes, host); }
   void clear(void* memory, size_t bytes) override { inner_->clear(memory, bytes); }
+  void copy(const void* from, size_t bytes, void* to) override { inner_->copy(from, bytes, to); }
   size_t peak_bytes() override { return inner_->peak_bytes(); }
   size_t free_bytes() override { return inner_->free_bytes(); }
   void reserve(size_t bytes) override { inner_->reserve(bytes); }
@@ -60,6 +61,13 @@ class ProfiledBackend final : public Backend {
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
+  void gate_output(const Tensor& gate, const Tensor& x) override;
+  void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
+  void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;
+  void delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates, const Tensor& memory,
+                  const Tensor& out) override;
+  void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                        const Tensor& out) override;
   void choose_experts(const Tensor& logits, const ExpertChoice& choice) override;
   void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
                    const ExpertRows& memory, const Tensor& hidden) override;

@@ -8,9 +8,11 @@
 #include "cli/common.h"
 #include "cli/terminal.h"
 #include "core/counts.h"
+#include "core/usize.h"
 #include "folder/folder.h"
 #include "gguf/file.h"
 #include "gguf/quants.h"
+#include "model/recurrent_state.h"
 #include "model/shapes.h"
 #include "prefill/memory_plan.h"
 #include "text/visible.h"
@@ -158,12 +160,18 @@ int64_t windowed_layers(const ModelConfig& config) {
                        [](const LayerSpec& layer) { return layer.window > 0; });
 }
 
-// What layers have beside the shape: experts, and windows, which decide where tokens can be dropped.
+// What layers have beside the shape: experts, and recurrence and windows, which decide where tokens can be
+// dropped.
 std::string layers_text(const ModelConfig& config) {
   std::string text;
   if (const LayerSpec& layer = config.specs.front(); layer.experts > 0) {
     text += fmt::format("experts        {} in a layer, of width {}; {} serve a token\n", layer.experts,
                         layer.expert_width, layer.experts_used);
+  }
+  if (const int64_t recurrent = config.recurrent_layers(); recurrent > 0) {
+    const auto bytes = static_cast<double>(usize(recurrent) * recurrent_state_bytes(config.delta));
+    text += fmt::format("recurrent      {} of {} layers, with a state of {:.1f} MiB for each sequence\n",
+                        recurrent, config.layers, bytes / kMiB);
   }
   const int64_t windowed = windowed_layers(config);
   if (windowed == 0) return text;
@@ -182,23 +190,26 @@ void run(const InspectOptions& options) {
   double parameters = 0;
   const std::string types = types_text(file, parameters);
   if (options.json) {
-    boost::json::object json{{"name", config.name},
-                             {"architecture", config.architecture},
-                             {"parameters", parameters},
-                             {"layers", config.layers},
-                             {"hidden", config.hidden},
-                             {"ffn", config.ffn},
-                             {"heads", config.heads},
-                             {"kv_heads", config.kv_heads},
-                             {"head_size", config.head_size},
-                             {"experts", config.specs.front().experts},
-                             {"experts_used", config.specs.front().experts_used},
-                             {"windowed_layers", windowed_layers(config)},
-                             {"vocabulary", config.vocabulary},
-                             {"context", config.context},
-                             {"tensor_types", types},
-                             {"pre_tokenizer", tokenizer.pre},
-                             {"chat_template", !tokenizer.chat_template.empty()}};
+    boost::json::object json{
+        {"name", config.name},
+        {"architecture", config.architecture},
+        {"parameters", parameters},
+        {"layers", config.layers},
+        {"hidden", config.hidden},
+        {"ffn", config.ffn},
+        {"heads", config.heads},
+        {"kv_heads", config.kv_heads},
+        {"head_size", config.head_size},
+        {"experts", config.specs.front().experts},
+        {"experts_used", config.specs.front().experts_used},
+        {"windowed_layers", windowed_layers(config)},
+        {"recurrent_layers", config.recurrent_layers()},
+        {"state_bytes", usize(config.recurrent_layers()) * recurrent_state_bytes(config.delta)},
+        {"vocabulary", config.vocabulary},
+        {"context", config.context},
+        {"tensor_types", types},
+        {"pre_tokenizer", tokenizer.pre},
+        {"chat_template", !tokenizer.chat_template.empty()}};
     json["memory"] = plans_json(options, config, &file);
     write_json(std::move(json));
     return;

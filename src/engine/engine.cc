@@ -91,6 +91,7 @@ PrefillOptions Engine::Impl::prefill_options(const Request& request, const Promp
   options.ends_answer = [this](int32_t id) { return ends_answer(id); };
   options.model_fingerprint = summary.fingerprint;
   options.protected_spans = prompt.protected_spans;
+  options.profiled = !prompt.choice.profile.empty();
   return options;
 }
 

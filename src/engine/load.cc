@@ -62,6 +62,7 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
   summary.context = config.context;
   summary.windowed_layers = std::count_if(config.specs.begin(), config.specs.end(),
                                           [](const LayerSpec& layer) { return layer.window > 0; });
+  summary.recurrent_layers = config.recurrent_layers();
   summary.weight_bytes = model->weights().bytes();
   summary.resident_bytes = model->weights().resident_bytes();
   summary.device = backend->description();

@@ -10,6 +10,7 @@ namespace claa {
 KvCache::KvCache(const ModelConfig& config, Backend& backend)
     : kv_heads_(config.kv_heads),
       head_size_(config.head_size),
+      delta_(config.delta),
       backend_(backend),
       layers_(usize(config.layers)) {}
 
@@ -46,8 +47,13 @@ void KvCache::cut(int64_t index, const KeepSet& kept,
   store(index, view_of(whole), kept, positions, reserve);
 }
 
+void KvCache::store(int64_t index, RecurrentState state) {
+  layers_[usize(index)].state = std::move(state);
+}
+
 KvView KvCache::view(int64_t index) {
   Layer& layer = layers_[usize(index)];
+  if (recurrent(layer)) return {};
   if (layer.length == layer.capacity) {
     constexpr int64_t kGrowth = 64;  // at least; doubling would waste most for long prompts
     Layer larger;
@@ -62,7 +68,7 @@ KvView KvCache::view(int64_t index) {
 }
 
 void KvCache::appended(int64_t index) {
-  ++layers_[usize(index)].length;
+  if (!recurrent(layers_[usize(index)])) ++layers_[usize(index)].length;
 }
 
 int64_t KvCache::first_in_window(int64_t index, int64_t window) const {
@@ -76,16 +82,43 @@ int64_t KvCache::first_in_window(int64_t index, int64_t window) const {
   return at - prompt.begin();
 }
 
-void KvCache::forget(int64_t rows) {
-  for (Layer& layer : layers_) {
-    require(rows <= layer.length, "forget: the layer has fewer rows");
-    layer.length -= rows;
+KvCache::Snapshot KvCache::snapshot() const {
+  Snapshot snapshot;
+  snapshot.next_position = next_position;
+  for (const Layer& layer : layers_) {
+    snapshot.lengths.push_back(layer.length);
+    if (!recurrent(layer)) continue;
+    snapshot.states.push_back(make_recurrent_state(delta_, backend_));
+    backend_.copy(layer.state.memory.data(), layer.state.memory.bytes(),
+                  snapshot.states.back().memory.data());
   }
-  next_position -= rows;
+  return snapshot;
+}
+
+void KvCache::restore(const Snapshot& snapshot) {
+  require(snapshot.lengths.size() == layers_.size(), "restore: a snapshot of another cache");
+  auto state = snapshot.states.begin();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    Layer& layer = layers_[i];
+    require(snapshot.lengths[i] <= layer.length, "restore: the layer has fewer rows");
+    layer.length = snapshot.lengths[i];
+    if (!recurrent(layer)) continue;
+    require(state != snapshot.states.end(), "restore: a snapshot without the layer's state");
+    backend_.copy(state->memory.data(), state->memory.bytes(), layer.state.memory.data());
+    ++state;
+  }
+  next_position = snapshot.next_position;
+}
+
+size_t KvCache::Snapshot::bytes() const {
+  size_t total = 0;
+  for (const RecurrentState& state : states) total += state.memory.bytes();
+  return total;
 }
 
 std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const {
   const Layer& layer = layers_[usize(index)];
+  if (recurrent(layer)) return {std::vector<int32_t>()};
   require(layer.positions != nullptr, "prompt_positions: the layer stores nothing");
   if (layer.kept.all()) return {*layer.positions};
   const std::vector<int32_t> kept = layer.kept.to_host();
@@ -98,7 +131,7 @@ std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const
 
 size_t KvCache::bytes() const {
   size_t total = 0;
-  for (const Layer& layer : layers_) total += layer.k.bytes() + layer.v.bytes();
+  for (const Layer& layer : layers_) total += layer.k.bytes() + layer.v.bytes() + layer.state.memory.bytes();
   return total;
 }
 

@@ -1,5 +1,6 @@
-// The KV cache of one prompt: every layer has its own length, every KV head its own rows, every row knows its
-// position. The next position is stored, never inferred from a length. Heads of one layer have equal lengths.
+// The KV cache of one prompt, and the states of its recurrent layers: every layer has its own length, every
+// KV head its own rows, every row knows its position. The next position is stored, never inferred from a
+// length. Heads of one layer have equal lengths.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include "backend/backend.h"
 #include "core/usize.h"
 #include "model/config.h"
+#include "model/recurrent_state.h"
 
 namespace claa {
 
@@ -24,8 +26,14 @@ class KvCache {
   void cut(int64_t layer, const KeepSet& kept, const std::shared_ptr<const std::vector<int32_t>>& positions,
            int64_t reserve);
 
-  // A view for one appended row: slot length() of the view is free. Grows the layer when it is full.
+  // Takes over the state of a recurrent layer after the rows of the prompt.
+  void store(int64_t layer, RecurrentState state);
+
+  // A view for one appended row: slot length() of the view is free. Grows the layer when it is full. Nothing
+  // for a recurrent layer.
   KvView view(int64_t layer);
+  // The state of a recurrent layer, which an appended row changes; nothing for others.
+  const DeltaState& state(int64_t layer) const { return layers_[usize(layer)].state.view; }
   // Counts the row written to slot length(layer) by the caller, at next_position().
   void appended(int64_t layer);
 
@@ -33,9 +41,18 @@ class KvCache {
   // layer stores all of its live tokens.
   int64_t first_in_window(int64_t layer, int64_t window) const;
 
-  // Takes back the last rows that were appended to every layer, and their positions.
-  void forget(int64_t rows);
+  // A point to which restore() goes back after rows have been appended: lengths, and copies of the recurrent
+  // states. K and V of the rows before it must still be there.
+  struct Snapshot {
+    int64_t next_position = 0;
+    std::vector<int64_t> lengths;        // by layer
+    std::vector<RecurrentState> states;  // of the recurrent layers
+    size_t bytes() const;
+  };
+  Snapshot snapshot() const;
+  void restore(const Snapshot& snapshot);
 
+  // Rows of K and V; none in a recurrent layer.
   int64_t length(int64_t layer) const { return layers_[usize(layer)].length; }
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
   // Prompt positions of the rows stored by store(), ascending; one list when all heads share it.
@@ -50,13 +67,17 @@ class KvCache {
     Buffer k, v;
     int64_t capacity = 0;
     int64_t length = 0;
+    RecurrentState state;
     KeepSet kept;
     std::shared_ptr<const std::vector<int32_t>> positions;
   };
   KvView view_of(const Layer& layer) const;
   void allocate(Layer& layer, int64_t capacity);
 
+  bool recurrent(const Layer& layer) const { return layer.state.memory.data() != nullptr; }
+
   int64_t kv_heads_, head_size_;
+  DeltaSpec delta_;
   Backend& backend_;
   std::vector<Layer> layers_;
 };

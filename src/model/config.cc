@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <set>
 
@@ -27,7 +28,12 @@ const Architecture& find_architecture(const gguf::File& file, const std::string&
 void read_sizes(const gguf::File& file, const Metadata& metadata, ModelConfig& config) {
   config.layers = metadata.required("block_count", 1024);
   config.hidden = metadata.required("embedding_length", 65536);
-  config.ffn = metadata.required("feed_forward_length", 1 << 20);
+  // Files whose layers all have experts may lack it.
+  constexpr const char* kExpertWidth = "expert_feed_forward_length";
+  const bool has_experts = file.get_uint(fmt::format("{}.{}", config.architecture, kExpertWidth)).has_value();
+  config.ffn = has_experts ? metadata.optional("feed_forward_length",
+                                               metadata.required(kExpertWidth, 1 << 20), 1 << 20)
+                           : metadata.required("feed_forward_length", 1 << 20);
   config.heads = metadata.required("attention.head_count", 1024);
   config.kv_heads = metadata.optional("attention.head_count_kv", config.heads, 1024);
   config.context = metadata.required("context_length", 1 << 27);
@@ -77,8 +83,14 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
   };
   add(config.family->model_weights(config));
   for (int64_t layer = 0; layer < config.layers; ++layer) add(config.family->layer_weights(config, layer));
+  const auto skipped = [&config](const std::string& name) {
+    for (int64_t block = config.layers; block < config.layers + config.skipped_blocks; ++block) {
+      if (name.starts_with(fmt::format("blk.{}.", block))) return true;
+    }
+    return false;
+  };
   for (const gguf::TensorInfo& tensor : file.tensors()) {
-    if (used.contains(tensor.name)) continue;
+    if (used.contains(tensor.name) || skipped(tensor.name)) continue;
     fail(ErrorCode::kUnsupported,
          "{}: tensor '{}' has no place in a model of architecture '{}' with {} layers; the model needs an "
          "engine that knows it",
@@ -88,10 +100,14 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
 
 }  // namespace
 
+int64_t ModelConfig::recurrent_layers() const {
+  return std::count_if(specs.begin(), specs.end(), [](const LayerSpec& layer) { return layer.recurrent; });
+}
+
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 15> kAll{
+  static constexpr std::array<const Architecture*, 16> kAll{
       &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kQwen3Moe, &kGemma2, &kGemma3,
-      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3,     &kGptOss};
+      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3,     &kGptOss, &kQwen35};
   return kAll;
 }
 

@@ -45,11 +45,14 @@ struct ModelConfig {
   bool tied_output = false;
   std::vector<RopeConfig> ropes;
   std::vector<LayerSpec> specs;          // one per layer
+  DeltaSpec delta;                       // of the recurrent ones
+  int64_t skipped_blocks = 0;            // of the file, behind the layers: they predict further tokens
   const Architecture* family = nullptr;  // lives as long as the program
 
   int64_t q_size() const { return heads * head_size; }
   int64_t kv_size() const { return kv_heads * head_size; }
   const LayerSpec& spec(int64_t layer) const { return specs[usize(layer)]; }
+  int64_t recurrent_layers() const;
 };
 
 // The architectures that this build runs.

@@ -74,6 +74,11 @@ std::vector<float> Equalizer::factors(std::span<const float> norm) const {
 }
 
 void Equalizer::attend(int64_t layer) {
+  if (model_.config().spec(layer).recurrent) {
+    state_ = make_recurrent_state(model_.config().delta, model_.backend());
+    model_.recur(layer, state_.view, hidden_, work_);
+    return;
+  }
   const Tensor normed = model_.attention_norm(layer, hidden_, work_);
   model_.project_kv(layer, normed, positions_, rope_, kv_, 0, work_);
   model_.project_q(layer, normed, positions_, rope_, work_.q, work_);

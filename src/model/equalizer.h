@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/model.h"
+#include "model/recurrent_state.h"
 #include "model/rope.h"
 
 namespace claa {
@@ -32,8 +33,9 @@ class Equalizer {
   Workspace work_;
   std::vector<int32_t> positions_, visible_;
   Buffer hidden_memory_, k_memory_, v_memory_;
-  Tensor hidden_;  // [sample, hidden]
-  KvView kv_;      // [kv_heads, sample, head_size]
+  Tensor hidden_;         // [sample, hidden]
+  KvView kv_;             // [kv_heads, sample, head_size]
+  RecurrentState state_;  // of a recurrent layer
 };
 
 }  // namespace claa

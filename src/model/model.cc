@@ -45,6 +45,14 @@ Tensor Model::normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& 
   return out;
 }
 
+Tensor Model::unrounded(int64_t layer, Role norm, const Tensor& hidden, const Tensor& normed,
+                        Workspace& work) const {
+  if (normed.dtype == backend_.dtype()) return normed;
+  const Tensor out = head(work.unrounded, hidden.rows(), config_.hidden);
+  backend_.rms_norm(hidden, layer_of(weights_, layer).vector(norm), config_.norm_eps, out);
+  return out;
+}
+
 Tensor Model::attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const {
   return normed(layer, Role::kAttentionNorm, hidden, work);
 }
@@ -99,7 +107,37 @@ void Model::attend(int64_t layer, const Tensor& q, const KvView& kv, const Packe
                    const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const {
   const Tensor attention = head(work.attention, hidden.rows(), q.columns());
   backend_.attention(q, kv, packed, visible, softmax_rule(layer), attention);
+  if (config_.spec(layer).output_gate) {
+    const Tensor gate = head(work.gate, hidden.rows(), q.columns());
+    backend_.linear(attention_norm(layer, hidden, work), layer_of(weights_, layer).matrix(Role::kOutputGate),
+                    gate, false);
+    backend_.gate_output(gate, attention);
+  }
   add_branch(layer, attention, Role::kAttentionOutput, Role::kAttentionPostNorm, hidden, work);
+}
+
+void Model::recur(int64_t layer, const DeltaState& state, const Tensor& hidden, Workspace& work) const {
+  constexpr float kUnitEps = 1e-6f;  // of the keys' and queries' length, as the rule's authors have it
+  const WeightSet& w = layer_of(weights_, layer);
+  const DeltaHeads& heads = config_.delta.heads;
+  const int64_t rows = hidden.rows();
+  const Tensor x = attention_norm(layer, hidden, work);
+  const Tensor input = head(work.projected, rows, heads.channels());
+  const Tensor gate = head(work.gate, rows, heads.values());
+  const Tensor rates = head(work.rates, rows, 2 * heads.value_heads);
+  backend_.linear(x, w.matrix(Role::kDeltaInput), input, false);
+  backend_.linear(x, w.matrix(Role::kDeltaGate), gate, false);
+  backend_.linear(unrounded(layer, Role::kAttentionNorm, hidden, x, work), w.matrix(Role::kDeltaRates), rates,
+                  false);
+  const Tensor mixed = head(work.mixed, rows, heads.channels());
+  backend_.convolve(input, w.vector(Role::kDeltaConvolution), state.columns, mixed);
+  backend_.unit_heads(mixed, 2 * heads.key_heads, heads.size, kUnitEps);
+  const Tensor recalled = head(work.recalled, rows, heads.values());
+  backend_.delta_rule(mixed, heads, {rates, w.vector(Role::kDeltaDecay), w.vector(Role::kDeltaStep)},
+                      state.memory, recalled);
+  const Tensor out = head(work.attention, rows, heads.values());
+  backend_.gated_norm_heads(recalled, gate, w.vector(Role::kDeltaNorm), config_.norm_eps, out);
+  add_branch(layer, out, Role::kAttentionOutput, Role::kAttentionPostNorm, hidden, work);
 }
 
 // The router reads the activation type, also where the experts read 8 bits.
@@ -108,13 +146,8 @@ void Model::serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& wor
   const LayerSpec& spec = config_.spec(layer);
   const int64_t rows = hidden.rows();
   const Tensor x = normed(layer, Role::kFfnNorm, hidden, work);
-  Tensor routed = x;
-  if (x.dtype != backend_.dtype()) {
-    routed = head(work.routed, rows, config_.hidden);
-    backend_.rms_norm(hidden, w.vector(Role::kFfnNorm), config_.norm_eps, routed);
-  }
   const Tensor router = head(work.router, rows, spec.experts);
-  backend_.linear(routed, w.matrix(Role::kRouter), router, false);
+  backend_.linear(unrounded(layer, Role::kFfnNorm, hidden, x, work), w.matrix(Role::kRouter), router, false);
   if (spec.expert_bias) backend_.add_bias(router, w.vector(Role::kRouterBias));
   const ExpertChoice choice{head(work.choice.ids, rows, spec.experts_used),
                             head(work.choice.weights, rows, spec.experts_used)};

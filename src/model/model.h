@@ -51,6 +51,10 @@ class Model {
   void attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
               const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const;
   void feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const;
+  // The first half of a recurrent layer, which has nothing between its halves: what it gives is added to
+  // `hidden` [rows <= workspace, hidden] in place, rows in the order of the sequence, and `state` is that
+  // after them. The second half is feed_forward().
+  void recur(int64_t layer, const DeltaState& state, const Tensor& hidden, Workspace& work) const;
   // logits [1, vocabulary] f32 of one row.
   void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
 
@@ -58,6 +62,9 @@ class Model {
   void serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // `hidden` as the matrices of a branch read it.
   Tensor normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& work) const;
+  // The same in the activation type, where `normed`, which was made of it, is coarser.
+  Tensor unrounded(int64_t layer, Role norm, const Tensor& hidden, const Tensor& normed,
+                   Workspace& work) const;
   // hidden += x W^T of a branch's last matrix, through the norm after it where the layer has one.
   void add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_norm, const Tensor& hidden,
                   Workspace& work) const;

@@ -97,7 +97,7 @@ class Filler {
     } else {
       const std::vector<float> values(usize(copies * spec.rows() * spec.inputs),
                                       kind == WeightKind::kNorm ? 1.0f : 0.0f);
-      to.set(spec.role, upload_vector(backend_, values, copies));
+      to.set(spec.role, upload_vector(backend_, values, spec.outputs > 1 ? spec.inputs : copies));
     }
   }
 

@@ -12,6 +12,10 @@ WeightKind kind_of(Role role) {
     case Role::kGateUp:
     case Role::kDown:
     case Role::kRouter:
+    case Role::kOutputGate:
+    case Role::kDeltaInput:
+    case Role::kDeltaGate:
+    case Role::kDeltaRates:
       return WeightKind::kMatrix;
     case Role::kExpertGateUp:
     case Role::kExpertDown:
@@ -23,6 +27,8 @@ WeightKind kind_of(Role role) {
     case Role::kRouterBias:
     case Role::kExpertGateUpBias:
     case Role::kExpertDownBias:
+    case Role::kDeltaDecay:
+    case Role::kDeltaStep:
       return WeightKind::kBias;
     case Role::kFinalNorm:
     case Role::kAttentionNorm:
@@ -31,6 +37,8 @@ WeightKind kind_of(Role role) {
     case Role::kAttentionPostNorm:
     case Role::kFfnNorm:
     case Role::kFfnPostNorm:
+    case Role::kDeltaConvolution:
+    case Role::kDeltaNorm:
       return WeightKind::kNorm;
   }
   return WeightKind::kNorm;
@@ -47,7 +55,9 @@ bool is_read_by_matrices(Role norm) {
 bool reads(Role matrix, Role norm) {
   if (norm == Role::kFfnNorm)
     return matrix == Role::kGateUp || matrix == Role::kRouter || matrix == Role::kExpertGateUp;
-  return norm == Role::kAttentionNorm && (matrix == Role::kQuery || matrix == Role::kKeyValue);
+  if (norm != Role::kAttentionNorm) return false;
+  return matrix == Role::kQuery || matrix == Role::kKeyValue || matrix == Role::kOutputGate ||
+         matrix == Role::kDeltaInput || matrix == Role::kDeltaGate || matrix == Role::kDeltaRates;
 }
 
 }  // namespace claa

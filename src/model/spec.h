@@ -17,6 +17,12 @@ namespace claa {
 
 struct ModelConfig;
 
+// What the recurrent layers of a model have in common.
+struct DeltaSpec {
+  int64_t width = 0;  // rows that the convolution before the rule sees, the row's own included
+  DeltaHeads heads;
+};
+
 struct LayerSpec {
   int64_t window = 0;       // positions that a query sees, its own included; 0: all up to its own
   int rope = 0;             // which of ModelConfig::ropes turns keys, and queries
@@ -36,6 +42,9 @@ struct LayerSpec {
   bool expert_bias = false;  // biases on the router and on the experts
   float soft_cap = 0;        // of attention's logits; 0: none
   bool sinks = false;        // a sink for every head
+  bool output_gate = false;  // what attention gives is multiplied by the logistic function of a gate
+  // The gated delta rule (ModelConfig::delta) in place of attention: no K and V, no RoPE and no scores.
+  bool recurrent = false;
   bool has_qk_norms() const { return head_norms || wide_norms; }
 };
 
@@ -56,6 +65,14 @@ enum class Role : uint8_t {
   kSinks,
   kAttentionOutputBias,
   kAttentionPostNorm,
+  kOutputGate,
+  kDeltaInput,  // queries, keys and values before the convolution
+  kDeltaGate,
+  kDeltaRates,  // the inputs of forgetting and of taking in
+  kDeltaConvolution,
+  kDeltaDecay,
+  kDeltaStep,
+  kDeltaNorm,
   kFfnNorm,
   kGateUp,
   kDown,
@@ -89,11 +106,12 @@ struct TensorRows {
 };
 
 // One weight: a tensor of the file, or several of one shape whose rows lie one after another. The weights of
-// experts, and their biases, have those of each expert one after another.
+// experts, and their biases, have those of each expert one after another. A norm or bias of several rows is
+// kept column by column.
 struct WeightSpec {
   Role role;
   std::vector<TensorRows> tensors;
-  int64_t outputs = 1;  // rows of each; 1 for norms and biases
+  int64_t outputs = 1;  // rows of each; 1 for most norms and biases
   int64_t inputs = 0;   // columns of a row
   float factor = 1;     // that the file's values are multiplied by
   int64_t experts = 0;  // 0: not of experts; else rows and tensors are those of one

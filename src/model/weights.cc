@@ -45,6 +45,10 @@ class Loader {
       }
       return;
     }
+    if (spec.outputs > 1) {
+      to.set(spec.role, upload_vector(backend_, transposed(spec), spec.inputs));
+      return;
+    }
     std::vector<float> values = vector(spec);
     if (equalizer != nullptr && is_read_by_matrices(spec.role)) {
       norm_ = spec.role;
@@ -68,6 +72,20 @@ class Loader {
            name, fmt::join(info->shape, ", "), fmt::join(shape, ", "));
     }
     return *info;
+  }
+
+  // A norm or bias of several rows, as [inputs, rows].
+  std::vector<float> transposed(const WeightSpec& spec) const {
+    const std::string& name = spec.tensors.front().name;
+    const gguf::TensorInfo& info =
+        find(spec, name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(spec.outputs)});
+    std::vector<float> row(usize(spec.inputs)), values(usize(spec.outputs * spec.inputs));
+    for (int64_t r = 0; r < spec.outputs; ++r) {
+      gguf::dequantize_rows(info, static_cast<uint64_t>(r), row);
+      check_finite(file_.name(), name, r, row);
+      for (int64_t i = 0; i < spec.inputs; ++i) values[usize(i * spec.outputs + r)] = row[usize(i)];
+    }
+    return values;
   }
 
   // [experts or 1, tensors, inputs]
@@ -189,8 +207,9 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
   WeightSource source;
   source.outputs = spec.rows();
   source.inputs = spec.inputs;
-  // A router, small as it is, decides too much for 8 bits.
-  source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput || spec.role == Role::kRouter;
+  // A router, small as it is, decides too much for 8 bits, and so do rates, whose errors add up.
+  source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput || spec.role == Role::kRouter ||
+                 spec.role == Role::kDeltaRates;
   source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown;
   if (file == nullptr) return source;
   for (const TensorRows& part : spec.tensors) {

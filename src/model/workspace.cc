@@ -22,8 +22,7 @@ std::vector<Part> expert_parts(const ModelConfig& config, Workspace& work) {
     width = std::max(width, layer.expert_width);
   }
   if (experts == 0) return {};
-  return {{&work.routed, ActivationRole::kQuery, config.hidden},
-          {&work.router, ActivationRole::kBranch, experts},
+  return {{&work.router, ActivationRole::kBranch, experts},
           {&work.choice.ids, ActivationRole::kIndices, used},
           {&work.choice.weights, ActivationRole::kBranch, used},
           {&work.of_expert.x, ActivationRole::kNormed, config.hidden, true},
@@ -32,12 +31,22 @@ std::vector<Part> expert_parts(const ModelConfig& config, Workspace& work) {
           {&work.of_expert.out, ActivationRole::kBranch, config.hidden, true}};
 }
 
+std::vector<Part> recurrent_parts(const ModelConfig& config, Workspace& work) {
+  if (config.recurrent_layers() == 0) return {};
+  const DeltaHeads& heads = config.delta.heads;
+  return {{&work.mixed, ActivationRole::kBranch, heads.channels()},
+          {&work.rates, ActivationRole::kBranch, 2 * heads.value_heads},
+          {&work.recalled, ActivationRole::kBranch, heads.values()}};
+}
+
 std::vector<Part> parts_of(const ModelConfig& config, Workspace& work) {
-  std::vector<Part> parts{
-      {&work.normed, ActivationRole::kNormed, config.hidden},
-      {&work.projected, ActivationRole::kProjected, std::max(config.q_size(), 2 * config.kv_size())},
-      {&work.q, ActivationRole::kQuery, config.q_size()},
-      {&work.attention, ActivationRole::kAttention, config.q_size()}};
+  const DeltaHeads& delta = config.delta.heads;  // of no size where no layer is recurrent
+  const int64_t given = std::max(config.q_size(), delta.values());
+  std::vector<Part> parts{{&work.normed, ActivationRole::kNormed, config.hidden},
+                          {&work.projected, ActivationRole::kProjected,
+                           std::max({config.q_size(), 2 * config.kv_size(), delta.channels()})},
+                          {&work.q, ActivationRole::kQuery, config.q_size()},
+                          {&work.attention, ActivationRole::kAttention, given}};
   const auto any = [&](const auto& has) {
     return std::any_of(config.specs.begin(), config.specs.end(), has);
   };
@@ -47,8 +56,12 @@ std::vector<Part> parts_of(const ModelConfig& config, Workspace& work) {
   }
   if (any([](const LayerSpec& layer) { return layer.post_norms; }))
     parts.push_back({&work.branch, ActivationRole::kBranch, config.hidden});
-  const std::vector<Part> experts = expert_parts(config, work);
-  parts.insert(parts.end(), experts.begin(), experts.end());
+  if (any([](const LayerSpec& layer) { return layer.output_gate || layer.recurrent; }))
+    parts.push_back({&work.gate, ActivationRole::kProjected, given});
+  if (any([](const LayerSpec& layer) { return layer.experts > 0 || layer.recurrent; }))
+    parts.push_back({&work.unrounded, ActivationRole::kQuery, config.hidden});
+  for (const std::vector<Part>& more : {recurrent_parts(config, work), expert_parts(config, work)})
+    parts.insert(parts.end(), more.begin(), more.end());
   return parts;
 }
 

@@ -20,11 +20,17 @@ class Workspace {
   Tensor q;          // [rows, heads * head_size]
   Tensor attention;  // [rows, heads * head_size]
   Tensor branch;     // [rows, hidden], for models with post-norms
+  Tensor gate;       // [rows, max(q, values)], of what attention or a recurrent layer gives
   Tensor gate_up;    // [rows, 2 * ffn]
   Tensor gated;      // [rows, ffn]
 
+  // For models with recurrent layers.
+  Tensor mixed;     // [rows, channels] f32: queries, keys and values after the convolution
+  Tensor rates;     // [rows, 2 * value heads] f32
+  Tensor recalled;  // [rows, values] f32
+
   // For models with experts.
-  Tensor routed;         // [rows, hidden] activation type: what the router reads
+  Tensor unrounded;      // [rows, hidden] activation type: what the router reads, and rates
   Tensor router;         // [rows, experts] f32
   ExpertChoice choice;   // [rows, used]
   ExpertRows of_expert;  // rows of one expert

@@ -57,6 +57,11 @@ void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObs
   const int32_t position = static_cast<int32_t>(cache_.next_position);
   model_.embed({&token, 1}, hidden);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
+    if (config.spec(layer).recurrent) {
+      model_.recur(layer, cache_.state(layer), hidden, work_);
+      model_.feed_forward(layer, hidden, work_);
+      continue;
+    }
     KvView kv = caches[usize(layer)];
     const Tensor normed = model_.attention_norm(layer, hidden, work_);
     model_.project_kv(layer, normed, {&position, 1}, *rope_, kv, kv.length, work_);

@@ -11,8 +11,8 @@
 
 namespace claa {
 
-// Sees a fed token's rotated query [1, heads * head_size] and the layer's K and V, its own included. Both are
-// valid during the call.
+// Sees a fed token's rotated query [1, heads * head_size] and the layer's K and V, its own included, in
+// layers that have some. Both are valid during the call.
 using QueryObserver = std::function<void(int64_t layer, const Tensor& q, const KvView& kv)>;
 
 // The most likely token; of equal ones the lowest id.

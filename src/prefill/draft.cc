@@ -58,6 +58,7 @@ int64_t listen_to_draft(const PassContext& context, int64_t layer, int64_t most,
                         KvCache& cache, const ListenToDraft& listen) {
   DraftQueries queries(context.model, layer + 1);
   const auto next = static_cast<int32_t>(cache.next_position);
+  const KvCache::Snapshot before = cache.snapshot();
   const int64_t fed = draft(context, std::move(logits), most, cache, queries);
   const auto rope = context.model.rope(next + fed, context.info.tokens);
   Workspace work(context.model.config(), context.model.backend(), 1);
@@ -72,7 +73,7 @@ int64_t listen_to_draft(const PassContext& context, int64_t layer, int64_t most,
     view.set_queries(queries.of(past, fed));
     listen(view, fed);
   }
-  cache.forget(fed);
+  cache.restore(before);
   return fed;
 }
 

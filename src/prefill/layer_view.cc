@@ -41,6 +41,8 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
          "layer {} sees a sliding window of {} positions and cannot rank the whole prompt", state_.layer,
          group_digits(window));
   }
+  if (config.spec(state_.layer).recurrent)
+    fail(ErrorCode::kUnsupported, "layer {} is recurrent and cannot rank the prompt", state_.layer);
   check_score_spec(spec, config.heads, config.kv_heads, live());
   auto result =
       make_scores(backend, score_rows(spec, config.heads, config.kv_heads), score_tokens(spec, live()));

@@ -82,8 +82,7 @@ void check_any_layer_ranks(const PromptInfo& info) {
   for (int layer = 0; layer < info.layers; ++layer) {
     if (sees_whole_prompt(info, layer)) return;
   }
-  fail(ErrorCode::kUnsupported,
-       "every layer of this model has a sliding window, so that none can rank the whole prompt");
+  fail(ErrorCode::kUnsupported, "no layer of this model sees the whole prompt, so that none can rank it");
 }
 
 }  // namespace
@@ -99,7 +98,8 @@ AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
   info_.ids = spec_.ids;
   info_.model_fingerprint = options.model_fingerprint;
   const PassContext context{spec_.model, options_, info_};
-  reserve_memory(context, info_.tokens, (info_.tokens + options.reserve) * info_.layers);
+  const int64_t storing = info_.layers - spec_.model.config().recurrent_layers();
+  reserve_memory(context, info_.tokens, (info_.tokens + options.reserve) * storing);
   cache_.next_position = info_.tokens;
   prefill_ = std::make_unique<StoringPass>(context, cache_, [this](LayerView& view) {
     if (!sees_whole_prompt(info_, view.layer())) return;

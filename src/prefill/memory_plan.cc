@@ -5,6 +5,7 @@
 #include "core/counts.h"
 #include "core/usize.h"
 #include "model/model.h"
+#include "model/recurrent_state.h"
 
 namespace claa {
 namespace {
@@ -36,12 +37,14 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, in
   plan.hidden = usize(tokens * config.hidden) * sizeof(float);
   plan.layer_kv = usize(device.padded(tokens)) * row;
   plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows));
-  plan.cache = cache_bytes(config, device.dtype, (tokens + reserve) * config.layers);
+  plan.cache =
+      cache_bytes(config, device.dtype, (tokens + reserve) * (config.layers - config.recurrent_layers()));
   return plan;
 }
 
 size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows) {
-  return usize(rows * 2 * config.kv_heads * config.head_size) * dtype_bytes(dtype);
+  const size_t states = usize(config.recurrent_layers()) * recurrent_state_bytes(config.delta);
+  return usize(rows * 2 * config.kv_heads * config.head_size) * dtype_bytes(dtype) + states;
 }
 
 void check_memory(const MemoryPlan& plan, int64_t tokens, size_t free) {

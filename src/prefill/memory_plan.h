@@ -11,7 +11,7 @@ struct MemoryPlan {
   size_t hidden = 0;     // the residual stream
   size_t layer_kv = 0;   // K and V of the layer at hand
   size_t workspace = 0;  // of a chunk of rows
-  size_t cache = 0;      // of all layers
+  size_t cache = 0;      // of all layers, with the states of recurrent ones
   size_t program = 0;    // of the process itself, where prompts lie in its memory
   size_t prompt() const { return hidden + layer_kv + workspace + cache; }
   size_t total() const { return weights + prompt() + program; }
@@ -27,7 +27,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, in
 size_t weight_bytes(const ModelConfig& config, const BackendOptions& options,
                     const gguf::File* file = nullptr);
 
-// K and V of `rows` cache rows, all layers together.
+// K and V of `rows` cache rows, all layers together, and the states of recurrent layers.
 size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows);
 
 // Throws Error{kOutOfMemory}, with the parts in numbers, when a prompt of `tokens` tokens needs more than

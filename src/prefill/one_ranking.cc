@@ -64,7 +64,7 @@ OneRankingRun::OneRankingRun(const PromptInfo& prompt, OneRanking schedule)
   for (size_t i = 0; i < drops.size(); ++i) {
     require(drops[i].ranker != nullptr, "a drop needs a ranker");
     require(i == 0 || drops[i].layer > drops[i - 1].layer, "drops must rise");
-    check_sees_whole_prompt(prompt, drops[i].layer);
+    check_drop(prompt, drops[i].layer, drops[i].budget.of(tokens_, schedule_.window), schedule_.window);
     Voice& voice = voice_of(drops[i]);
     voice.last_layer = drops[i].layer;
   }

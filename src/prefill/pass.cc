@@ -67,7 +67,7 @@ bool Pass::step() {
   if (layer_ > last_layer_) return false;
   check_cancelled(context_.options.cancel);
   if (half_ == Half::kFirst) {
-    project_chunk();
+    config().spec(layer_).recurrent ? recur_chunk() : project_chunk();
     if (row_ < live_) return true;
     row_ = 0;
     half_ = Half::kSecond;
@@ -119,20 +119,45 @@ void Pass::project_chunk() {
   row_ += rows;
 }
 
+// First half of a recurrent layer for some live rows (spec.md 1.9). It comes before any row may go: the state
+// is that after all rows that entered.
+void Pass::recur_chunk() {
+  if (row_ == 0) {
+    state_ = make_recurrent_state(config().delta, backend());
+    kv_ = {{}, {}, live_};
+    entered_ = live_;
+  }
+  const int64_t rows = std::min(work_.rows(), live_ - row_);
+  context_.model.recur(layer_, state_.view, hidden_.slice_rows(row_, rows), work_);
+  row_ += rows;
+}
+
+void Pass::store_all(KvCache& cache) {
+  if (config().spec(layer_).recurrent) {
+    cache.store(layer_, std::move(state_));
+  } else {
+    cache.store(layer_, kv_, KeepSet{}, positions_, context_.options.reserve);
+  }
+}
+
 // Where nothing can be dropped and one chunk holds all rows, scores find the window's queries among all of
 // them, and none are projected twice.
 void Pass::project_all_queries() {
-  queries_ = {};
   if (normed_.data == nullptr || !keeps_all_rows(layer_)) return;
   queries_ = work_.q.slice_rows(0, live_);
   context_.model.project_q(layer_, normed_, positions_of(0, live_), *rope_, queries_, work_);
 }
 
 bool Pass::between_halves() {
-  backend().pack_kv(kv_, context_.model.softmax_rule(layer_), packed_memory_);
-  packed_ = packed_memory_.get();
   std::iota(visible_.begin(), visible_.begin() + live_, 1);
-  project_all_queries();
+  queries_ = {};
+  if (config().spec(layer_).recurrent) {
+    normed_ = {};
+  } else {
+    backend().pack_kv(kv_, context_.model.softmax_rule(layer_), packed_memory_);
+    packed_ = packed_memory_.get();
+    project_all_queries();
+  }
   RunnerLayerView view(
       {context_.model, *rope_, context_.info, layer_, *positions_, kv_, packed_, work_, hidden_, normed_});
   if (queries_.data != nullptr) view.set_queries(queries_);
@@ -163,19 +188,26 @@ VisibleSlots Pass::visible(int64_t row, int64_t rows) const {
   return {part(visible_), first_.empty() ? std::span<const int32_t>() : part(first_)};
 }
 
-// Second half of the layer for some live rows: queries, attention, projection and feed-forward. In the last
-// layer only the last row is left. Rows that stop here are never computed.
-void Pass::finish_chunk() {
-  const int64_t rows = std::min(work_.rows(), live_ - row_);
-  const Tensor hidden = hidden_.slice_rows(row_, rows);
+// Queries, attention and its projection for the live rows from `row` on, which `hidden` holds.
+void Pass::attend(int64_t row, const Tensor& hidden) {
+  const int64_t rows = hidden.rows();
   const Tensor q = work_.q.slice_rows(0, rows);
   const bool known = queries_.data != nullptr && entered_ == rows;
   if (!known) {
     const bool normed = normed_.data != nullptr && entered_ == rows;
     context_.model.project_q(layer_, normed ? normed_ : context_.model.attention_norm(layer_, hidden, work_),
-                             positions_of(row_, rows), *rope_, q, work_);
+                             positions_of(row, rows), *rope_, q, work_);
   }
-  context_.model.finish(layer_, q, kv_, packed_, visible(row_, rows), hidden, work_);
+  context_.model.attend(layer_, q, kv_, packed_, visible(row, rows), hidden, work_);
+}
+
+// Second half of the layer for some live rows: attention and feed-forward. In the last layer only the last
+// row is left. Rows that stop here are never computed.
+void Pass::finish_chunk() {
+  const int64_t rows = std::min(work_.rows(), live_ - row_);
+  const Tensor hidden = hidden_.slice_rows(row_, rows);
+  if (!config().spec(layer_).recurrent) attend(row_, hidden);
+  context_.model.feed_forward(layer_, hidden, work_);
   row_ += rows;
   if (context_.options.progress) context_.options.progress(layer_, config().layers, row_, live_);
 }
@@ -241,7 +273,7 @@ StoringPass::StoringPass(const PassContext& context, KvCache& cache, std::functi
 
 bool StoringPass::decide(RunnerLayerView& view) {
   if (observe_) observe_(view);
-  cache_.store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
+  store_all(cache_);
   return true;
 }
 

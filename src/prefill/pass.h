@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "kv/cache.h"
 #include "prefill/layer_view.h"
 #include "prefill/types.h"
 
@@ -52,6 +53,8 @@ class Pass {
   int64_t live() const { return live_; }
   const Positions& positions() const { return positions_; }
   const KvView& kv() const { return kv_; }
+  // Stores the layer as it is, all of its rows, or its state.
+  void store_all(KvCache& cache);
   bool is_last_layer() const { return layer_ == context_.model.config().layers - 1; }
 
  private:
@@ -65,8 +68,10 @@ class Pass {
   void take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tensor indices);
   void allocate_kv();
   void project_chunk();
+  void recur_chunk();
   void project_all_queries();
   bool between_halves();
+  void attend(int64_t row, const Tensor& hidden);
   void finish_chunk();
 
   PassContext context_;
@@ -80,8 +85,9 @@ class Pass {
   std::shared_ptr<const RopeTables> rope_;
   Workspace work_;
   Buffer hidden_memory_, k_memory_, v_memory_;
-  Tensor hidden_;  // [live, hidden] f32, the residual stream
-  KvView kv_;      // of this layer: [kv_heads, live, head_size]
+  Tensor hidden_;         // [live, hidden] f32, the residual stream
+  KvView kv_;             // of this layer: [kv_heads, live, head_size]; in a recurrent one only its length
+  RecurrentState state_;  // of this layer, if it is recurrent
   // [live, hidden] the norms that K and V came from, where one chunk holds them; else no data.
   Tensor normed_;
   Tensor queries_;  // [live, heads * head_size] where they are known before decide(); else no data

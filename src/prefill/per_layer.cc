@@ -23,7 +23,7 @@ class PerLayerRun : public Run {
     drops_live_ = schedule_.live && schedule_.live->layer < prompt.layers - 1 && live_budget_ < tokens_;
     drops_kept_ = kept_budget_ < tokens_ && cuts_any(prompt);
     if (schedule_.live) {
-      check_sees_whole_prompt(prompt, schedule_.live->layer);
+      check_drop(prompt, schedule_.live->layer, live_budget_, schedule_.window);
       find_history(prompt);
     }
   }

@@ -15,8 +15,42 @@ Entry Run::entry(std::vector<float> /*look_ahead*/) {
   return {};
 }
 
+namespace {
+
+bool is_marked(const std::vector<bool>& layers, int layer) {
+  return usize(layer) < layers.size() && layers[usize(layer)];
+}
+
+bool has_recurrent_layers(const PromptInfo& prompt) {
+  return std::find(prompt.recurrent.begin(), prompt.recurrent.end(), true) != prompt.recurrent.end();
+}
+
+}  // namespace
+
 bool sees_whole_prompt(const PromptInfo& prompt, int layer) {
-  return usize(layer) >= prompt.windowed.size() || !prompt.windowed[usize(layer)];
+  return !is_marked(prompt.windowed, layer) && !is_marked(prompt.recurrent, layer);
+}
+
+// spec.md 1.9.
+void check_drop(const PromptInfo& prompt, int layer) {
+  check_sees_whole_prompt(prompt, layer);
+  const int half = std::max(0, prompt.layers / 2 - 1);
+  if (!has_recurrent_layers(prompt) || layer >= half) return;
+  fail(ErrorCode::kInvalidArgument,
+       "tokens cannot be dropped after layer {}: the model has recurrent layers, and selects from half depth "
+       "on, which is layer {}",
+       layer, half);
+}
+
+void check_drop(const PromptInfo& prompt, int layer, int64_t budget, int64_t window) {
+  constexpr double kLeast = 0.2;
+  check_drop(prompt, layer);
+  const int64_t least = Budget{kLeast, 0}.of(prompt.tokens, window);
+  if (!has_recurrent_layers(prompt) || prompt.profiled || budget >= least) return;
+  fail(ErrorCode::kInvalidArgument,
+       "{} of {} tokens are too few for a model with recurrent layers, which nobody has measured; keep at "
+       "least {}, or use a profile made for this model",
+       group_digits(budget), group_digits(prompt.tokens), group_digits(least));
 }
 
 int64_t protected_tokens(const PromptInfo& prompt) {
@@ -77,8 +111,8 @@ void check_sees_whole_prompt(const PromptInfo& prompt, int layer) {
          "method full");
   }
   fail(ErrorCode::kInvalidArgument,
-       "layer {} has a sliding window and cannot rank the whole prompt; tokens can be chosen after layers {}",
-       layer, fmt::join(others, ", "));
+       "layer {} {} and cannot rank the whole prompt; tokens can be chosen after layers {}", layer,
+       is_marked(prompt.recurrent, layer) ? "is recurrent" : "has a sliding window", fmt::join(others, ", "));
 }
 
 std::string keeps_all_reason(int64_t budget) {

@@ -52,8 +52,7 @@ class Prefill::MainPass : public Pass {
 bool Prefill::MainPass::decide(RunnerLayerView& view) {
   result_.layers.push_back({live()});
   if (!sees_whole_prompt(context().info, static_cast<int>(layer()))) {
-    // It is short-lived, and found by position.
-    result_.cache->store(layer(), kv(), KeepSet{}, positions(), context().options.reserve);
+    store_all(*result_.cache);  // a window is short-lived, and found by position
     return true;
   }
   view.set_draft([this](const KeepSet& kept, int64_t tokens, const ListenToDraft& listen) {
@@ -111,7 +110,10 @@ PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
   info.heads = static_cast<int>(config.heads);
   info.kv_heads = static_cast<int>(config.kv_heads);
   info.head_size = static_cast<int>(config.head_size);
-  for (const LayerSpec& spec : config.specs) info.windowed.push_back(spec.window > 0);
+  for (const LayerSpec& spec : config.specs) {
+    info.windowed.push_back(spec.window > 0);
+    info.recurrent.push_back(spec.recurrent);
+  }
   return info;
 }
 
@@ -154,8 +156,9 @@ Prefill::Prefill(const Model& model, std::vector<int32_t> ids, const Method& met
   info_.ids = ids_;
   info_.model_fingerprint = options_.model_fingerprint;
   info_.protected_spans = options_.protected_spans;
+  info_.profiled = options_.profiled;
   run_ = method.start(info_);
-  if (const auto drop = run_->first_drop(); drop && *drop >= 0) check_sees_whole_prompt(info_, *drop);
+  if (const auto drop = run_->first_drop(); drop && *drop >= 0) check_drop(info_, *drop);
   const ScopedTimer timer(result_.entry_ms);
   begin_preview();
 }
@@ -214,9 +217,11 @@ void Prefill::begin_pass() {
   }
   const int64_t live = static_cast<int64_t>(entering.size());
   int64_t rows = 0;
-  for (int layer = 0; layer < info_.layers; ++layer)
+  for (int layer = 0; layer < info_.layers; ++layer) {
+    if (info_.recurrent[usize(layer)]) continue;
     rows += (sees_whole_prompt(info_, layer) ? std::min(live, run_->most_kept(layer).value_or(live)) : live) +
             options_.reserve;
+  }
   const PassContext context{model_, options_, pass_info_};
   reserve_memory(context, live, rows);
   result_.cache = std::make_unique<KvCache>(model_.config(), model_.backend());
@@ -241,6 +246,10 @@ void Prefill::finish() {
   if (result_.report.active && !info_.protected_spans.empty() && !dropped()) {
     result_.report.active = false;
     result_.report.reason = "the protected tokens and the window are the whole prompt";
+  }
+  if (result_.report.active && model_.config().recurrent_layers() > 0) {
+    std::string& note = result_.report.note;
+    note += std::string(note.empty() ? "" : ", ") + "unmeasured in a model with recurrent layers";
   }
 }
 

@@ -22,6 +22,7 @@ struct PrefillOptions {
   std::function<bool(int32_t)> ends_answer;  // whether a token ends a look-ahead; may be empty
   uint64_t model_fingerprint = 0;            // see gguf::weights_fingerprint()
   std::vector<TokenRange> protected_spans;   // ascending, disjoint, inside the prompt
+  bool profiled = false;                     // whether a profile of this model says what is kept
 };
 
 struct LayerRecord {

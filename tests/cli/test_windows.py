@@ -53,7 +53,7 @@ def test_models_of_windows_alone(claa, tmp_path, refused):
     refused("run", "-m", path, "-t", 1, "--method", "claa", PROMPT, words=["no layer of this model but the last"])
     for command in (["run", "--method", "specprefill"], ["oracle", "-o", tmp_path / "a.rank"]):
         done = claa(*command, "-m", path, "-t", 1, PROMPT)
-        assert done.returncode == 2 and b"every layer of this model has a sliding window" in done.stderr, done.stderr
+        assert done.returncode == 2 and b"no layer of this model sees the whole prompt" in done.stderr, done.stderr
 
 
 def test_half_depth_falls_back_to_the_last_layer_before(claa, tmp_path):

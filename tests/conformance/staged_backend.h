@@ -22,6 +22,7 @@ class StagedBackend : public Backend {
   void upload(const void* host, size_t bytes, void* to) override { device_->upload(host, bytes, to); }
   void download(const void* from, size_t bytes, void* host) override { device_->download(from, bytes, host); }
   void clear(void* memory, size_t bytes) override { device_->clear(memory, bytes); }
+  void copy(const void* from, size_t bytes, void* to) override { device_->copy(from, bytes, to); }
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override {
     return device_->prepare(source);
@@ -83,6 +84,35 @@ class StagedBackend : public Backend {
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override {
     Copy from(*device_, gate_up), to(*device_, out);
     device_->gate(from.tensor, activation, to.tensor);
+    to.fetch();
+  }
+  void gate_output(const Tensor& gate, const Tensor& x) override {
+    Copy from(*device_, gate), to(*device_, x);
+    device_->gate_output(from.tensor, to.tensor);
+    to.fetch();
+  }
+  void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override {
+    Copy from(*device_, x), taps(*device_, weight), carried(*device_, columns), to(*device_, out);
+    device_->convolve(from.tensor, taps.tensor, carried.tensor, to.tensor);
+    carried.fetch(), to.fetch();
+  }
+  void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override {
+    Copy to(*device_, x);
+    device_->unit_heads(to.tensor, heads, head_size, eps);
+    to.fetch();
+  }
+  void delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates, const Tensor& memory,
+                  const Tensor& out) override {
+    Copy from(*device_, qkv), inputs(*device_, rates.inputs), decay(*device_, rates.decay),
+        step(*device_, rates.step), state(*device_, memory), to(*device_, out);
+    device_->delta_rule(from.tensor, heads, {inputs.tensor, decay.tensor, step.tensor}, state.tensor,
+                        to.tensor);
+    state.fetch(), to.fetch();
+  }
+  void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                        const Tensor& out) override {
+    Copy from(*device_, x), by(*device_, gate), scale(*device_, weight), to(*device_, out);
+    device_->gated_norm_heads(from.tensor, by.tensor, scale.tensor, eps, to.tensor);
     to.fetch();
   }
   std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources) override {

@@ -47,6 +47,7 @@ CpuProducts make_products(const Kernels& kernels, Threads& threads, const std::s
 CpuBackend::CpuBackend(const BackendOptions& options)
     : traits_(cpu::device_traits(options)),
       kernels_(select_kernels(options.isa, options.dtype)),
+      f32_kernels_(select_kernels(options.isa, DType::kF32)),
       native_bf16_(kernels_.bf16_dot && options.isa.empty()),
       threads_(make_threads(options)),
       resident_(options.resident),

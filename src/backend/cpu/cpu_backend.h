@@ -48,6 +48,13 @@ class CpuBackend : public HostBackend {
                          int64_t slot) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
+  void gate_output(const Tensor& gate, const Tensor& x) override;
+  void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
+  void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;
+  void delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates, const Tensor& memory,
+                  const Tensor& out) override;
+  void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                        const Tensor& out) override;
   void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
                 const Tensor& out) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
@@ -71,7 +78,8 @@ class CpuBackend : public HostBackend {
 
   DeviceTraits traits_;
   const Kernels& kernels_;
-  bool native_bf16_;  // products of bf16 are the CPU's own
+  const Kernels& f32_kernels_;  // whose products are of f32, whatever the activation type
+  bool native_bf16_;            // products of bf16 are the CPU's own
   std::unique_ptr<Threads> threads_;
   const bool resident_;  // weights stay blocks where they can
   CpuProducts products_;

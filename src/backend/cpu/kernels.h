@@ -60,6 +60,17 @@ struct Kernels {
   // o[group, n] += p[group, count] v[count, n].
   void (*few_sums)(const float* p, int64_t p_stride, int group, const void* v, bool bf16, int64_t stride,
                    int64_t n, int count, float* o);
+
+  // x[n] *= the logistic function of gate, x f32 or bf16.
+  void (*logistic_gate)(const float* gate, int64_t n, void* x, bool bf16);
+  // out[n] = silu(sum over j < width of weight[j, n] * rows[j][n]).
+  void (*convolve)(const float* const* rows, const float* weight, int width, int64_t n, float* out);
+  // out[n] = e^(from - x[n]).
+  void (*exp_differences)(float from, const float* x, int64_t n, float* out);
+  // One row of the gated delta rule (Ops::delta_rule): the memory s[keys, values] shrinks by `decay`, takes
+  // in `take` times what v[values] has beyond it at key k[keys], and is read by q[keys], times `scale`.
+  void (*delta_step)(float* s, int64_t keys, int64_t values, const float* q, const float* k, const float* v,
+                     float decay, float take, float scale, float* out);
 };
 
 extern const Kernels kKernelsAvx2;

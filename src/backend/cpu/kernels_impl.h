@@ -327,6 +327,7 @@ void to_f32(const uint16_t* x, int64_t n, float* out) {
   for (; i < n; ++i) out[i] = widen_bf16(x[i]);
 }
 
+#include "backend/cpu/delta_kernels_impl.h"
 #include "backend/cpu/few_rows_impl.h"
 
 }  // namespace CLAA_NAMESPACE
@@ -350,6 +351,10 @@ const Kernels CLAA_KERNELS = {
     CLAA_NAMESPACE::to_f32,
     CLAA_NAMESPACE::few_dots,
     CLAA_NAMESPACE::few_sums,
+    CLAA_NAMESPACE::logistic_gate,
+    CLAA_NAMESPACE::convolve,
+    CLAA_NAMESPACE::exp_differences,
+    CLAA_NAMESPACE::delta_step,
 };
 
 }  // namespace claa::cpu

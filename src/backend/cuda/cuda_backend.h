@@ -40,6 +40,7 @@ class CudaBackend : public Backend {
   void upload(const void* host, size_t bytes, void* device) override;
   void download(const void* device, size_t bytes, void* host) override;
   void clear(void* device, size_t bytes) override;
+  void copy(const void* from, size_t bytes, void* to) override;
   size_t peak_bytes() override;
   size_t free_bytes() override;
   void reserve(size_t bytes) override;
@@ -70,6 +71,13 @@ class CudaBackend : public Backend {
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
+  void gate_output(const Tensor& gate, const Tensor& x) override;
+  void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
+  void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;
+  void delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates, const Tensor& memory,
+                  const Tensor& out) override;
+  void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                        const Tensor& out) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const SoftmaxRule& rule, const Tensor& out) override;
@@ -97,7 +105,12 @@ class CudaBackend : public Backend {
     kConvert,
     kSoftCap,
     kChooseExperts,
-    kMixExperts
+    kMixExperts,
+    kOutputGate,
+    kConvolve,
+    kUnitHeads,
+    kDeltaRule,
+    kGatedNorm
   };
   // Valid until a few more arrays are uploaded, or within one repeat().
   const int32_t* on_device(std::span<const int32_t> values) {

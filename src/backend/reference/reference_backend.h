@@ -28,6 +28,13 @@ class ReferenceBackend : public HostBackend {
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void soft_cap(const Tensor& x, float cap) override;
+  void gate_output(const Tensor& gate, const Tensor& x) override;
+  void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
+  void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;
+  void delta_rule(const Tensor& qkv, const DeltaHeads& heads, const DeltaRates& rates, const Tensor& memory,
+                  const Tensor& out) override;
+  void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
+                        const Tensor& out) override;
   void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
                    const ExpertRows& memory, const Tensor& hidden) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;

@@ -117,12 +117,13 @@ OracleRequest oracle_request(const StudyPrompt& prompt, bool use_gold, int64_t a
 }
 
 void check_every_layer_ranks(const ModelSummary& model) {
-  if (model.windowed_layers == 0) return;
+  const int64_t blind = model.windowed_layers + model.recurrent_layers;
+  if (blind == 0) return;
   fail(ErrorCode::kUnsupported,
-       "'{}' has a sliding window in {} of its {} layers, which cannot rank the prompt; diagnose and "
-       "calibrate "
-       "take models whose layers all see it",
-       model.file, model.windowed_layers, model.layers);
+       "'{}' {} {} of its {} layers, which cannot rank the prompt; diagnose and calibrate take models whose "
+       "layers all see it",
+       model.file, model.recurrent_layers > 0 ? "is recurrent in" : "has a sliding window in", blind,
+       model.layers);
 }
 
 }  // namespace claa::eval
