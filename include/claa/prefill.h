@@ -44,8 +44,14 @@ struct PromptInfo {
   std::vector<bool> recurrent = {};
   // A profile, made for this model, says what is kept.
   bool profiled = false;
+  // The first layer that has no K and V of its own, as it and all after it read those of earlier ones, and
+  // the first that such layers read; -1: all layers have their own. Layers without K and V of their own
+  // neither rank nor decide. Tokens are dropped before the first layer that others read, so that all layers
+  // after a drop have the same tokens.
+  int first_shared = -1, first_read = -1;
 };
 
+// Whether a layer ranks: it sees the whole prompt and has K and V of its own.
 CLAA_API bool sees_whole_prompt(const PromptInfo& prompt, int layer);
 // Throws Error{kInvalidArgument}, with the layers that do, for a layer that does not.
 CLAA_API void check_sees_whole_prompt(const PromptInfo& prompt, int layer);

@@ -37,8 +37,8 @@ class Device {
   virtual void synchronize() {}
   // Runs a step that repeats with other ids, positions, slots, visible slots and cache lengths but the same
   // memory, as a decode step does; a device may record it once. It may run `work` several times, so `work`
-  // must not change the caller's state. It may call the operations of Ops from embed() to add_rows(), and
-  // attention() without packed K and V.
+  // must not change the caller's state. It may call clear(), the operations of Ops from embed() to
+  // add_rows(), and attention() without packed K and V.
   virtual void repeat(const std::function<void()>& work) { work(); }
   // Runs a decode step that repeat() cannot take, such as one that is looked into. A device may round the few
   // rows of decode steps more coarsely than those of a prompt.

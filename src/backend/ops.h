@@ -111,9 +111,9 @@ class Ops {
   virtual std::unique_ptr<PackedWeight> prepare(const WeightSource& source) = 0;
   virtual std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources);
 
-  // out[r] = scale times row ids[r] of the table [vocabulary, hidden]; out f32.
-  virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-                     const Tensor& out) = 0;
+  // out[r] = scale times row ids[r] of the table [vocabulary, columns], from column `first` on; out f32.
+  virtual void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out,
+                     int64_t first = 0) = 0;
   // out = x W^T (+ out when accumulate); x [rows, inputs] activation type or DeviceTraits::linear, out [rows,
   // outputs] f32 or the wide type. The vocabulary's product reads the activation type.
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) = 0;
@@ -131,6 +131,8 @@ class Ops {
   virtual void add_bias(const Tensor& x, const Tensor& bias) = 0;
   // x = cap * tanh(x / cap), f32, in place.
   virtual void soft_cap(const Tensor& x, float cap) = 0;
+  // x *= factor, f32 [1, 1]; x f32.
+  virtual void scale(const Tensor& x, const Tensor& factor) = 0;
   // q [rows, heads * head_size] wide type, rotated at table rows `positions` -> out, activation type, same
   // shape.
   virtual void rope(const Tensor& q, int64_t head_size, const RopeTable& table,
@@ -155,6 +157,8 @@ class Ops {
   // out = activation(gate) * up; gate_up [rows, 2 * columns] wide type (gate first), out activation type or
   // DeviceTraits::linear.
   virtual void gate(const Tensor& gate_up, Activation activation, const Tensor& out) = 0;
+  // out = activation(gate) * up, all [rows, columns]; gate and up f32, out activation type.
+  virtual void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) = 0;
   // gate() of x W^T, with memory as above.
   virtual void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation,
                            const Tensor& gate_up, const Tensor& out) {

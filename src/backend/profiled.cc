@@ -58,8 +58,8 @@ void ProfiledBackend::repeat(const std::function<void()>& work) {
 }
 
 void ProfiledBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-                            const Tensor& out) {
-  timed(kRest, 0, [&] { inner_->embed(table, ids, scale, out); });
+                            const Tensor& out, int64_t first) {
+  timed(kRest, 0, [&] { inner_->embed(table, ids, scale, out, first); });
 }
 
 void ProfiledBackend::linear(const Tensor& x, const PackedWeight& weight, const Tensor& out,
@@ -81,6 +81,10 @@ void ProfiledBackend::convert(const Tensor& x, const Tensor& out) {
 
 void ProfiledBackend::soft_cap(const Tensor& x, float cap) {
   timed(kRest, 0, [&] { inner_->soft_cap(x, cap); });
+}
+
+void ProfiledBackend::scale(const Tensor& x, const Tensor& factor) {
+  timed(kRest, 0, [&] { inner_->scale(x, factor); });
 }
 
 void ProfiledBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
@@ -122,6 +126,11 @@ void ProfiledBackend::linear_rope_store(const Tensor& x, const PackedWeight& wei
 
 void ProfiledBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
   timed(kRest, 0, [&] { inner_->gate(gate_up, activation, out); });
+}
+
+void ProfiledBackend::gate_apart(const Tensor& gate, const Tensor& up, Activation activation,
+                                 const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->gate_apart(gate, up, activation, out); });
 }
 
 void ProfiledBackend::linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation,

@@ -40,12 +40,13 @@ class ProfiledBackend final : public Backend {
   std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources) override {
     return inner_->prepare_experts(sources);
   }
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-             const Tensor& out) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out,
+             int64_t first) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void convert(const Tensor& x, const Tensor& out) override;
+  void scale(const Tensor& x, const Tensor& factor) override;
   void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
   void soft_cap(const Tensor& x, float cap) override;
@@ -59,6 +60,7 @@ class ProfiledBackend final : public Backend {
                          const RopeTable& table, std::span<const int32_t> positions, const KvView& cache,
                          int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
+  void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
   void gate_output(const Tensor& gate, const Tensor& x) override;

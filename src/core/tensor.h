@@ -101,6 +101,15 @@ struct Tensor {
     if (scales != nullptr) view.scales += first * row_scales;
     return view;
   }
+  // Columns [first, first + count) of every row, of a type without scales.
+  Tensor slice_columns(int64_t first, int64_t count) const {
+    require(first >= 0 && count >= 0 && first + count <= shape[2] && scales == nullptr,
+            "slice_columns: range outside the tensor");
+    Tensor view = *this;
+    view.data = static_cast<char*>(data) + usize(first) * dtype_bytes(dtype);
+    view.shape[2] = count;
+    return view;
+  }
 };
 
 }  // namespace claa

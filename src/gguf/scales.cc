@@ -52,9 +52,15 @@ void take_scales(std::vector<TensorInfo>& tensors, const std::string& name) {
     const auto found = weights.find(text.substr(0, text.size() - ending.size()));
     return found == weights.end() ? nullptr : found->second;
   };
+  // A number for each column is no scale of the tensor: Gemma 4's routers multiply their input by it.
+  const auto is_of_columns = [](const TensorInfo& weight, const TensorInfo& scale) {
+    return weight.shape.size() == 2 && scale.shape.size() == 1 && scale.shape[0] > 1 &&
+           scale.shape[0] == weight.shape[0];
+  };
   std::vector<bool> taken(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (TensorInfo* const weight = weight_of(tensors[i].name, kScale)) {
+    TensorInfo* const weight = weight_of(tensors[i].name, kScale);
+    if (weight != nullptr && !is_of_columns(*weight, tensors[i])) {
       weight->scales = scales_of(*weight, tensors[i], name);
       taken[i] = true;
     }

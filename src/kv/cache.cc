@@ -8,20 +8,29 @@
 namespace claa {
 
 KvCache::KvCache(const ModelConfig& config, Backend& backend)
-    : kv_heads_(config.kv_heads),
-      head_size_(config.head_size),
-      delta_(config.delta),
-      backend_(backend),
-      layers_(usize(config.layers)) {}
+    : delta_(config.delta), backend_(backend), layers_(usize(config.layers)) {
+  for (int64_t i = 0; i < config.layers; ++i) {
+    Layer& layer = layers_[usize(i)];
+    layer.source = config.has_own_kv(i) ? i : config.spec(i).kv_source;
+    layer.kv_heads = config.kv_heads_of(i);
+    layer.head_size = config.head_size_of(i);
+  }
+}
+
+KvCache::Layer& KvCache::own(int64_t index) {
+  require(layers_[usize(index)].source == index, "a layer that shares another's K and V stores nothing");
+  return layers_[usize(index)];
+}
 
 KvView KvCache::view_of(const Layer& layer) const {
-  return {Tensor::cube(layer.k.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_),
-          Tensor::cube(layer.v.data(), backend_.dtype(), kv_heads_, layer.capacity, head_size_),
-          layer.length};
+  const auto cube = [&](const Buffer& memory) {
+    return Tensor::cube(memory.data(), backend_.dtype(), layer.kv_heads, layer.capacity, layer.head_size);
+  };
+  return {cube(layer.k), cube(layer.v), layer.length};
 }
 
 void KvCache::allocate(Layer& layer, int64_t capacity) {
-  const size_t bytes = usize(kv_heads_ * capacity * head_size_) * dtype_bytes(backend_.dtype());
+  const size_t bytes = usize(layer.kv_heads * capacity * layer.head_size) * dtype_bytes(backend_.dtype());
   layer.k = backend_.allocate(bytes);
   layer.v = backend_.allocate(bytes);
   layer.capacity = capacity;
@@ -29,7 +38,7 @@ void KvCache::allocate(Layer& layer, int64_t capacity) {
 
 void KvCache::store(int64_t index, const KvView& live, const KeepSet& kept,
                     std::shared_ptr<const std::vector<int32_t>> positions, int64_t reserve) {
-  Layer& layer = layers_[usize(index)];
+  Layer& layer = own(index);
   const int64_t count = kept.all() ? live.length : kept.count();
   allocate(layer, count + reserve);
   layer.length = count;
@@ -40,7 +49,7 @@ void KvCache::store(int64_t index, const KvView& live, const KeepSet& kept,
 
 void KvCache::cut(int64_t index, const KeepSet& kept,
                   const std::shared_ptr<const std::vector<int32_t>>& positions, int64_t reserve) {
-  Layer& layer = layers_[usize(index)];
+  Layer& layer = own(index);
   require(layer.kept.all() && layer.positions == positions,
           "cut: the layer must store all of the tokens that are still live");
   Layer whole = std::move(layer);
@@ -52,11 +61,13 @@ void KvCache::store(int64_t index, RecurrentState state) {
 }
 
 KvView KvCache::view(int64_t index) {
-  Layer& layer = layers_[usize(index)];
+  Layer& layer = at(index);
   if (recurrent(layer)) return {};
   if (layer.length == layer.capacity) {
     constexpr int64_t kGrowth = 64;  // at least; doubling would waste most for long prompts
     Layer larger;
+    larger.kv_heads = layer.kv_heads;
+    larger.head_size = layer.head_size;
     allocate(larger, layer.capacity + std::max(kGrowth, layer.capacity / 8));
     larger.length = layer.length;
     backend_.gather_kv(view_of(layer), Tensor{}, view_of(larger));
@@ -68,11 +79,12 @@ KvView KvCache::view(int64_t index) {
 }
 
 void KvCache::appended(int64_t index) {
-  if (!recurrent(layers_[usize(index)])) ++layers_[usize(index)].length;
+  Layer& layer = layers_[usize(index)];
+  if (layer.source == index && !recurrent(layer)) ++layer.length;
 }
 
 int64_t KvCache::first_in_window(int64_t index, int64_t window) const {
-  const Layer& layer = layers_[usize(index)];
+  const Layer& layer = at(index);
   require(layer.kept.all(), "a layer with a sliding window stores all of its live tokens");
   const std::vector<int32_t>& prompt = *layer.positions;
   const int64_t stored = static_cast<int64_t>(prompt.size()), appended = layer.length - stored;
@@ -117,7 +129,7 @@ size_t KvCache::Snapshot::bytes() const {
 }
 
 std::vector<std::vector<int32_t>> KvCache::prompt_positions(int64_t index) const {
-  const Layer& layer = layers_[usize(index)];
+  const Layer& layer = at(index);
   if (recurrent(layer)) return {std::vector<int32_t>()};
   require(layer.positions != nullptr, "prompt_positions: the layer stores nothing");
   if (layer.kept.all()) return {*layer.positions};

@@ -1,6 +1,7 @@
 // The KV cache of one prompt, and the states of its recurrent layers: every layer has its own length, every
 // KV head its own rows, every row knows its position. The next position is stored, never inferred from a
-// length. Heads of one layer have equal lengths.
+// length. Heads of one layer have equal lengths. A layer that reads K and V of an earlier one shares what
+// that one stores: only the earlier one stores, cuts and appends.
 #pragma once
 
 #include <memory>
@@ -34,7 +35,8 @@ class KvCache {
   KvView view(int64_t layer);
   // The state of a recurrent layer, which an appended row changes; nothing for others.
   const DeltaState& state(int64_t layer) const { return layers_[usize(layer)].state.view; }
-  // Counts the row written to slot length(layer) by the caller, at next_position().
+  // Counts the row written to slot length(layer) by the caller, at next_position(). Does nothing for a layer
+  // that shares another's.
   void appended(int64_t layer);
 
   // The first slot that the token at next_position sees in a layer whose window is that many positions. The
@@ -53,17 +55,19 @@ class KvCache {
   void restore(const Snapshot& snapshot);
 
   // Rows of K and V; none in a recurrent layer.
-  int64_t length(int64_t layer) const { return layers_[usize(layer)].length; }
+  int64_t length(int64_t layer) const { return at(layer).length; }
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
   // Prompt positions of the rows stored by store(), ascending; one list when all heads share it.
   std::vector<std::vector<int32_t>> prompt_positions(int64_t layer) const;
-  bool kept_all(int64_t layer) const { return layers_[usize(layer)].kept.all(); }
+  bool kept_all(int64_t layer) const { return at(layer).kept.all(); }
 
   int64_t next_position = 0;
   size_t bytes() const;
 
  private:
   struct Layer {
+    int64_t source = 0;  // the layer that stores for this one, itself in most models
+    int64_t kv_heads = 0, head_size = 0;
     Buffer k, v;
     int64_t capacity = 0;
     int64_t length = 0;
@@ -75,8 +79,10 @@ class KvCache {
   void allocate(Layer& layer, int64_t capacity);
 
   bool recurrent(const Layer& layer) const { return layer.state.memory.data() != nullptr; }
+  const Layer& at(int64_t layer) const { return layers_[usize(layers_[usize(layer)].source)]; }
+  Layer& at(int64_t layer) { return layers_[usize(layers_[usize(layer)].source)]; }
+  Layer& own(int64_t layer);
 
-  int64_t kv_heads_, head_size_;
   DeltaSpec delta_;
   Backend& backend_;
   std::vector<Layer> layers_;

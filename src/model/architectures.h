@@ -8,6 +8,8 @@ namespace claa {
 extern const Architecture kLlama, kMistral, kQwen2;  // llama_family.cc
 extern const Architecture kQwen3, kQwen3Moe;         // qwen3.cc
 extern const Architecture kGemma2, kGemma3;          // gemma.cc
+extern const Architecture kGemma4;
+extern const Architecture kGemma4;
 extern const Architecture kSmolLm3;
 extern const Architecture kGranite;
 extern const Architecture kSeedOss;

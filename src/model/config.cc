@@ -82,7 +82,12 @@ void check_all_used(const gguf::File& file, const ModelConfig& config) {
     }
   };
   add(config.family->model_weights(config));
-  for (int64_t layer = 0; layer < config.layers; ++layer) add(config.family->layer_weights(config, layer));
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    add(config.family->layer_weights(config, layer));
+    if (config.family->unused == nullptr) continue;
+    const std::vector<std::string> unused = config.family->unused(config, layer);
+    used.insert(unused.begin(), unused.end());
+  }
   const auto skipped = [&config](const std::string& name) {
     for (int64_t block = config.layers; block < config.layers + config.skipped_blocks; ++block) {
       if (name.starts_with(fmt::format("blk.{}.", block))) return true;
@@ -104,9 +109,20 @@ int64_t ModelConfig::recurrent_layers() const {
   return std::count_if(specs.begin(), specs.end(), [](const LayerSpec& layer) { return layer.recurrent; });
 }
 
+bool ModelConfig::is_kv_source(int64_t layer) const {
+  return std::any_of(specs.begin(), specs.end(),
+                     [layer](const LayerSpec& spec) { return spec.kv_source == layer; });
+}
+
+int64_t ModelConfig::last_kv_layer() const {
+  int64_t last = layers - 1;
+  while (last > 0 && !has_own_kv(last)) --last;
+  return last;
+}
+
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 16> kAll{
-      &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kQwen3Moe, &kGemma2, &kGemma3,
+  static constexpr std::array<const Architecture*, 17> kAll{
+      &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kQwen3Moe, &kGemma2, &kGemma3, &kGemma4,
       &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3,     &kGptOss, &kQwen35};
   return kAll;
 }
@@ -121,7 +137,7 @@ ModelConfig read_config(const gguf::File& file, std::span<const Architecture* co
   }
   config.name = std::string(file.get_string("general.name").value_or(""));
   config.family = &find_architecture(file, config.architecture, known);
-  read_sizes(file, Metadata(file, config.architecture), config);
+  read_sizes(file, Metadata(file, config.architecture, config.family->layers_differ), config);
   config.specs.resize(usize(config.layers));
   config.family->describe(file, config);
   check_no_experts(file, config);

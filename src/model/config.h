@@ -41,7 +41,8 @@ struct ModelConfig {
   // What rows of the embedding, what a branch adds to the residual stream, and logits are multiplied by. The
   // last two are in the weights.
   float embedding_scale = 1, residual_scale = 1, logit_scale = 1;
-  float logit_cap = 0;  // soft cap of the logits; 0: none
+  float input_scale = 1;  // what rows of the table of Role::kTokenInputs are multiplied by
+  float logit_cap = 0;    // soft cap of the logits; 0: none
   bool tied_output = false;
   std::vector<RopeConfig> ropes;
   std::vector<LayerSpec> specs;          // one per layer
@@ -53,6 +54,21 @@ struct ModelConfig {
   int64_t kv_size() const { return kv_heads * head_size; }
   const LayerSpec& spec(int64_t layer) const { return specs[usize(layer)]; }
   int64_t recurrent_layers() const;
+  // The shape of a layer.
+  int64_t kv_heads_of(int64_t layer) const { return own_or(spec(layer).kv_heads, kv_heads); }
+  int64_t head_size_of(int64_t layer) const { return own_or(spec(layer).head_size, head_size); }
+  int64_t ffn_of(int64_t layer) const { return own_or(spec(layer).ffn, ffn); }
+  int64_t q_size(int64_t layer) const { return heads * head_size_of(layer); }
+  int64_t kv_size(int64_t layer) const { return kv_heads_of(layer) * head_size_of(layer); }
+  bool has_own_kv(int64_t layer) const { return spec(layer).kv_source < 0; }
+  bool stores_kv(int64_t layer) const { return has_own_kv(layer) && !spec(layer).recurrent; }
+  // Whether a later layer reads this one's K and V.
+  bool is_kv_source(int64_t layer) const;
+  // The last layer that has K and V of its own. Behind it no row is read but the last.
+  int64_t last_kv_layer() const;
+
+ private:
+  static int64_t own_or(int64_t own, int64_t common) { return own > 0 ? own : common; }
 };
 
 // The architectures that this build runs.

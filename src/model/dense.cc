@@ -85,8 +85,9 @@ void find_fused(const gguf::File& file, ModelConfig& config) {
     };
     config.specs[i].fused_qkv = has("attn_qkv");
     const gguf::TensorInfo* up = file.find_tensor(fmt::format("blk.{}.ffn_up.weight", i));
-    config.specs[i].fused_gate = !has("ffn_gate") && up != nullptr && up->shape.size() == 2 &&
-                                 up->shape[1] == static_cast<uint64_t>(2 * config.ffn);
+    config.specs[i].fused_gate =
+        !has("ffn_gate") && up != nullptr && up->shape.size() == 2 &&
+        up->shape[1] == static_cast<uint64_t>(2 * config.ffn_of(static_cast<int64_t>(i)));
   }
 }
 
@@ -195,6 +196,20 @@ void add_experts(const ModelConfig& config, int64_t layer, std::vector<WeightSpe
   const LayerSpec& spec = config.spec(layer);
   const int64_t hidden = config.hidden, width = spec.expert_width, experts = spec.experts;
   const auto part = [layer](const char* name) { return fmt::format("blk.{}.ffn_{}", layer, name); };
+  if (spec.beside_experts) {
+    const float over_root = 1 / std::sqrt(static_cast<float>(hidden));
+    const auto norm = [layer](const char* name) { return fmt::format("blk.{}.{}.weight", layer, name); };
+    weights.push_back({Role::kDensePostNorm, {norm("post_ffw_norm_1")}, 1, hidden});
+    weights.push_back({Role::kRouterNorm, {part("gate_inp.scale")}, 1, hidden, over_root});
+    weights.push_back({Role::kRouter, {part("gate_inp.weight")}, experts, hidden});
+    weights.push_back({Role::kExpertNorm, {norm("pre_ffw_norm_2")}, 1, hidden});
+    const std::string both = part("gate_up_exps.weight");
+    weights.push_back(
+        {Role::kExpertGateUp, {{both, 0, 2 * width}, {both, width, 2 * width}}, width, hidden, 1, experts});
+    weights.push_back({Role::kExpertDown, {part("down_exps.weight")}, hidden, width, 1, experts});
+    weights.push_back({Role::kExpertPostNorm, {norm("post_ffw_norm_2")}, 1, hidden});
+    return;
+  }
   weights.push_back({Role::kRouter, {part("gate_inp.weight")}, experts, hidden});
   if (spec.expert_bias) weights.push_back({Role::kRouterBias, {part("gate_inp.bias")}, 1, experts});
   weights.push_back(
@@ -216,7 +231,9 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
     return fmt::format("blk.{}.{}{}", layer, part, kind);
   };
   const LayerSpec& spec = config.spec(layer);
-  const int64_t hidden = config.hidden, q = config.q_size(), kv = config.kv_size(), ffn = config.ffn;
+  const int64_t hidden = config.hidden, ffn = config.ffn_of(layer), head = config.head_size_of(layer);
+  const int64_t q = config.q_size(layer), kv = config.kv_size(layer);
+  const bool own_kv = config.has_own_kv(layer);
   const float scale = spec.has_qk_norms() ? 1 : spec.query_scale;
   // Q, K and V lie one after another where they are one tensor.
   const auto queries = [&](const char* kind) -> TensorRows {
@@ -224,6 +241,7 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
     return {name("attn_qkv.", kind), 0, q + 2 * kv};
   };
   const auto keys_and_values = [&](const char* kind) -> std::vector<TensorRows> {
+    if (spec.value_is_key) return {name("attn_k.", kind), name("attn_k.", kind)};
     if (!spec.fused_qkv) return {name("attn_k.", kind), name("attn_v.", kind)};
     const std::string fused = name("attn_qkv.", kind);
     return {{fused, q, q + 2 * kv}, {fused, q + kv, q + 2 * kv}};
@@ -231,31 +249,31 @@ std::vector<WeightSpec> dense_layer_weights(const ModelConfig& config, int64_t l
   std::vector<WeightSpec> weights;
   if (spec.pre_norms) weights.push_back({Role::kAttentionNorm, {name("attn_norm.weight")}, 1, hidden});
   weights.push_back({Role::kQuery, {queries("weight")}, q, hidden, scale});
-  weights.push_back({Role::kKeyValue, keys_and_values("weight"), kv, hidden});
+  if (own_kv) weights.push_back({Role::kKeyValue, keys_and_values("weight"), kv, hidden});
   weights.push_back({Role::kAttentionOutput, {name("attn_output.weight")}, hidden, q, config.residual_scale});
   if (spec.qkv_bias) {
     weights.push_back({Role::kQueryBias, {queries("bias")}, 1, q, scale});
-    weights.push_back({Role::kKeyValueBias, keys_and_values("bias"), 1, kv});
+    if (own_kv) weights.push_back({Role::kKeyValueBias, keys_and_values("bias"), 1, kv});
   }
   if (spec.has_qk_norms()) {
-    const int64_t of_q = spec.wide_norms ? q : config.head_size,
-                  of_k = spec.wide_norms ? kv : config.head_size;
+    const int64_t of_q = spec.wide_norms ? q : head, of_k = spec.wide_norms ? kv : head;
     weights.push_back({Role::kQueryNorm, {name("attn_q_norm.weight")}, 1, of_q, spec.query_scale});
-    weights.push_back({Role::kKeyNorm, {name("attn_k_norm.weight")}, 1, of_k});
+    if (own_kv) weights.push_back({Role::kKeyNorm, {name("attn_k_norm.weight")}, 1, of_k});
   }
+  if (spec.value_norm && own_kv) weights.push_back({Role::kValueNorm, {}, 1, head});
   if (spec.sinks) weights.push_back({Role::kSinks, {name("attn_sinks.weight")}, 1, config.heads});
   if (spec.output_bias)
     weights.push_back({Role::kAttentionOutputBias, {name("attn_output.bias")}, 1, hidden});
   if (spec.post_norms)
     weights.push_back({Role::kAttentionPostNorm, {name("post_attention_norm.weight")}, 1, hidden});
   if (spec.pre_norms) weights.push_back({Role::kFfnNorm, {name("ffn_norm.weight")}, 1, hidden});
-  if (spec.experts > 0) {
-    add_experts(config, layer, weights);
-  } else {
+  if (spec.experts == 0 || spec.beside_experts) {
     weights.push_back({Role::kGateUp, gate_and_up(layer, spec, ffn), ffn, hidden});
     weights.push_back({Role::kDown, {name("ffn_down.weight")}, hidden, ffn, config.residual_scale});
   }
+  if (spec.experts > 0) add_experts(config, layer, weights);
   if (spec.post_norms) weights.push_back({Role::kFfnPostNorm, {name("post_ffw_norm.weight")}, 1, hidden});
+  if (spec.output_scale) weights.push_back({Role::kLayerScale, {name("layer_output_scale.weight")}, 1, 1});
   return weights;
 }
 

@@ -32,23 +32,31 @@ Equalizer::Equalizer(const Model& model)
     : model_(model),
       rope_(make_rope_tables(model.config().ropes, kSample, kSample, model.backend())),
       work_(model.config(), model.backend(), kSample),
+      ids_(sample_ids(model.config().vocabulary)),
       positions_(kSample),
-      visible_(kSample) {
+      visible_(kSample),
+      kv_(usize(model.config().layers)) {
   const ModelConfig& config = model.config();
   Backend& backend = model.backend();
   std::iota(positions_.begin(), positions_.end(), 0);
   std::iota(visible_.begin(), visible_.end(), 1);
   hidden_memory_ = backend.allocate(usize(kSample * config.hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, kSample, config.hidden);
-  const int64_t slots = backend.traits().padded(kSample);
+  model.embed(ids_, hidden_);
+}
+
+KvView Equalizer::allocate_kv(int64_t layer) {
+  const ModelConfig& config = model_.config();
+  Backend& backend = model_.backend();
+  const int64_t slots = backend.traits().padded(kSample), heads = config.kv_heads_of(layer);
   const auto cube = [&](Buffer& memory) {
-    const size_t bytes = usize(config.kv_heads * slots * config.head_size);
+    const size_t bytes = usize(heads * slots * config.head_size_of(layer));
     memory = backend.allocate(bytes * dtype_bytes(backend.dtype()));
     backend.clear(memory.data(), memory.bytes());
-    return Tensor::cube(memory.data(), backend.dtype(), config.kv_heads, slots, config.head_size);
+    return Tensor::cube(memory.data(), backend.dtype(), heads, slots, config.head_size_of(layer));
   };
-  kv_ = {cube(k_memory_), cube(v_memory_), kSample};
-  model.embed(sample_ids(config.vocabulary), hidden_);
+  LayerKv& kv = kv_[usize(layer)];
+  return {cube(kv.k), cube(kv.v), kSample};
 }
 
 std::vector<float> Equalizer::factors(std::span<const float> norm) const {
@@ -74,19 +82,26 @@ std::vector<float> Equalizer::factors(std::span<const float> norm) const {
 }
 
 void Equalizer::attend(int64_t layer) {
-  if (model_.config().spec(layer).recurrent) {
-    state_ = make_recurrent_state(model_.config().delta, model_.backend());
+  const ModelConfig& config = model_.config();
+  if (config.spec(layer).recurrent) {
+    state_ = make_recurrent_state(config.delta, model_.backend());
     model_.recur(layer, state_.view, hidden_, work_);
     return;
   }
   const Tensor normed = model_.attention_norm(layer, hidden_, work_);
-  model_.project_kv(layer, normed, positions_, rope_, kv_, 0, work_);
-  model_.project_q(layer, normed, positions_, rope_, work_.q, work_);
-  model_.attend(layer, work_.q, kv_, nullptr, visible_, hidden_, work_);
+  const bool own = config.has_own_kv(layer);
+  LayerKv& kv = kv_[usize(own ? layer : config.spec(layer).kv_source)];
+  if (own) {
+    kv.view = allocate_kv(layer);
+    model_.project_kv(layer, normed, positions_, rope_, kv.view, 0, work_);
+  }
+  const Tensor q = Tensor::matrix(work_.q.data, work_.q.dtype, kSample, config.q_size(layer));
+  model_.project_q(layer, normed, positions_, rope_, q, work_);
+  model_.attend(layer, q, kv.view, nullptr, visible_, hidden_, work_);
 }
 
 void Equalizer::feed_forward(int64_t layer) {
-  model_.feed_forward(layer, hidden_, work_);
+  model_.feed_forward(layer, ids_, hidden_, work_);
 }
 
 }  // namespace claa

@@ -31,11 +31,17 @@ class Equalizer {
   const Model& model_;
   RopeTables rope_;
   Workspace work_;
-  std::vector<int32_t> positions_, visible_;
-  Buffer hidden_memory_, k_memory_, v_memory_;
-  Tensor hidden_;         // [sample, hidden]
-  KvView kv_;             // [kv_heads, sample, head_size]
-  RecurrentState state_;  // of a recurrent layer
+  struct LayerKv {
+    Buffer k, v;
+    KvView view;  // [KV heads, sample, head size]
+  };
+  KvView allocate_kv(int64_t layer);
+
+  std::vector<int32_t> ids_, positions_, visible_;
+  Buffer hidden_memory_;
+  Tensor hidden_;            // [sample, hidden]
+  std::vector<LayerKv> kv_;  // by layer
+  RecurrentState state_;     // of a recurrent layer
 };
 
 }  // namespace claa

@@ -1,6 +1,9 @@
 #include "model/metadata.h"
 
+#include <algorithm>
+
 #include "core/check.h"
+#include "core/usize.h"
 
 namespace claa {
 
@@ -13,6 +16,18 @@ int64_t Metadata::required(std::string_view key, int64_t maximum) const {
 int64_t Metadata::optional(std::string_view key, int64_t fallback, int64_t maximum) const {
   const auto value = value_of(key);
   return value ? limited(key, *value, maximum) : fallback;
+}
+
+std::vector<int64_t> Metadata::by_layer(std::string_view key, int64_t layers, int64_t maximum) const {
+  const std::string name = full(key);
+  if (!file_.array_of(name)) return std::vector<int64_t>(usize(layers), required(key, maximum));
+  std::vector<int64_t> values = *file_.get_ints(name);
+  if (values.size() != usize(layers)) {
+    fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' has {} values for {} layers", file_.name(), name,
+         values.size(), layers);
+  }
+  for (const int64_t value : values) limited(key, static_cast<uint64_t>(value), maximum);
+  return values;
 }
 
 double Metadata::number(std::string_view key, double fallback) const {
@@ -33,6 +48,8 @@ std::optional<uint64_t> Metadata::value_of(std::string_view key) const {
   const std::vector<int64_t> values = *file_.get_ints(name);
   if (values.empty())
     fail(ErrorCode::kCorruptFile, "{}: metadata key '{}' is an empty list", file_.name(), name);
+  if (largest_)
+    return static_cast<uint64_t>(std::max<int64_t>(0, *std::max_element(values.begin(), values.end())));
   for (size_t layer = 1; layer < values.size(); ++layer) {
     if (values[layer] == values.front()) continue;
     fail(

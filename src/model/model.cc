@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/activation.h"
 #include "core/usize.h"
 
 namespace claa {
@@ -64,15 +65,20 @@ void Model::project_kv(int64_t layer, const Tensor& normed, std::span<const int3
   const PackedWeight& matrix = w.matrix(Role::kKeyValue);
   const Tensor projected = head(work.projected, normed.rows(), matrix.outputs);
   const RopeTable& table = rope[spec.rope];
-  if (!spec.qkv_bias && !spec.has_qk_norms()) {
+  if (!spec.qkv_bias && !spec.has_qk_norms() && !spec.value_norm) {
     backend_.linear_rope_store(normed, matrix, projected, table, positions, kv, slot);
     return;
   }
   backend_.linear(normed, matrix, projected, false);
   if (spec.qkv_bias) backend_.add_bias(projected, w.vector(Role::kKeyValueBias));
   if (spec.has_qk_norms()) {
-    backend_.norm_heads(projected, spec.wide_norms ? 1 : config_.kv_heads, w.vector(Role::kKeyNorm),
+    backend_.norm_heads(projected, spec.wide_norms ? 1 : config_.kv_heads_of(layer), w.vector(Role::kKeyNorm),
                         config_.norm_eps);
+  }
+  if (spec.value_norm) {
+    const int64_t columns = config_.kv_size(layer);
+    backend_.norm_heads(projected.slice_columns(columns, columns), config_.kv_heads_of(layer),
+                        w.vector(Role::kValueNorm), config_.norm_eps);
   }
   backend_.rope_store(projected, table, positions, kv, slot);
 }
@@ -85,7 +91,7 @@ void Model::project_q(int64_t layer, const Tensor& normed, std::span<const int32
   const Tensor projected = head(work.projected, out.rows(), matrix.outputs);
   const RopeTable& table = rope[spec.query_rope < 0 ? spec.rope : spec.query_rope];
   if (!spec.qkv_bias && !spec.has_qk_norms()) {
-    backend_.linear_rope(normed, matrix, projected, config_.head_size, table, positions, out);
+    backend_.linear_rope(normed, matrix, projected, config_.head_size_of(layer), table, positions, out);
     return;
   }
   backend_.linear(normed, matrix, projected, false);
@@ -94,13 +100,14 @@ void Model::project_q(int64_t layer, const Tensor& normed, std::span<const int32
     backend_.norm_heads(projected, spec.wide_norms ? 1 : config_.heads, w.vector(Role::kQueryNorm),
                         config_.norm_eps);
   }
-  backend_.rope(projected, config_.head_size, table, positions, out);
+  backend_.rope(projected, config_.head_size_of(layer), table, positions, out);
 }
 
-void Model::finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
-                   const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const {
+void Model::finish(int64_t layer, std::span<const int32_t> ids, const Tensor& q, const KvView& kv,
+                   const PackedKv* packed, const VisibleSlots& visible, const Tensor& hidden,
+                   Workspace& work) const {
   attend(layer, q, kv, packed, visible, hidden, work);
-  feed_forward(layer, hidden, work);
+  feed_forward(layer, ids, hidden, work);
 }
 
 void Model::attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
@@ -141,13 +148,20 @@ void Model::recur(int64_t layer, const DeltaState& state, const Tensor& hidden, 
 }
 
 // The router reads the activation type, also where the experts read 8 bits.
-void Model::serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& work) const {
+void Model::serve_by_experts(int64_t layer, const Tensor& hidden, const Tensor& out, Workspace& work) const {
   const WeightSet& w = layer_of(weights_, layer);
   const LayerSpec& spec = config_.spec(layer);
   const int64_t rows = hidden.rows();
-  const Tensor x = normed(layer, Role::kFfnNorm, hidden, work);
+  const Tensor x = normed(layer, spec.beside_experts ? Role::kExpertNorm : Role::kFfnNorm, hidden, work);
+  Tensor routed;
+  if (spec.beside_experts) {
+    routed = head(work.unrounded, rows, config_.hidden);
+    backend_.rms_norm(hidden, w.vector(Role::kRouterNorm), config_.norm_eps, routed);
+  } else {
+    routed = unrounded(layer, Role::kFfnNorm, hidden, x, work);
+  }
   const Tensor router = head(work.router, rows, spec.experts);
-  backend_.linear(unrounded(layer, Role::kFfnNorm, hidden, x, work), w.matrix(Role::kRouter), router, false);
+  backend_.linear(routed, w.matrix(Role::kRouter), router, false);
   if (spec.expert_bias) backend_.add_bias(router, w.vector(Role::kRouterBias));
   const ExpertChoice choice{head(work.choice.ids, rows, spec.experts_used),
                             head(work.choice.weights, rows, spec.experts_used)};
@@ -157,18 +171,67 @@ void Model::serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& wor
     experts.gate_up_bias = w.vector(Role::kExpertGateUpBias);
     experts.down_bias = w.vector(Role::kExpertDownBias);
   }
-  backend_.mix_experts(x, experts, choice, work.of_expert, hidden);
+  backend_.mix_experts(x, experts, choice, work.of_expert, out);
 }
 
-void Model::feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const {
-  if (config_.spec(layer).experts > 0) return serve_by_experts(layer, hidden, work);
+void Model::serve_side_by_side(int64_t layer, const Tensor& hidden, Workspace& work) const {
   const WeightSet& w = layer_of(weights_, layer);
-  const int64_t rows = hidden.rows();
-  const Tensor gate_up = head(work.gate_up, rows, 2 * config_.ffn);
-  const Tensor gated = head(work.gated, rows, config_.ffn);
-  backend_.linear_gate(normed(layer, Role::kFfnNorm, hidden, work), w.matrix(Role::kGateUp),
-                       config_.spec(layer).activation, gate_up, gated);
-  add_branch(layer, gated, Role::kDown, Role::kFfnPostNorm, hidden, work);
+  const Tensor branch = head(work.branch, hidden.rows(), config_.hidden);
+  const Tensor sum = head(work.sum, hidden.rows(), config_.hidden);
+  backend_.linear(gated(layer, hidden, work), w.matrix(Role::kDown), branch, false);
+  backend_.clear(sum.data, sum.bytes());
+  backend_.add_rms_norm(branch, w.vector(Role::kDensePostNorm), config_.norm_eps, sum);
+  backend_.clear(branch.data, branch.bytes());
+  serve_by_experts(layer, hidden, branch, work);
+  backend_.add_rms_norm(branch, w.vector(Role::kExpertPostNorm), config_.norm_eps, sum);
+  backend_.add_rms_norm(sum, w.vector(Role::kFfnPostNorm), config_.norm_eps, hidden);
+}
+
+Tensor Model::gated(int64_t layer, const Tensor& hidden, Workspace& work) const {
+  const int64_t rows = hidden.rows(), ffn = config_.ffn_of(layer);
+  const Tensor gate_up = head(work.gate_up, rows, 2 * ffn);
+  // Where rows have several scales, a narrower layer's have fewer than the workspace's.
+  const Tensor out = activation(backend_.traits(), ActivationRole::kGated, rows, ffn, work.gated.data);
+  backend_.linear_gate(normed(layer, Role::kFfnNorm, hidden, work),
+                       layer_of(weights_, layer).matrix(Role::kGateUp), config_.spec(layer).activation,
+                       gate_up, out);
+  return out;
+}
+
+void Model::feed_forward(int64_t layer, std::span<const int32_t> ids, const Tensor& hidden,
+                         Workspace& work) const {
+  const LayerSpec& spec = config_.spec(layer);
+  if (spec.beside_experts) {
+    serve_side_by_side(layer, hidden, work);
+  } else if (spec.experts > 0) {
+    serve_by_experts(layer, hidden, hidden, work);
+  } else {
+    add_branch(layer, gated(layer, hidden, work), Role::kDown, Role::kFfnPostNorm, hidden, work);
+  }
+  if (spec.input_width > 0) add_inputs(layer, ids, hidden, work);
+  if (spec.output_scale) backend_.scale(hidden, layer_of(weights_, layer).vector(Role::kLayerScale));
+}
+
+// A row's inputs are the norm of a product of its token's embedding, and what another table has for the token
+// in this layer. Both are looked up anew: kept for all layers they would take more memory than the cache.
+void Model::add_inputs(int64_t layer, std::span<const int32_t> ids, const Tensor& hidden,
+                       Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  const LayerSpec& spec = config_.spec(layer);
+  const int64_t rows = hidden.rows(), width = spec.input_width;
+  const Tensor branch = head(work.branch, rows, config_.hidden), x = head(work.input_x, rows, config_.hidden);
+  const Tensor product = head(work.input_product, rows, width), inputs = head(work.inputs, rows, width);
+  const Tensor out = head(work.input_gated, rows, width);
+  embed(ids, branch);
+  backend_.convert(branch, x);
+  backend_.linear(x, w.matrix(Role::kInputProjection), product, false);
+  backend_.embed(weights_.model.matrix(Role::kTokenInputs), ids, config_.input_scale, inputs, layer * width);
+  backend_.add_rms_norm(product, w.vector(Role::kInputNorm), config_.norm_eps, inputs);
+  backend_.convert(hidden, x);
+  backend_.linear(x, w.matrix(Role::kInputGate), product, false);
+  backend_.gate_apart(product, inputs, spec.activation, out);
+  backend_.linear(out, w.matrix(Role::kInputOutput), branch, false);
+  backend_.add_rms_norm(branch, w.vector(Role::kInputPostNorm), config_.norm_eps, hidden);
 }
 
 void Model::add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_norm, const Tensor& hidden,

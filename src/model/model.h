@@ -38,19 +38,22 @@ class Model {
   // First half: the layer's norm of `hidden` [rows <= workspace, hidden], or `hidden` itself where the layer
   // has none, as both projections read it. It lies in `work` until the next norm or feed-forward there.
   Tensor attention_norm(int64_t layer, const Tensor& hidden, Workspace& work) const;
-  // First half: keys and values of normed rows into slots [slot, slot + rows) of `kv`.
+  // First half, of a layer with K and V of its own: keys and values of normed rows into slots [slot, slot +
+  // rows) of `kv`.
   void project_kv(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
                   const RopeTables& rope, const KvView& kv, int64_t slot, Workspace& work) const;
-  // First half: queries of normed rows, out [rows, heads * head_size], activation type.
+  // First half: queries of normed rows, out [rows, q_size(layer)], activation type.
   void project_q(int64_t layer, const Tensor& normed, std::span<const int32_t> positions,
                  const RopeTables& rope, const Tensor& out, Workspace& work) const;
   // Second half: attention of queries q, output projection and feed-forward, added to `hidden` in place.
-  void finish(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
-              const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const;
-  // The parts of the second half: attention with the output projection, and the feed-forward.
+  // `ids` are the tokens of the rows, which layers with inputs of their own look up again.
+  void finish(int64_t layer, std::span<const int32_t> ids, const Tensor& q, const KvView& kv,
+              const PackedKv* packed, const VisibleSlots& visible, const Tensor& hidden,
+              Workspace& work) const;
+  // The parts of the second half: attention with the output projection, and what comes after it.
   void attend(int64_t layer, const Tensor& q, const KvView& kv, const PackedKv* packed,
               const VisibleSlots& visible, const Tensor& hidden, Workspace& work) const;
-  void feed_forward(int64_t layer, const Tensor& hidden, Workspace& work) const;
+  void feed_forward(int64_t layer, std::span<const int32_t> ids, const Tensor& hidden, Workspace& work) const;
   // The first half of a recurrent layer, which has nothing between its halves: what it gives is added to
   // `hidden` [rows <= workspace, hidden] in place, rows in the order of the sequence, and `state` is that
   // after them. The second half is feed_forward().
@@ -59,12 +62,17 @@ class Model {
   void logits(const Tensor& hidden, const Tensor& out, Workspace& work) const;
 
  private:
-  void serve_by_experts(int64_t layer, const Tensor& hidden, Workspace& work) const;
+  // Adds what the experts make of `hidden` to `out`, which may be `hidden`.
+  void serve_by_experts(int64_t layer, const Tensor& hidden, const Tensor& out, Workspace& work) const;
+  void serve_side_by_side(int64_t layer, const Tensor& hidden, Workspace& work) const;
+  void add_inputs(int64_t layer, std::span<const int32_t> ids, const Tensor& hidden, Workspace& work) const;
   // `hidden` as the matrices of a branch read it.
   Tensor normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& work) const;
   // The same in the activation type, where `normed`, which was made of it, is coarser.
   Tensor unrounded(int64_t layer, Role norm, const Tensor& hidden, const Tensor& normed,
                    Workspace& work) const;
+  // What the last matrix of the feed-forward reads.
+  Tensor gated(int64_t layer, const Tensor& hidden, Workspace& work) const;
   // hidden += x W^T of a branch's last matrix, through the norm after it where the layer has one.
   void add_branch(int64_t layer, const Tensor& x, Role matrix, Role post_norm, const Tensor& hidden,
                   Workspace& work) const;

@@ -16,6 +16,10 @@ WeightKind kind_of(Role role) {
     case Role::kDeltaInput:
     case Role::kDeltaGate:
     case Role::kDeltaRates:
+    case Role::kTokenInputs:
+    case Role::kInputProjection:
+    case Role::kInputGate:
+    case Role::kInputOutput:
       return WeightKind::kMatrix;
     case Role::kExpertGateUp:
     case Role::kExpertDown:
@@ -34,11 +38,19 @@ WeightKind kind_of(Role role) {
     case Role::kAttentionNorm:
     case Role::kQueryNorm:
     case Role::kKeyNorm:
+    case Role::kValueNorm:
     case Role::kAttentionPostNorm:
     case Role::kFfnNorm:
+    case Role::kDensePostNorm:
+    case Role::kRouterNorm:
+    case Role::kExpertNorm:
+    case Role::kExpertPostNorm:
     case Role::kFfnPostNorm:
     case Role::kDeltaConvolution:
     case Role::kDeltaNorm:
+    case Role::kInputNorm:
+    case Role::kInputPostNorm:
+    case Role::kLayerScale:
       return WeightKind::kNorm;
   }
   return WeightKind::kNorm;
@@ -49,12 +61,15 @@ bool in_attention_half(Role role) {
 }
 
 bool is_read_by_matrices(Role norm) {
-  return norm == Role::kAttentionNorm || norm == Role::kFfnNorm;
+  return norm == Role::kAttentionNorm || norm == Role::kFfnNorm || norm == Role::kRouterNorm ||
+         norm == Role::kExpertNorm;
 }
 
 bool reads(Role matrix, Role norm) {
   if (norm == Role::kFfnNorm)
     return matrix == Role::kGateUp || matrix == Role::kRouter || matrix == Role::kExpertGateUp;
+  if (norm == Role::kRouterNorm) return matrix == Role::kRouter;
+  if (norm == Role::kExpertNorm) return matrix == Role::kExpertGateUp;
   if (norm != Role::kAttentionNorm) return false;
   return matrix == Role::kQuery || matrix == Role::kKeyValue || matrix == Role::kOutputGate ||
          matrix == Role::kDeltaInput || matrix == Role::kDeltaGate || matrix == Role::kDeltaRates;

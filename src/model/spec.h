@@ -2,6 +2,7 @@
 // weights, the memory plan, the equaliser and the tests' models all read the same table.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -40,8 +41,19 @@ struct LayerSpec {
   // Experts instead of one feed-forward: how many there are, how many serve a row, and how wide they are.
   int64_t experts = 0, experts_used = 0, expert_width = 0;
   bool expert_bias = false;  // biases on the router and on the experts
-  float soft_cap = 0;        // of attention's logits; 0: none
-  bool sinks = false;        // a sink for every head
+  // The experts stand beside a feed-forward: both read the same rows, through norms of their own, and each
+  // has a norm after it.
+  bool beside_experts = false;
+  float soft_cap = 0;  // of attention's logits; 0: none
+  bool sinks = false;  // a sink for every head
+  // The layer's own shape, where layers differ; 0: the model's.
+  int64_t kv_heads = 0, head_size = 0, ffn = 0;
+  bool value_norm = false;    // a norm of every head of V, without weights
+  bool value_is_key = false;  // V comes from K's matrix, which is all that the file has
+  int64_t kv_source = -1;     // the earlier layer whose K and V are read here; -1: the layer has its own
+  bool output_scale = false;  // all of the residual stream times a number of the file, at the layer's end
+  // Width of what the layer looks up again for each token, gates and adds at its end; 0: nothing.
+  int64_t input_width = 0;
   bool output_gate = false;  // what attention gives is multiplied by the logistic function of a gate
   // The gated delta rule (ModelConfig::delta) in place of attention: no K and V, no RoPE and no scores.
   bool recurrent = false;
@@ -54,6 +66,7 @@ enum class Role : uint8_t {
   kEmbedding,
   kOutput,
   kFinalNorm,
+  kTokenInputs,
   kAttentionNorm,
   kQuery,
   kKeyValue,
@@ -62,6 +75,7 @@ enum class Role : uint8_t {
   kKeyValueBias,
   kQueryNorm,
   kKeyNorm,
+  kValueNorm,
   kSinks,
   kAttentionOutputBias,
   kAttentionPostNorm,
@@ -76,17 +90,27 @@ enum class Role : uint8_t {
   kFfnNorm,
   kGateUp,
   kDown,
+  kDensePostNorm,
+  kRouterNorm,
   kRouter,
   kRouterBias,
+  kExpertNorm,
   kExpertGateUp,
   kExpertGateUpBias,
   kExpertDown,
   kExpertDownBias,
+  kExpertPostNorm,
   kFfnPostNorm,
+  kInputProjection,
+  kInputNorm,
+  kInputGate,
+  kInputOutput,
+  kInputPostNorm,
+  kLayerScale,
 };
-constexpr size_t kRoles = usize(Role::kFfnPostNorm) + 1;
+constexpr size_t kRoles = usize(Role::kLayerScale) + 1;
 
-enum class WeightKind : uint8_t { kMatrix, kExperts, kNorm, kBias };  // sinks count as a bias
+enum class WeightKind : uint8_t { kMatrix, kExperts, kNorm, kBias };  // sinks are biases, scales norms
 WeightKind kind_of(Role role);
 // True for weights that the first half of a layer uses, up to the residual stream after attention.
 bool in_attention_half(Role role);
@@ -107,7 +131,7 @@ struct TensorRows {
 
 // One weight: a tensor of the file, or several of one shape whose rows lie one after another. The weights of
 // experts, and their biases, have those of each expert one after another. A norm or bias of several rows is
-// kept column by column.
+// kept column by column. A norm without tensors is all ones.
 struct WeightSpec {
   Role role;
   std::vector<TensorRows> tensors;
@@ -115,7 +139,7 @@ struct WeightSpec {
   int64_t inputs = 0;   // columns of a row
   float factor = 1;     // that the file's values are multiplied by
   int64_t experts = 0;  // 0: not of experts; else rows and tensors are those of one
-  int64_t rows() const { return outputs * static_cast<int64_t>(tensors.size()); }
+  int64_t rows() const { return outputs * std::max<int64_t>(1, std::ssize(tensors)); }
 };
 
 // An architecture: its name in files, what it makes of a file's metadata, and its table of tensors.
@@ -129,6 +153,10 @@ struct Architecture {
   std::vector<WeightSpec> (*layer_weights)(const ModelConfig& config, int64_t layer);
   // Tensors that describe() reads, if they are there; all others of a file must be in the table.
   std::array<std::string_view, 2> described_by = {};
+  // Lists of numbers by layer may differ: the common numbers are the largest, and describe() reads the lists.
+  bool layers_differ = false;
+  // Tensors that files may have without any use, by the names that a layer would have for them; may be null.
+  std::vector<std::string> (*unused)(const ModelConfig& config, int64_t layer) = nullptr;
 };
 
 }  // namespace claa

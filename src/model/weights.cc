@@ -91,8 +91,8 @@ class Loader {
   // [experts or 1, tensors, inputs]
   std::vector<float> vector(const WeightSpec& spec) const {
     const int64_t copies = std::max<int64_t>(1, spec.experts);
-    const int64_t row = static_cast<int64_t>(spec.tensors.size()) * spec.inputs;
-    std::vector<float> values(usize(copies * row));
+    const int64_t row = spec.rows() * spec.inputs;
+    std::vector<float> values(usize(copies * row), 1.0f);
     for (size_t t = 0; t < spec.tensors.size(); ++t) {
       const TensorRows& part = spec.tensors[t];
       const int64_t all = part.all == 0 ? spec.inputs : part.all;
@@ -209,7 +209,7 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
   source.inputs = spec.inputs;
   // A router, small as it is, decides too much for 8 bits, and so do rates, whose errors add up.
   source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput || spec.role == Role::kRouter ||
-                 spec.role == Role::kDeltaRates;
+                 spec.role == Role::kDeltaRates || spec.role == Role::kTokenInputs;
   source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown;
   if (file == nullptr) return source;
   for (const TensorRows& part : spec.tensors) {

@@ -41,18 +41,32 @@ std::vector<Part> recurrent_parts(const ModelConfig& config, Workspace& work) {
 
 std::vector<Part> parts_of(const ModelConfig& config, Workspace& work) {
   const DeltaHeads& delta = config.delta.heads;  // of no size where no layer is recurrent
-  const int64_t given = std::max(config.q_size(), delta.values());
+  int64_t q = 0, projected = delta.channels(), ffn = 0, inputs = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    q = std::max(q, config.q_size(layer));
+    projected = std::max({projected, q, 2 * config.kv_size(layer)});
+    ffn = std::max(ffn, config.ffn_of(layer));
+    inputs = std::max(inputs, config.spec(layer).input_width);
+  }
+  const int64_t given = std::max(q, delta.values());
   std::vector<Part> parts{{&work.normed, ActivationRole::kNormed, config.hidden},
-                          {&work.projected, ActivationRole::kProjected,
-                           std::max({config.q_size(), 2 * config.kv_size(), delta.channels()})},
-                          {&work.q, ActivationRole::kQuery, config.q_size()},
+                          {&work.projected, ActivationRole::kProjected, projected},
+                          {&work.q, ActivationRole::kQuery, q},
                           {&work.attention, ActivationRole::kAttention, given}};
   const auto any = [&](const auto& has) {
     return std::any_of(config.specs.begin(), config.specs.end(), has);
   };
-  if (any([](const LayerSpec& layer) { return layer.experts == 0; })) {
-    parts.push_back({&work.gate_up, ActivationRole::kGateUp, 2 * config.ffn});
-    parts.push_back({&work.gated, ActivationRole::kGated, config.ffn});
+  const bool beside = any([](const LayerSpec& layer) { return layer.beside_experts; });
+  if (beside) parts.push_back({&work.sum, ActivationRole::kBranch, config.hidden});
+  if (beside || any([](const LayerSpec& layer) { return layer.experts == 0; })) {
+    parts.push_back({&work.gate_up, ActivationRole::kGateUp, 2 * ffn});
+    parts.push_back({&work.gated, ActivationRole::kGated, ffn});
+  }
+  if (inputs > 0) {
+    parts.push_back({&work.input_x, ActivationRole::kQuery, config.hidden});
+    parts.push_back({&work.input_product, ActivationRole::kBranch, inputs});
+    parts.push_back({&work.inputs, ActivationRole::kBranch, inputs});
+    parts.push_back({&work.input_gated, ActivationRole::kQuery, inputs});
   }
   if (any([](const LayerSpec& layer) { return layer.post_norms; }))
     parts.push_back({&work.branch, ActivationRole::kBranch, config.hidden});

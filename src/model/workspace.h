@@ -15,7 +15,8 @@ class Workspace {
   static size_t bytes_for(const ModelConfig& config, const DeviceTraits& device, int64_t rows);
   int64_t rows() const { return rows_; }
 
-  Tensor normed;     // [rows, hidden]
+  Tensor normed;  // [rows, hidden]
+  // Columns are those of the widest layer.
   Tensor projected;  // [rows, max(q, 2 kv)] on the way to RoPE
   Tensor q;          // [rows, heads * head_size]
   Tensor attention;  // [rows, heads * head_size]
@@ -28,6 +29,13 @@ class Workspace {
   Tensor mixed;     // [rows, channels] f32: queries, keys and values after the convolution
   Tensor rates;     // [rows, 2 * value heads] f32
   Tensor recalled;  // [rows, values] f32
+
+  // For models whose layers have inputs of their own, of which each is `width` wide.
+  Tensor input_x;                // [rows, hidden] activation type: what their matrices read
+  Tensor input_product, inputs;  // [rows, width] f32
+  Tensor input_gated;            // [rows, width] activation type
+
+  Tensor sum;  // [rows, hidden] f32, for experts beside a feed-forward
 
   // For models with experts.
   Tensor unrounded;      // [rows, hidden] activation type: what the router reads, and rates

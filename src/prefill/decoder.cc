@@ -59,22 +59,24 @@ void Decoder::feed(int32_t token, std::span<const KvView> caches, const QueryObs
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     if (config.spec(layer).recurrent) {
       model_.recur(layer, cache_.state(layer), hidden, work_);
-      model_.feed_forward(layer, hidden, work_);
+      model_.feed_forward(layer, {&token, 1}, hidden, work_);
       continue;
     }
     KvView kv = caches[usize(layer)];
     const Tensor normed = model_.attention_norm(layer, hidden, work_);
-    model_.project_kv(layer, normed, {&position, 1}, *rope_, kv, kv.length, work_);
+    if (config.has_own_kv(layer))
+      model_.project_kv(layer, normed, {&position, 1}, *rope_, kv, kv.length, work_);
     const int32_t visible = static_cast<int32_t>(++kv.length);
-    model_.project_q(layer, normed, {&position, 1}, *rope_, work_.q, work_);
-    if (observe) observe(layer, work_.q, kv);
+    const Tensor q = Tensor::matrix(work_.q.data, work_.q.dtype, 1, config.q_size(layer));
+    model_.project_q(layer, normed, {&position, 1}, *rope_, q, work_);
+    if (observe) observe(layer, q, kv);
     int32_t first = 0;
     VisibleSlots seen{{&visible, 1}};
     if (const int64_t window = config.spec(layer).window; window > 0) {
       first = static_cast<int32_t>(cache_.first_in_window(layer, window));
       seen.first = {&first, 1};
     }
-    model_.finish(layer, work_.q, kv, nullptr, seen, hidden, work_);
+    model_.finish(layer, {&token, 1}, q, kv, nullptr, seen, hidden, work_);
   }
   model_.logits(hidden, Tensor::matrix(logits_memory_.data(), DType::kF32, 1, config.vocabulary), work_);
 }

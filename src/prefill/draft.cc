@@ -6,32 +6,30 @@
 namespace claa {
 namespace {
 
-// Queries of drafted tokens on the host: [layer][token][heads * head_size], in the type of the device.
+// Queries of drafted tokens on the host: [layer][token][q_size(layer)], in the type of the device.
 class DraftQueries {
  public:
   DraftQueries(const Model& model, int64_t layers)
-      : backend_(model.backend()),
-        columns_(model.config().heads * model.config().head_size),
-        rows_(usize(layers)) {}
+      : backend_(model.backend()), config_(model.config()), rows_(usize(layers)) {}
   int64_t layers() const { return static_cast<int64_t>(rows_.size()); }
 
   void add(int64_t layer, const Tensor& q) {
     std::vector<std::byte>& rows = rows_[usize(layer)];
-    const size_t bytes = usize(columns_) * dtype_bytes(q.dtype);
+    const size_t bytes = usize(q.columns()) * dtype_bytes(q.dtype);
     rows.resize(rows.size() + bytes);
     backend_.download(q.data, bytes, rows.data() + rows.size() - bytes);
   }
-  // [tokens, heads * head_size] on the device, in memory that the next call gives back.
+  // [tokens, q_size(layer)] on the device, in memory that the next call gives back.
   Tensor of(int64_t layer, int64_t tokens) {
     const std::vector<std::byte>& rows = rows_[usize(layer)];
     memory_ = backend_.allocate(rows.size());
     backend_.upload(rows.data(), rows.size(), memory_.data());
-    return Tensor::matrix(memory_.data(), backend_.dtype(), tokens, columns_);
+    return Tensor::matrix(memory_.data(), backend_.dtype(), tokens, config_.q_size(layer));
   }
 
  private:
   Backend& backend_;
-  int64_t columns_;
+  const ModelConfig& config_;
   std::vector<std::vector<std::byte>> rows_;
   Buffer memory_;
 };

@@ -17,7 +17,7 @@ Tensor RunnerLayerView::window_queries(int64_t window) {
   require(state_.hidden.data != nullptr, "scores: only the queries of the drafted tokens are known");
   const Model& model = state_.model;
   Backend& backend = model.backend();
-  const int64_t columns = model.config().heads * model.config().head_size;
+  const int64_t columns = model.config().q_size(state_.layer);
   queries_memory_ = backend.allocate(usize(window * columns) * dtype_bytes(backend.dtype()));
   queries_ = Tensor::matrix(queries_memory_.data(), backend.dtype(), window, columns);
   const int64_t first = live() - window, chunk = state_.work.rows();
@@ -43,9 +43,10 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   }
   if (config.spec(state_.layer).recurrent)
     fail(ErrorCode::kUnsupported, "layer {} is recurrent and cannot rank the prompt", state_.layer);
-  check_score_spec(spec, config.heads, config.kv_heads, live());
-  auto result =
-      make_scores(backend, score_rows(spec, config.heads, config.kv_heads), score_tokens(spec, live()));
+  require(config.has_own_kv(state_.layer), "scores: the layer reads K and V of an earlier one");
+  const int64_t kv_heads = config.kv_heads_of(state_.layer);
+  check_score_spec(spec, config.heads, kv_heads, live());
+  auto result = make_scores(backend, score_rows(spec, config.heads, kv_heads), score_tokens(spec, live()));
   backend.window_scores(window_queries(spec.window), state_.kv, state_.packed, spec,
                         state_.model.softmax_rule(state_.layer), result->tensor);
   return Scores(std::move(result));

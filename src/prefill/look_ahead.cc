@@ -98,8 +98,7 @@ AnswerPass::AnswerPass(AnswerPassSpec spec, const PrefillOptions& options)
   info_.ids = spec_.ids;
   info_.model_fingerprint = options.model_fingerprint;
   const PassContext context{spec_.model, options_, info_};
-  const int64_t storing = info_.layers - spec_.model.config().recurrent_layers();
-  reserve_memory(context, info_.tokens, (info_.tokens + options.reserve) * storing);
+  reserve_memory(context, info_.tokens, [&](int64_t) { return info_.tokens + options.reserve; });
   cache_.next_position = info_.tokens;
   prefill_ = std::make_unique<StoringPass>(context, cache_, [this](LayerView& view) {
     if (!sees_whole_prompt(info_, view.layer())) return;

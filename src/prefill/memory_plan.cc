@@ -31,20 +31,30 @@ size_t weight_bytes(const ModelConfig& config, const BackendOptions& options, co
 
 MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, int64_t tokens,
                        int64_t reserve) {
-  const size_t row = usize(2 * config.kv_heads * config.head_size) * dtype_bytes(device.dtype);
+  int64_t widest = 0, held = 0;  // values of K in a row
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    if (config.is_kv_source(layer)) {
+      held += config.kv_size(layer);
+    } else if (config.stores_kv(layer)) {
+      widest = std::max(widest, config.kv_size(layer));
+    }
+  }
   MemoryPlan plan;
   if (device.program_bytes > 0) plan.program = device.program_bytes + usize(config.vocabulary) * kTokenBytes;
   plan.hidden = usize(tokens * config.hidden) * sizeof(float);
-  plan.layer_kv = usize(device.padded(tokens)) * row;
+  plan.layer_kv = usize(device.padded(tokens) * 2 * (widest + held)) * dtype_bytes(device.dtype);
   plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows));
-  plan.cache =
-      cache_bytes(config, device.dtype, (tokens + reserve) * (config.layers - config.recurrent_layers()));
+  plan.cache = cache_bytes(config, device.dtype, [&](int64_t) { return tokens + reserve; });
   return plan;
 }
 
-size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows) {
+size_t cache_bytes(const ModelConfig& config, DType dtype, const std::function<int64_t(int64_t)>& rows_of) {
+  size_t values = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    if (config.stores_kv(layer)) values += usize(rows_of(layer) * 2 * config.kv_size(layer));
+  }
   const size_t states = usize(config.recurrent_layers()) * recurrent_state_bytes(config.delta);
-  return usize(rows * 2 * config.kv_heads * config.head_size) * dtype_bytes(dtype) + states;
+  return values * dtype_bytes(dtype) + states;
 }
 
 void check_memory(const MemoryPlan& plan, int64_t tokens, size_t free) {

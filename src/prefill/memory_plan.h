@@ -1,6 +1,8 @@
 // The memory that a prompt needs, in bytes, before any of it is allocated.
 #pragma once
 
+#include <functional>
+
 #include "backend/backend.h"
 #include "model/config.h"
 
@@ -9,7 +11,7 @@ namespace claa {
 struct MemoryPlan {
   size_t weights = 0;
   size_t hidden = 0;     // the residual stream
-  size_t layer_kv = 0;   // K and V of the layer at hand
+  size_t layer_kv = 0;   // K and V of the layer at hand, and of those that later layers read
   size_t workspace = 0;  // of a chunk of rows
   size_t cache = 0;      // of all layers, with the states of recurrent ones
   size_t program = 0;    // of the process itself, where prompts lie in its memory
@@ -27,8 +29,8 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, in
 size_t weight_bytes(const ModelConfig& config, const BackendOptions& options,
                     const gguf::File* file = nullptr);
 
-// K and V of `rows` cache rows, all layers together, and the states of recurrent layers.
-size_t cache_bytes(const ModelConfig& config, DType dtype, int64_t rows);
+// K and V of a cache with that many rows in each layer that has its own, and the states of recurrent layers.
+size_t cache_bytes(const ModelConfig& config, DType dtype, const std::function<int64_t(int64_t)>& rows_of);
 
 // Throws Error{kOutOfMemory}, with the parts in numbers, when a prompt of `tokens` tokens needs more than
 // `free` bytes beside the weights.

@@ -12,6 +12,11 @@ namespace claa {
 
 namespace {
 
+int64_t last_read_layer(const PassContext& context) {
+  const ModelConfig& config = context.model.config();
+  return context.options.every_row ? config.layers - 1 : config.last_kv_layer();
+}
+
 // Those of the prompt and of what may follow it, so that decoding needs no longer table.
 int64_t positions_wanted(const PassContext& context) {
   const int64_t after = std::max(context.options.reserve, kMostLookAhead);
@@ -31,12 +36,15 @@ Pass::Pass(const PassContext& context, std::span<const int32_t> ids, std::vector
            int64_t last_layer)
     : context_(context),
       last_layer_(last_layer),
+      last_read_layer_(last_read_layer(context)),
       live_(static_cast<int64_t>(ids.size())),
       positions_(std::make_shared<const std::vector<int32_t>>(std::move(positions))),
+      ids_(ids.begin(), ids.end()),
       rope_(context.model.rope(positions_wanted(context), context.info.tokens)),
       work_(config(), backend(), std::min(live_, backend().traits().chunk_rows)) {
   hidden_memory_ = backend().allocate(usize(live_ * config().hidden) * sizeof(float));
   hidden_ = Tensor::matrix(hidden_memory_.data(), DType::kF32, live_, config().hidden);
+  held_.resize(usize(config().layers));
   visible_.resize(usize(live_));
   for (int64_t row = 0; row < live_; row += work_.rows()) {
     const int64_t rows = std::min(work_.rows(), live_ - row);
@@ -47,20 +55,23 @@ Pass::Pass(const PassContext& context, std::span<const int32_t> ids, std::vector
 Pass::Pass(const Pass& outer, const KeepSet& kept)
     : context_(outer.context_),
       last_layer_(config().layers - 1),
+      last_read_layer_(outer.last_read_layer_),
       layer_(outer.layer_),
       half_(Half::kSecond),
       live_(kept.all() ? outer.live_ : kept.count()),
       entered_(outer.live_),
       positions_(outer.positions_),
+      ids_(outer.ids_),
       rope_(outer.rope_),
       work_(config(), backend(), std::min(live_, backend().traits().chunk_rows)),
       kv_(outer.kv_),
+      held_(outer.held_),
       packed_(outer.packed_),
       visible_(outer.visible_.size()) {
-  require(!outer.is_last_layer(), "draft: no layer is left to draft with");
+  require(!outer.only_last_row_goes_on(), "draft: no layer is left to draft with");
   const Positions entered = outer.positions_;
   take_rows(outer.hidden_, rows_of(kept, outer.live_), keep_set_tensor(kept));
-  find_window_starts(*entered);
+  find_visible(*entered);
 }
 
 bool Pass::step() {
@@ -92,26 +103,47 @@ std::vector<float> Pass::logits() {
   return values;
 }
 
-void Pass::allocate_kv() {
+// Memory for `values` values of K, and as many of V, where there is none, as this layer sees it.
+KvView Pass::allocate_kv(Buffer& k, Buffer& v, int64_t values) const {
   const int64_t slots = backend().traits().padded(live_);
-  const size_t bytes = usize(config().kv_heads * slots * config().head_size) * dtype_bytes(backend().dtype());
-  for (Buffer* memory : {&k_memory_, &v_memory_}) {
-    *memory = backend().allocate(bytes);
-    if (slots != live_) backend().clear(memory->data(), bytes);
+  const auto cube = [&](Buffer& memory) {
+    if (memory.data() == nullptr) {
+      const size_t bytes = usize(values * slots) * dtype_bytes(backend().dtype());
+      memory = backend().allocate(bytes);
+      if (slots != live_) backend().clear(memory.data(), bytes);
+    }
+    return Tensor::cube(memory.data(), backend().dtype(), config().kv_heads_of(layer_), slots,
+                        config().head_size_of(layer_));
+  };
+  return {cube(k), cube(v), live_};
+}
+
+// Where the layer's K and V go: memory of all layers, none of which has more rows than the first, or memory
+// that stays for the layers that read it later.
+void Pass::begin_kv() {
+  entered_ = live_;
+  if (!config().is_kv_source(layer_)) {
+    int64_t widest = 0;
+    for (int64_t layer = 0; layer < config().layers; ++layer)
+      widest = std::max(widest, config().kv_size(layer));
+    kv_ = allocate_kv(k_memory_, v_memory_, widest);
+    return;
   }
+  auto held = std::make_shared<HeldKv>();
+  kv_ = held->kv = allocate_kv(held->k, held->v, config().kv_size(layer_));
+  held->positions = positions_;
+  held_[usize(layer_)] = std::move(held);
 }
 
 // First half of the layer for some live rows: keys and values.
 void Pass::project_chunk() {
-  if (row_ == 0) {
-    if (k_memory_.data() == nullptr) allocate_kv();  // layers after this one have no more rows
-    const auto cube = [this](const Buffer& memory) {
-      return Tensor::cube(memory.data(), backend().dtype(), config().kv_heads,
-                          backend().traits().padded(live_), config().head_size);
-    };
-    kv_ = {cube(k_memory_), cube(v_memory_), live_};
-    entered_ = live_;
+  if (!config().has_own_kv(layer_)) {
+    kv_ = held_[usize(config().spec(layer_).kv_source)]->kv;
+    normed_ = {};
+    entered_ = row_ = live_;
+    return;
   }
+  if (row_ == 0) begin_kv();
   const int64_t rows = std::min(work_.rows(), live_ - row_);
   const Tensor normed = context_.model.attention_norm(layer_, hidden_.slice_rows(row_, rows), work_);
   context_.model.project_kv(layer_, normed, positions_of(row_, rows), *rope_, kv_, row_, work_);
@@ -135,7 +167,7 @@ void Pass::recur_chunk() {
 void Pass::store_all(KvCache& cache) {
   if (config().spec(layer_).recurrent) {
     cache.store(layer_, std::move(state_));
-  } else {
+  } else if (config().has_own_kv(layer_)) {
     cache.store(layer_, kv_, KeepSet{}, positions_, context_.options.reserve);
   }
 }
@@ -144,40 +176,47 @@ void Pass::store_all(KvCache& cache) {
 // them, and none are projected twice.
 void Pass::project_all_queries() {
   if (normed_.data == nullptr || !keeps_all_rows(layer_)) return;
-  queries_ = work_.q.slice_rows(0, live_);
+  queries_ = Tensor::matrix(work_.q.data, work_.q.dtype, live_, config().q_size(layer_));
   context_.model.project_q(layer_, normed_, positions_of(0, live_), *rope_, queries_, work_);
 }
 
 bool Pass::between_halves() {
-  std::iota(visible_.begin(), visible_.begin() + live_, 1);
+  const int64_t source = config().spec(layer_).kv_source;
   queries_ = {};
   if (config().spec(layer_).recurrent) {
     normed_ = {};
   } else {
-    backend().pack_kv(kv_, context_.model.softmax_rule(layer_), packed_memory_);
-    packed_ = packed_memory_.get();
+    packed_ = nullptr;  // the last row alone reads K and V of another layer as they are
+    if (source < 0 || live_ > 1) {
+      backend().pack_kv(kv_, context_.model.softmax_rule(layer_), packed_memory_);
+      packed_ = packed_memory_.get();
+    }
     project_all_queries();
   }
   RunnerLayerView view(
       {context_.model, *rope_, context_.info, layer_, *positions_, kv_, packed_, work_, hidden_, normed_});
   if (queries_.data != nullptr) view.set_queries(queries_);
-  const Positions entered = positions_;
+  const Positions stored = source < 0 ? positions_ : held_[usize(source)]->positions;
   if (!decide(view)) return false;
-  if (is_last_layer()) keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{});
-  find_window_starts(*entered);
+  if (only_last_row_goes_on() && live_ > 1) keep_rows({static_cast<int32_t>(live_ - 1)}, Tensor{});
+  find_visible(*stored);
   return true;
 }
 
-// In a layer with a sliding window: the first slot that each live row sees. Windows are by position, so that
-// they hold where tokens have been dropped.
-void Pass::find_window_starts(const std::vector<int32_t>& entered) {
+// The slots that each live row sees, of those with the positions `stored`: up to its own, and in a layer with
+// a sliding window from the window's first on. Both are by position, so that they hold where tokens have been
+// dropped.
+void Pass::find_visible(const std::vector<int32_t>& stored) {
   const int64_t window = config().spec(layer_).window;
   first_.clear();
-  if (window == 0) return;
-  auto slot = entered.begin();
-  for (const int32_t position : *positions_) {
-    slot = std::lower_bound(slot, entered.end(), position - window + 1);
-    first_.push_back(static_cast<int32_t>(slot - entered.begin()));
+  auto first = stored.begin(), end = stored.begin();
+  for (size_t row = 0; row < positions_->size(); ++row) {
+    const int32_t position = (*positions_)[row];
+    end = std::upper_bound(end, stored.end(), position);
+    visible_[row] = static_cast<int32_t>(end - stored.begin());
+    if (window == 0) continue;
+    first = std::lower_bound(first, stored.end(), position - window + 1);
+    first_.push_back(static_cast<int32_t>(first - stored.begin()));
   }
 }
 
@@ -191,7 +230,7 @@ VisibleSlots Pass::visible(int64_t row, int64_t rows) const {
 // Queries, attention and its projection for the live rows from `row` on, which `hidden` holds.
 void Pass::attend(int64_t row, const Tensor& hidden) {
   const int64_t rows = hidden.rows();
-  const Tensor q = work_.q.slice_rows(0, rows);
+  const Tensor q = Tensor::matrix(work_.q.data, work_.q.dtype, rows, config().q_size(layer_));
   const bool known = queries_.data != nullptr && entered_ == rows;
   if (!known) {
     const bool normed = normed_.data != nullptr && entered_ == rows;
@@ -207,7 +246,8 @@ void Pass::finish_chunk() {
   const int64_t rows = std::min(work_.rows(), live_ - row_);
   const Tensor hidden = hidden_.slice_rows(row_, rows);
   if (!config().spec(layer_).recurrent) attend(row_, hidden);
-  context_.model.feed_forward(layer_, hidden, work_);
+  const auto ids = std::span(ids_).subspan(usize(row_), usize(rows));
+  context_.model.feed_forward(layer_, ids, hidden, work_);
   row_ += rows;
   if (context_.options.progress) context_.options.progress(layer_, config().layers, row_, live_);
 }
@@ -217,8 +257,7 @@ void Pass::keep_rows(const std::vector<int32_t>& rows, Tensor indices) {
   take_rows(hidden_, rows, indices);
 }
 
-// Compacts the residual stream to the given rows of `from`; visible_ then counts the keys that each of them
-// sees.
+// Compacts the residual stream to the given rows of `from`.
 void Pass::take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tensor indices) {
   const int64_t count = static_cast<int64_t>(rows.size());
   Buffer memory = backend().allocate(usize(count * config().hidden) * sizeof(float));
@@ -233,8 +272,9 @@ void Pass::take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tenso
   std::vector<int32_t> positions(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     positions[i] = (*positions_)[usize(rows[i])];
-    visible_[i] = rows[i] + 1;
+    ids_[i] = ids_[usize(rows[i])];
   }
+  ids_.resize(rows.size());
   positions_ = std::make_shared<const std::vector<int32_t>>(std::move(positions));
   hidden_memory_ = std::move(memory);
   hidden_ = compact;
@@ -277,7 +317,8 @@ bool StoringPass::decide(RunnerLayerView& view) {
   return true;
 }
 
-void reserve_memory(const PassContext& context, int64_t live, int64_t cache_rows) {
+void reserve_memory(const PassContext& context, int64_t live,
+                    const std::function<int64_t(int64_t)>& cache_rows) {
   Backend& backend = context.model.backend();
   const size_t free = backend.free_bytes();
   if (free == 0) return;

@@ -3,6 +3,7 @@
 // when K, V and scores are known, is up to its kind.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -53,20 +54,28 @@ class Pass {
   int64_t live() const { return live_; }
   const Positions& positions() const { return positions_; }
   const KvView& kv() const { return kv_; }
-  // Stores the layer as it is, all of its rows, or its state.
+  // Stores the layer as it is, all of its rows, or its state; nothing where it reads another's K and V.
   void store_all(KvCache& cache);
-  bool is_last_layer() const { return layer_ == context_.model.config().layers - 1; }
+  // True where no later layer reads another row than the last: behind the last layer with K and V of its own.
+  bool only_last_row_goes_on() const { return layer_ >= last_read_layer_; }
 
  private:
   enum class Half { kFirst, kSecond };
+  // K and V that later layers read too, and the positions of their rows.
+  struct HeldKv {
+    Buffer k, v;
+    KvView kv;
+    Positions positions;
+  };
 
   Backend& backend() const { return context_.model.backend(); }
   const ModelConfig& config() const { return context_.model.config(); }
   std::span<const int32_t> positions_of(int64_t row, int64_t rows) const;
   VisibleSlots visible(int64_t row, int64_t rows) const;
-  void find_window_starts(const std::vector<int32_t>& entered);
+  void find_visible(const std::vector<int32_t>& stored);
   void take_rows(const Tensor& from, const std::vector<int32_t>& rows, Tensor indices);
-  void allocate_kv();
+  KvView allocate_kv(Buffer& k, Buffer& v, int64_t values) const;
+  void begin_kv();
   void project_chunk();
   void recur_chunk();
   void project_all_queries();
@@ -76,18 +85,23 @@ class Pass {
 
   PassContext context_;
   int64_t last_layer_;
+  int64_t last_read_layer_;  // the last whose second half more than one row goes through, if they live
   int64_t layer_ = 0;
   Half half_ = Half::kFirst;
-  int64_t row_ = 0;      // the next one of this half
-  int64_t live_;         // rows of the residual stream
-  int64_t entered_ = 0;  // rows that entered the layer
-  Positions positions_;  // of the live rows
+  int64_t row_ = 0;           // the next one of this half
+  int64_t live_;              // rows of the residual stream
+  int64_t entered_ = 0;       // rows that entered the layer
+  Positions positions_;       // of the live rows
+  std::vector<int32_t> ids_;  // of the live rows
   std::shared_ptr<const RopeTables> rope_;
   Workspace work_;
   Buffer hidden_memory_, k_memory_, v_memory_;
-  Tensor hidden_;         // [live, hidden] f32, the residual stream
-  KvView kv_;             // of this layer: [kv_heads, live, head_size]; in a recurrent one only its length
-  RecurrentState state_;  // of this layer, if it is recurrent
+  Tensor hidden_;  // [live, hidden] f32, the residual stream
+  // Of this layer: [KV heads, live, head size], or those of an earlier one; in a recurrent one only its
+  // length.
+  KvView kv_;
+  std::vector<std::shared_ptr<const HeldKv>> held_;  // by layer, where later ones read
+  RecurrentState state_;                             // of this layer, if it is recurrent
   // [live, hidden] the norms that K and V came from, where one chunk holds them; else no data.
   Tensor normed_;
   Tensor queries_;  // [live, heads * head_size] where they are known before decide(); else no data
@@ -120,13 +134,14 @@ class StoringPass : public Pass {
 
  private:
   bool decide(RunnerLayerView& view) override;
-  bool keeps_all_rows(int64_t /*layer*/) const override { return !is_last_layer(); }
+  bool keeps_all_rows(int64_t /*layer*/) const override { return !only_last_row_goes_on(); }
   KvCache& cache_;
   std::function<void(LayerView&)> observe_;  // may be empty
 };
 
 // Has the memory for a prompt's layers ready, before the first one, on devices with memory of their own.
-// `cache_rows`: of all layers together. Throws Error{kOutOfMemory} with the parts in numbers.
-void reserve_memory(const PassContext& context, int64_t live, int64_t cache_rows);
+// `cache_rows`: of a layer. Throws Error{kOutOfMemory} with the parts in numbers.
+void reserve_memory(const PassContext& context, int64_t live,
+                    const std::function<int64_t(int64_t)>& cache_rows);
 
 }  // namespace claa

@@ -28,12 +28,48 @@ bool has_recurrent_layers(const PromptInfo& prompt) {
 }  // namespace
 
 bool sees_whole_prompt(const PromptInfo& prompt, int layer) {
-  return !is_marked(prompt.windowed, layer) && !is_marked(prompt.recurrent, layer);
+  return !is_marked(prompt.windowed, layer) && !is_marked(prompt.recurrent, layer) &&
+         (prompt.first_shared < 0 || layer < prompt.first_shared);
 }
 
-// spec.md 1.9.
+namespace {
+
+// Whether tokens may be dropped after a layer: one that ranks, before those that later layers read.
+bool may_drop_after(const PromptInfo& prompt, int layer) {
+  return sees_whole_prompt(prompt, layer) && (prompt.first_read < 0 || layer < prompt.first_read);
+}
+
+// Why a layer cannot do it, and the others that can.
+[[noreturn]] void refuse_layer(const PromptInfo& prompt, int layer,
+                               bool (*can)(const PromptInfo& prompt, int layer)) {
+  std::vector<int> others;
+  for (int other = 0; other < prompt.layers - 1; ++other) {
+    if (can(prompt, other)) others.push_back(other);
+  }
+  if (others.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "no layer of this model {} sees the whole prompt, so that none can choose its tokens; use method "
+         "full",
+         prompt.first_read < 0 ? "but the last" : "before those whose keys and values later ones read");
+  }
+  const bool shares = prompt.first_shared >= 0 && layer >= prompt.first_shared;
+  fail(ErrorCode::kInvalidArgument, "layer {} {}; tokens can be chosen after layers {}", layer,
+       shares                               ? "reads keys and values of an earlier one and does not rank"
+       : sees_whole_prompt(prompt, layer)   ? "comes after layers whose keys and values later ones read"
+       : is_marked(prompt.recurrent, layer) ? "is recurrent and cannot rank the whole prompt"
+                                            : "has a sliding window and cannot rank the whole prompt",
+       fmt::join(others, ", "));
+}
+
+}  // namespace
+
+void check_sees_whole_prompt(const PromptInfo& prompt, int layer) {
+  if (!sees_whole_prompt(prompt, layer)) refuse_layer(prompt, layer, sees_whole_prompt);
+}
+
+// spec.md 1.9, 1.10.
 void check_drop(const PromptInfo& prompt, int layer) {
-  check_sees_whole_prompt(prompt, layer);
+  if (!may_drop_after(prompt, layer)) refuse_layer(prompt, layer, may_drop_after);
   const int half = std::max(0, prompt.layers / 2 - 1);
   if (!has_recurrent_layers(prompt) || layer >= half) return;
   fail(ErrorCode::kInvalidArgument,
@@ -74,14 +110,15 @@ ScoreSpec SelectionParams::score_spec() const {
 
 namespace {
 
-// The first layer from half depth on that sees the whole prompt, or the last one before, if there is any.
+// The first layer from half depth on after which tokens may be dropped, or the last one before, if there is
+// any.
 int half_depth(const PromptInfo& prompt) {
   const int half = std::max(0, prompt.layers / 2 - 1);
   for (int layer = half; layer < prompt.layers - 1; ++layer) {
-    if (sees_whole_prompt(prompt, layer)) return layer;
+    if (may_drop_after(prompt, layer)) return layer;
   }
   for (int layer = half - 1; layer >= 0; --layer) {
-    if (sees_whole_prompt(prompt, layer)) return layer;
+    if (may_drop_after(prompt, layer)) return layer;
   }
   return half;
 }
@@ -97,22 +134,6 @@ int SelectionParams::selection_layer_of(const PromptInfo& prompt) const {
   const int layer = selection_layer >= 0 ? static_cast<int>(selection_layer) : half_depth(prompt);
   check_sees_whole_prompt(prompt, layer);
   return layer;
-}
-
-void check_sees_whole_prompt(const PromptInfo& prompt, int layer) {
-  if (sees_whole_prompt(prompt, layer)) return;
-  std::vector<int> others;
-  for (int other = 0; other < prompt.layers - 1; ++other) {
-    if (sees_whole_prompt(prompt, other)) others.push_back(other);
-  }
-  if (others.empty()) {
-    fail(ErrorCode::kInvalidArgument,
-         "no layer of this model but the last sees the whole prompt, so that none can choose its tokens; use "
-         "method full");
-  }
-  fail(ErrorCode::kInvalidArgument,
-       "layer {} {} and cannot rank the whole prompt; tokens can be chosen after layers {}", layer,
-       is_marked(prompt.recurrent, layer) ? "is recurrent" : "has a sliding window", fmt::join(others, ", "));
 }
 
 std::string keeps_all_reason(int64_t budget) {

@@ -35,8 +35,8 @@ class Prefill::MainPass : public Pass {
   SelectClock* clock(bool selects) { return selects ? &clock_ : nullptr; }
 
   bool keeps_all_rows(int64_t layer) const override {
-    return !is_last_layer() && !(sees_whole_prompt(context().info, static_cast<int>(layer)) &&
-                                 run_.may_drop(static_cast<int>(layer)));
+    return !only_last_row_goes_on() && !(sees_whole_prompt(context().info, static_cast<int>(layer)) &&
+                                         run_.may_drop(static_cast<int>(layer)));
   }
   bool decide(RunnerLayerView& view) override;
   void store(const Decision& decision);
@@ -64,7 +64,8 @@ bool Prefill::MainPass::decide(RunnerLayerView& view) {
     decision = run_.decide(view);
   }
   store(decision);
-  if (!is_last_layer() && !decision.live.all()) {
+  if (!decision.live.all() && layer() < last_layer()) check_drop(context().info, static_cast<int>(layer()));
+  if (!only_last_row_goes_on() && !decision.live.all()) {
     require(waiting_.empty(), "a layer's cache must be decided before its tokens stop being live");
     const SelectClock::Scope scope(&clock_);
     keep_rows(decision.live.to_host(), keep_set_tensor(decision.live));
@@ -108,11 +109,15 @@ PromptInfo prompt_info(const ModelConfig& config, int64_t tokens) {
   info.tokens = tokens;
   info.layers = static_cast<int>(config.layers);
   info.heads = static_cast<int>(config.heads);
-  info.kv_heads = static_cast<int>(config.kv_heads);
+  info.kv_heads = static_cast<int>(config.kv_heads);  // of the layers that rank, where they differ
   info.head_size = static_cast<int>(config.head_size);
   for (const LayerSpec& spec : config.specs) {
     info.windowed.push_back(spec.window > 0);
     info.recurrent.push_back(spec.recurrent);
+  }
+  if (const int64_t last = config.last_kv_layer(); last < config.layers - 1) {
+    info.first_shared = static_cast<int>(last) + 1;
+    for (info.first_read = 0; !config.is_kv_source(info.first_read);) ++info.first_read;
   }
   return info;
 }
@@ -216,14 +221,12 @@ void Prefill::begin_pass() {
     }
   }
   const int64_t live = static_cast<int64_t>(entering.size());
-  int64_t rows = 0;
-  for (int layer = 0; layer < info_.layers; ++layer) {
-    if (info_.recurrent[usize(layer)]) continue;
-    rows += (sees_whole_prompt(info_, layer) ? std::min(live, run_->most_kept(layer).value_or(live)) : live) +
-            options_.reserve;
-  }
   const PassContext context{model_, options_, pass_info_};
-  reserve_memory(context, live, rows);
+  reserve_memory(context, live, [&](int64_t index) {
+    const int layer = static_cast<int>(index);
+    const int64_t most = sees_whole_prompt(info_, layer) ? run_->most_kept(layer).value_or(live) : live;
+    return std::min(live, most) + options_.reserve;
+  });
   result_.cache = std::make_unique<KvCache>(model_.config(), model_.backend());
   const int64_t next = entry.renumber ? live : info_.tokens;
   result_.cache->next_position =
@@ -239,7 +242,7 @@ bool Prefill::dropped() const {
 }
 
 void Prefill::finish() {
-  result_.kept_tokens = result_.layers.back().live;
+  result_.kept_tokens = result_.layers[usize(model_.config().last_kv_layer())].live;
   result_.logits = pass_->logits();
   result_.select_ms = pass_->select_ms();
   result_.report = run_->report();

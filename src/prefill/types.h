@@ -23,6 +23,9 @@ struct PrefillOptions {
   uint64_t model_fingerprint = 0;            // see gguf::weights_fingerprint()
   std::vector<TokenRange> protected_spans;   // ascending, disjoint, inside the prompt
   bool profiled = false;                     // whether a profile of this model says what is kept
+  // Also computes the rows that no later layer reads, behind the last one with K and V of its own. Tests
+  // compare: the logits are the same.
+  bool every_row = false;
 };
 
 struct LayerRecord {
@@ -35,7 +38,7 @@ struct PrefillResult {
   std::vector<int32_t> selected;  // prompt positions still live after the last drop; empty: all
   std::vector<LayerRecord> layers;
   RunReport report;
-  int64_t kept_tokens = 0;  // live in the last layer
+  int64_t kept_tokens = 0;  // live in the last layer, or in the last one with K and V of its own
   double select_ms = 0;     // scores, aggregation, top-k and gathers, and the draft of a look-ahead
   double entry_ms = 0;      // the pass before the real one
 };

@@ -83,7 +83,7 @@ class Attention : public test::BackendTest {
 };
 
 TEST_P(Attention, CausalOverHeadSizes) {
-  for (const int64_t head_size : {2, 6, 24, 40, 64, 80, 128}) {
+  for (const int64_t head_size : {2, 6, 24, 40, 64, 80, 128, 256, 512}) {
     for (const int64_t group : {1, 3, 4}) check_causal({2, group, head_size, 67, 0});
   }
 }
@@ -119,7 +119,7 @@ TEST_P(Attention, ManyRowsThatSeeUnevenPrefixes) {
 
 TEST_P(Attention, FewRowsWithoutPacking) {
   for (const int64_t length : {1, 7, 129, 300}) {
-    for (const int64_t head_size : {2, 24, 80, 128}) {
+    for (const int64_t head_size : {2, 24, 80, 128, 512}) {
       const std::vector<int32_t> last = {static_cast<int32_t>(length)};
       check({2, 3, head_size, length, 1, 5}, last, false);
       check({2, 3, head_size, length, 1, 5}, last, true);
@@ -135,7 +135,7 @@ TEST_P(Attention, SoftCapsAndSinks) {
   for (const float cap : {0.0f, 1.5f, 50.0f}) {
     for (const bool with_sinks : {false, true}) {
       rule = {cap, with_sinks ? sinks.tensor : Tensor()};
-      for (const int64_t head_size : {24, 64, 128}) {
+      for (const int64_t head_size : {24, 64, 128, 512}) {
         check_causal({2, 3, head_size, 150, 0});
         check({2, 3, head_size, 600, 1, 5}, std::vector<int32_t>{600}, false);
         const std::vector<int32_t> end = {3, 129, 290, 300}, first = {0, 100, 128, 299};
@@ -164,7 +164,7 @@ TEST_P(Attention, FewRowsOverChunksAndGroups) {
 // Sliding windows: rows see ranges of slots, among them single ones and such that begin within a block of
 // keys, at its edge, and many blocks before its end.
 TEST_P(Attention, SlidingWindows) {
-  for (const int64_t head_size : {24, 64, 128}) {
+  for (const int64_t head_size : {24, 64, 128, 512}) {
     for (const int32_t window : {1, 5, 64, 130, 512}) {
       std::vector<int32_t> first, end;
       for (int32_t row = 0; row < 300; ++row)

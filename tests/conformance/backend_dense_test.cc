@@ -88,6 +88,13 @@ TEST_P(Dense, EmbedIsExact) {
       backend->embed(*packed, ids, scale, got.tensor);
       EXPECT_EQ(std::memcmp(want.tensor.data, got.tensor.data, want.tensor.bytes()), 0)
           << "hidden " << hidden << ", scale " << scale;
+      // Some columns of the same rows.
+      const int64_t first = hidden / 3, columns = hidden / 2 + 1 - first;
+      Array part(DType::kF32, 5, columns);
+      backend->embed(*packed, ids, scale, part.tensor, first);
+      for (int64_t r = 0; r < 5; ++r) {
+        for (int64_t c = 0; c < columns; ++c) EXPECT_EQ(part.get(0, r, c), want.get(0, r, first + c));
+      }
     }
   }
 }

@@ -122,7 +122,7 @@ TEST_P(WindowScores, EveryReduction) {
 }
 
 TEST_P(WindowScores, ShapesAndWindows) {
-  for (const int64_t head_size : {2, 24, 40, 64, 80, 96, 128}) {
+  for (const int64_t head_size : {2, 24, 40, 64, 80, 96, 128, 256, 512}) {
     for (const int64_t group : {1, 3, 4}) check({2, group, head_size, 129}, {});
   }
   for (const int64_t length : {2, 7, 16, 127, 128, 129, 300}) {

@@ -27,10 +27,10 @@ class StagedBackend : public Backend {
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override {
     return device_->prepare(source);
   }
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-             const Tensor& out) override {
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out,
+             int64_t first) override {
     Copy to(*device_, out);
-    device_->embed(table, ids, scale, to.tensor);
+    device_->embed(table, ids, scale, to.tensor, first);
     to.fetch();
   }
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override {
@@ -61,6 +61,11 @@ class StagedBackend : public Backend {
   void soft_cap(const Tensor& x, float cap) override {
     Copy to(*device_, x);
     device_->soft_cap(to.tensor, cap);
+    to.fetch();
+  }
+  void scale(const Tensor& x, const Tensor& factor) override {
+    Copy to(*device_, x), by(*device_, factor);
+    device_->scale(to.tensor, by.tensor);
     to.fetch();
   }
   void add_bias(const Tensor& x, const Tensor& bias) override {
@@ -113,6 +118,11 @@ class StagedBackend : public Backend {
                         const Tensor& out) override {
     Copy from(*device_, x), by(*device_, gate), scale(*device_, weight), to(*device_, out);
     device_->gated_norm_heads(from.tensor, by.tensor, scale.tensor, eps, to.tensor);
+    to.fetch();
+  }
+  void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) override {
+    Copy from(*device_, gate), by(*device_, up), to(*device_, out);
+    device_->gate_apart(from.tensor, by.tensor, activation, to.tensor);
     to.fetch();
   }
   std::unique_ptr<PackedExperts> prepare_experts(std::span<const WeightSource> sources) override {

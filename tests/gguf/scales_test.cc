@@ -117,6 +117,17 @@ TEST(Scales, OfNoTensorStayInTheList) {
   EXPECT_NE(file.find_tensor("a.input_scale"), nullptr);
 }
 
+// A router multiplies its input by a number for each column; its weights stay as they are.
+TEST(Scales, OfColumnsStayInTheList) {
+  Writer writer;
+  writer.add_tensor("router.weight", {3, 2}, TensorType::kF32, floats({1, 2, 3, 4, 5, 6}));
+  writer.add_tensor("router.scale", {3}, TensorType::kF32, floats({7, 8, 9}));
+  const Data bytes = writer.to_bytes();
+  const File file = File::parse(bytes, "router.gguf");
+  EXPECT_NE(file.find_tensor("router.scale"), nullptr);
+  EXPECT_EQ(file.find_tensor("router.weight")->scales, nullptr);
+}
+
 TEST(Scales, OfAnotherFormAreRefused) {
   const auto refused = [](const Writer& writer, const char* part) {
     const Data bytes = writer.to_bytes();

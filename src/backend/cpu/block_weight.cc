@@ -96,8 +96,8 @@ bool BlockWeight::multiply_gated(const Tensor& x, Activation activation, const T
   return !rounds(x) && many_->multiply_gated(x, activation, out);
 }
 
-void BlockWeight::row(int64_t index, float* to) const {
-  many_->row(index, to);
+void BlockWeight::row(int64_t index, int64_t first, int64_t count, float* to) const {
+  many_->row(index, first, count, to);
 }
 
 }  // namespace claa::cpu

@@ -35,7 +35,7 @@ class BlockWeight : public CpuWeight {
   void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
   bool multiply_heads(const Tensor& x, int64_t head_size, const WriteHead& write) const override;
   bool multiply_gated(const Tensor& x, Activation activation, const Tensor& out) const override;
-  void row(int64_t index, float* to) const override;
+  void row(int64_t index, int64_t first, int64_t count, float* to) const override;
 
  private:
   bool rounds(const Tensor& x) const { return products_.decoding && x.dtype != DType::kF32; }

@@ -129,11 +129,11 @@ size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
 }
 
 void CpuBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-                       const Tensor& out) {
+                       const Tensor& out, int64_t first) {
   const auto& weight = static_cast<const CpuWeight&>(table);
   for (size_t r = 0; r < ids.size(); ++r) {
     float* to = out.ptr<float>(0, static_cast<int64_t>(r));
-    weight.row(ids[r], to);
+    weight.row(ids[r], first, out.columns(), to);
     if (scale != 1)
       std::transform(to, to + out.columns(), to, [scale](float value) { return scale * value; });
   }

@@ -28,19 +28,21 @@ class CpuBackend : public HostBackend {
   void decode(const std::function<void()>& work) override;
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-             const Tensor& out) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out,
+             int64_t first) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void convert(const Tensor& x, const Tensor& out) override;
   void soft_cap(const Tensor& x, float cap) override;
+  void scale(const Tensor& x, const Tensor& factor) override;
   void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
             const Tensor& out) override;
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
+  void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) override;
   void linear_rope(const Tensor& x, const PackedWeight& weight, const Tensor& wide, int64_t head_size,
                    const RopeTable& table, std::span<const int32_t> positions, const Tensor& out) override;
   void linear_rope_store(const Tensor& x, const PackedWeight& weight, const Tensor& wide,

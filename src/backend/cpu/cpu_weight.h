@@ -31,8 +31,8 @@ class CpuWeight : public PackedWeight {
   virtual bool multiply_gated(const Tensor& /*x*/, Activation /*activation*/, const Tensor& /*out*/) const {
     return false;
   }
-  // Row `index` as f32, of a table.
-  virtual void row(int64_t /*index*/, float* /*to*/) const {
+  // Columns [first, first + count) of row `index` as f32, of a table.
+  virtual void row(int64_t /*index*/, int64_t /*first*/, int64_t /*count*/, float* /*to*/) const {
     require(false, "embed: the weight was not prepared as a table");
   }
 };

@@ -1,5 +1,6 @@
 #include "backend/cpu/table_weight.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -42,11 +43,11 @@ void TableWeight::multiply(const Tensor& x, const Tensor& out, bool accumulate) 
   });
 }
 
-void TableWeight::row(int64_t index, float* to) const {
+void TableWeight::row(int64_t index, int64_t first, int64_t count, float* to) const {
   if (dtype_ == DType::kBF16) {
-    products_.kernels.to_f32(static_cast<const uint16_t*>(address(index)), inputs, to);
+    products_.kernels.to_f32(static_cast<const uint16_t*>(address(index)) + first, count, to);
   } else {
-    std::memcpy(to, address(index), usize(inputs) * sizeof(float));
+    std::memcpy(to, static_cast<const float*>(address(index)) + first, usize(count) * sizeof(float));
   }
 }
 
@@ -78,12 +79,19 @@ void BlockTable::multiply(const Tensor& x, const Tensor& out, bool accumulate) c
   });
 }
 
-void BlockTable::row(int64_t index, float* to) const {
-  blocks_->widen(index, 0, inputs, to);
+void BlockTable::row(int64_t index, int64_t first, int64_t count, float* to) const {
+  const auto aligned = [](int64_t column) { return column % BlockRows::kSegment == 0; };
+  if (aligned(first) && (aligned(count) || first + count == inputs)) {
+    blocks_->widen(index, first, count, to);
+  } else {
+    std::vector<float> whole(usize(inputs));
+    blocks_->widen(index, 0, inputs, whole.data());
+    std::copy_n(whole.begin() + first, count, to);
+  }
   if (dtype_ == DType::kF32) return;
-  std::vector<uint16_t> rounded(usize(inputs));
-  products_.kernels.to_bf16(to, inputs, rounded.data());
-  products_.kernels.to_f32(rounded.data(), inputs, to);
+  std::vector<uint16_t> rounded(usize(count));
+  products_.kernels.to_bf16(to, count, rounded.data());
+  products_.kernels.to_f32(rounded.data(), count, to);
 }
 
 }  // namespace claa::cpu

@@ -15,7 +15,7 @@ class TableWeight : public CpuWeight {
   TableWeight(CpuProducts& products, const WeightSource& source, DType dtype);
 
   void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
-  void row(int64_t index, float* to) const override;
+  void row(int64_t index, int64_t first, int64_t count, float* to) const override;
 
  private:
   const void* address(int64_t row) const { return rows_.data() + usize(row * inputs) * dtype_bytes(dtype_); }
@@ -32,7 +32,7 @@ class BlockTable : public CpuWeight {
              std::shared_ptr<const BlockRows> blocks);
 
   void multiply(const Tensor& x, const Tensor& out, bool accumulate) const override;
-  void row(int64_t index, float* to) const override;
+  void row(int64_t index, int64_t first, int64_t count, float* to) const override;
 
  private:
   CpuProducts& products_;

@@ -10,7 +10,6 @@ namespace claa::cuda {
 namespace {
 
 constexpr int kWarps = 8;
-constexpr int kLaneValues = kMaxHeadSize / 32;
 constexpr int kSplitKeys = 256;  // keys per block when few rows must fill the device
 constexpr int kFewRows = 8;
 
@@ -27,8 +26,9 @@ struct Splits {
   float* sums = nullptr;  // head_size values per part
 };
 
-// One warp handles the keys j = first, first + kWarps, ... below end.
-template <typename T>
+// One warp, whose lanes hold kLaneValues values of a head each, handles the keys j = first, first + kWarps,
+// ... below end.
+template <typename T, int kLaneValues>
 __device__ Partial warp_keys(const Inputs<T>& in, const T* k, const T* v, const float (&query)[kLaneValues],
                              int first, int end, float (&sum)[kLaneValues]) {
   const int lane = threadIdx.x % 32, d = in.head_size;
@@ -53,9 +53,9 @@ __device__ Partial warp_keys(const Inputs<T>& in, const T* k, const T* v, const 
 }
 
 // One block per row, head and part of the keys; its warps take turns at the keys.
-template <typename T>
+template <typename T, int kLaneValues>
 __global__ void row_kernel(Inputs<T> in, Splits splits) {
-  __shared__ float sums[kWarps][kMaxHeadSize];
+  __shared__ float sums[kWarps][32 * kLaneValues];
   __shared__ Partial parts[kWarps];
   const int row = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int d = in.head_size, part_first = blockIdx.z * splits.keys,
@@ -292,8 +292,14 @@ void launch_rows(const Inputs<T>& in, int heads, void* scratch, cudaStream_t str
   }
   const dim3 grid(static_cast<unsigned>(in.rows), static_cast<unsigned>(heads),
                   static_cast<unsigned>(splits.count));
-  if (splits.keys == 0 || !launch_groups(in, heads, splits, stream))
-    row_kernel<T><<<grid, kWarps * 32, 0, stream>>>(in, splits);
+  if (splits.keys == 0 || !launch_groups(in, heads, splits, stream)) {
+    constexpr int kUsual = kMaxHeadSize / 64, kMost = kMaxHeadSize / 32;
+    if (in.head_size <= 32 * kUsual) {
+      row_kernel<T, kUsual><<<grid, kWarps * 32, 0, stream>>>(in, splits);
+    } else {
+      row_kernel<T, kMost><<<grid, kWarps * 32, 0, stream>>>(in, splits);
+    }
+  }
   if (splits.keys > 0) merge_kernel<T><<<dim3(grid.x, grid.y), 128, 0, stream>>>(in, splits);
 }
 

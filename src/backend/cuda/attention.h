@@ -6,7 +6,7 @@
 namespace claa::cuda {
 
 // Largest head size of attention_rows().
-inline constexpr int64_t kMaxHeadSize = 256;
+inline constexpr int64_t kMaxHeadSize = 512;
 
 // Bytes of scratch for attention_rows() of `rows` rows that see up to `length` keys; 0 if none is needed.
 size_t attention_scratch(int64_t rows, int64_t heads, int64_t head_size, int64_t length);

@@ -96,6 +96,7 @@ void CudaBackend::download(const void* device, size_t bytes, void* host) {
 }
 
 void CudaBackend::clear(void* device, size_t bytes) {
+  if (step_.skips(kClear, device, bytes)) return;
   check(cudaMemsetAsync(device, 0, bytes, stream_.get()), "clear");
 }
 
@@ -182,14 +183,14 @@ std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
 }
 
 void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-                        const Tensor& out) {
+                        const Tensor& out, int64_t first) {
   const auto& weight = static_cast<const CudaWeight&>(table);
   const int32_t* indices = on_device(ids);
-  if (step_.skips(kEmbed, weight.memory.data(), scale, out)) return;
+  if (step_.skips(kEmbed, weight.memory.data(), scale, out, first)) return;
   if (std::ssize(ids) >= FusedAttention::kLeastRows) fused_.prompt_begins();
   const View rows{weight.memory.data(), traits_.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
                   weight.inputs};
-  embed_rows(rows, indices, scale, view_of(out), stream_.get());
+  embed_rows(rows, indices, scale, first, view_of(out), stream_.get());
   check_launch("embed");
 }
 
@@ -232,6 +233,12 @@ void CudaBackend::soft_cap(const Tensor& x, float cap) {
   if (step_.skips(kSoftCap, x, cap)) return;
   soft_cap_rows(view_of(x), cap, stream_.get());
   check_launch("soft_cap");
+}
+
+void CudaBackend::scale(const Tensor& x, const Tensor& factor) {
+  if (step_.skips(kScale, x, factor)) return;
+  scale_rows(view_of(x), factor.ptr<float>(), stream_.get());
+  check_launch("scale");
 }
 
 void CudaBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
@@ -277,6 +284,12 @@ void CudaBackend::gate(const Tensor& gate_up, Activation activation, const Tenso
   check_launch("gate");
 }
 
+void CudaBackend::gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) {
+  if (step_.skips(kGateApart, gate, up, activation, out)) return;
+  gate_apart_rows(view_of(gate), view_of(up), activation, view_of(out), stream_.get());
+  check_launch("gate_apart");
+}
+
 void CudaBackend::pack_kv(const KvView& kv, const SoftmaxRule& /*rule*/, std::unique_ptr<PackedKv>& reuse) {
   if (kv.k.columns() > kMaxHeadSize) {
     fail(ErrorCode::kUnsupported, "device cuda: head size {} is over {}; choose --device cpu", kv.k.columns(),
@@ -288,8 +301,11 @@ void CudaBackend::pack_kv(const KvView& kv, const SoftmaxRule& /*rule*/, std::un
 void CudaBackend::attention(const Tensor& q, const KvView& kv, const PackedKv* packed,
                             const VisibleSlots& visible, const SoftmaxRule& rule, const Tensor& out) {
   require(!step_.active() || packed == nullptr, "attention: packed K and V in a repeated series");
+  constexpr int64_t kLargestHead = 256;  // that the library multiplies
+  const int64_t head_size = kv.k.columns();
   const bool fits = packed != nullptr && visible.first.empty() && rule.plain() &&
-                    traits_.dtype == DType::kBF16 && kv.k.columns() % 8 == 0 && q.stride[1] % 8 == 0;
+                    traits_.dtype == DType::kBF16 && head_size % 8 == 0 && head_size <= kLargestHead &&
+                    q.stride[1] % 8 == 0;
   if (fits && q.rows() >= FusedAttention::kLeastRows && consecutive(visible.end) &&
       fused_.run(q, kv, visible.end[0] - 1, ring_, out))
     return;

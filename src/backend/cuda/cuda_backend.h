@@ -57,13 +57,14 @@ class CudaBackend : public Backend {
   void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) override;
   void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
                 const Tensor& out) override;
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-             const Tensor& out) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out,
+             int64_t first) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void convert(const Tensor& x, const Tensor& out) override;
   void soft_cap(const Tensor& x, float cap) override;
+  void scale(const Tensor& x, const Tensor& factor) override;
   void norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) override;
   void add_bias(const Tensor& x, const Tensor& bias) override;
   void rope(const Tensor& q, int64_t head_size, const RopeTable& table, std::span<const int32_t> positions,
@@ -78,6 +79,7 @@ class CudaBackend : public Backend {
                   const Tensor& out) override;
   void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
                         const Tensor& out) override;
+  void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
   void attention(const Tensor& q, const KvView& kv, const PackedKv* packed, const VisibleSlots& visible,
                  const SoftmaxRule& rule, const Tensor& out) override;
@@ -104,6 +106,9 @@ class CudaBackend : public Backend {
     kHeadNorms,
     kConvert,
     kSoftCap,
+    kScale,
+    kClear,
+    kGateApart,
     kChooseExperts,
     kMixExperts,
     kOutputGate,

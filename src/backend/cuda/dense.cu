@@ -252,9 +252,10 @@ bool wide_loads(const View& view) {
 
 }  // namespace
 
-void embed_rows(const View& table, const int32_t* ids, float scale, const View& out, cudaStream_t stream) {
+void embed_rows(const View& table, const int32_t* ids, float scale, int64_t first, const View& out,
+                cudaStream_t stream) {
   with_type(table, [&](auto* rows) {
-    embed_kernel<<<rows_of(out), kThreads, 0, stream>>>(rows, table.row_stride, ids, scale,
+    embed_kernel<<<rows_of(out), kThreads, 0, stream>>>(rows + first, table.row_stride, ids, scale,
                                                         data_of<float>(out), out.row_stride, out.columns);
   });
 }

@@ -5,7 +5,8 @@
 
 namespace claa::cuda {
 
-void embed_rows(const View& table, const int32_t* ids, float scale, const View& out, cudaStream_t stream);
+void embed_rows(const View& table, const int32_t* ids, float scale, int64_t first, const View& out,
+                cudaStream_t stream);
 void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
 void add_rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream);
 void convert_rows(const View& x, const View& out, cudaStream_t stream);
@@ -24,6 +25,9 @@ struct Slot {
 void rope_store_rows(const View& kv, const RopeView& rope, const int32_t* positions, const View& k,
                      const View& v, Slot slot, cudaStream_t stream);
 void gate_rows(const View& gate_up, Activation activation, const View& out, cudaStream_t stream);
+void gate_apart_rows(const View& gate, const View& up, Activation activation, const View& out,
+                     cudaStream_t stream);
+void scale_rows(const View& x, const float* factor, cudaStream_t stream);
 // out = bf16(in), `count` values.
 void round_to_bf16(const float* in, int64_t count, void* out, cudaStream_t stream);
 

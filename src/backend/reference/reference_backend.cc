@@ -123,11 +123,11 @@ std::unique_ptr<PackedWeight> ReferenceBackend::prepare(const WeightSource& sour
 }
 
 void ReferenceBackend::embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-                             const Tensor& out) {
+                             const Tensor& out, int64_t first) {
   const auto& weight = static_cast<const ReferenceWeight&>(table);
   for (size_t r = 0; r < ids.size(); ++r) {
-    const float* from = weight.rows.data() + ids[r] * weight.inputs;
-    std::transform(from, from + weight.inputs, out.ptr<float>(0, static_cast<int64_t>(r)),
+    const float* from = weight.rows.data() + ids[r] * weight.inputs + first;
+    std::transform(from, from + out.columns(), out.ptr<float>(0, static_cast<int64_t>(r)),
                    [scale](float value) { return scale * value; });
   }
 }
@@ -176,6 +176,12 @@ void ReferenceBackend::soft_cap(const Tensor& x, float cap) {
   }
 }
 
+void ReferenceBackend::scale(const Tensor& x, const Tensor& factor) {
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    for (int64_t c = 0; c < x.columns(); ++c) put(x, 0, r, c, get(x, 0, r, c) * get(factor, 0, 0, 0));
+  }
+}
+
 void ReferenceBackend::norm_heads(const Tensor& x, int64_t heads, const Tensor& weight, float eps) {
   const int64_t head_size = weight.columns();
   for (int64_t r = 0; r < x.rows(); ++r) {
@@ -213,9 +219,15 @@ void ReferenceBackend::rope_store(const Tensor& kv, const RopeTable& table,
 }
 
 void ReferenceBackend::gate(const Tensor& gate_up, Activation activation, const Tensor& out) {
+  const int64_t n = out.columns();
+  gate_apart(gate_up.slice_columns(0, n), gate_up.slice_columns(n, n), activation, out);
+}
+
+void ReferenceBackend::gate_apart(const Tensor& gate, const Tensor& up, Activation activation,
+                                  const Tensor& out) {
   for (int64_t r = 0; r < out.rows(); ++r) {
     for (int64_t c = 0; c < out.columns(); ++c) {
-      const double value = gated(get(gate_up, 0, r, c), get(gate_up, 0, r, out.columns() + c), activation);
+      const double value = gated(get(gate, 0, r, c), get(up, 0, r, c), activation);
       put(out, 0, r, c, static_cast<float>(value));
     }
   }

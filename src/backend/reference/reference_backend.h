@@ -15,8 +15,8 @@ class ReferenceBackend : public HostBackend {
   const DeviceTraits& traits() const override { return traits_; }
 
   std::unique_ptr<PackedWeight> prepare(const WeightSource& source) override;
-  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale,
-             const Tensor& out) override;
+  void embed(const PackedWeight& table, std::span<const int32_t> ids, float scale, const Tensor& out,
+             int64_t first) override;
   void linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
@@ -27,6 +27,7 @@ class ReferenceBackend : public HostBackend {
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
+  void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) override;
   void soft_cap(const Tensor& x, float cap) override;
   void gate_output(const Tensor& gate, const Tensor& x) override;
   void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
@@ -35,6 +36,7 @@ class ReferenceBackend : public HostBackend {
                   const Tensor& out) override;
   void gated_norm_heads(const Tensor& x, const Tensor& gate, const Tensor& weight, float eps,
                         const Tensor& out) override;
+  void scale(const Tensor& x, const Tensor& factor) override;
   void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
                    const ExpertRows& memory, const Tensor& hidden) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;
