@@ -155,6 +155,11 @@ std::string types_text(const gguf::File& file, double& parameters) {
   return text;
 }
 
+// Layers that read K and V of earlier ones.
+int64_t sharing_layers(const ModelConfig& config) {
+  return config.layers - 1 - config.last_kv_layer();
+}
+
 int64_t windowed_layers(const ModelConfig& config) {
   return std::count_if(config.specs.begin(), config.specs.end(),
                        [](const LayerSpec& layer) { return layer.window > 0; });
@@ -173,6 +178,9 @@ std::string layers_text(const ModelConfig& config) {
     text += fmt::format("recurrent      {} of {} layers, with a state of {:.1f} MiB for each sequence\n",
                         recurrent, config.layers, bytes / kMiB);
   }
+  if (const int64_t sharing = sharing_layers(config); sharing > 0)
+    text +=
+        fmt::format("shared K and V {} of {} layers read those of earlier ones\n", sharing, config.layers);
   const int64_t windowed = windowed_layers(config);
   if (windowed == 0) return text;
   const auto widest =
@@ -203,6 +211,7 @@ void run(const InspectOptions& options) {
         {"experts", config.specs.front().experts},
         {"experts_used", config.specs.front().experts_used},
         {"windowed_layers", windowed_layers(config)},
+        {"sharing_layers", sharing_layers(config)},
         {"recurrent_layers", config.recurrent_layers()},
         {"state_bytes", usize(config.recurrent_layers()) * recurrent_state_bytes(config.delta)},
         {"vocabulary", config.vocabulary},

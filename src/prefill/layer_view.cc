@@ -43,7 +43,10 @@ Scores RunnerLayerView::scores(const ScoreSpec& spec) {
   }
   if (config.spec(state_.layer).recurrent)
     fail(ErrorCode::kUnsupported, "layer {} is recurrent and cannot rank the prompt", state_.layer);
-  require(config.has_own_kv(state_.layer), "scores: the layer reads K and V of an earlier one");
+  if (!config.has_own_kv(state_.layer)) {
+    fail(ErrorCode::kUnsupported, "layer {} reads keys and values of layer {} and does not rank the prompt",
+         state_.layer, config.spec(state_.layer).kv_source);
+  }
   const int64_t kv_heads = config.kv_heads_of(state_.layer);
   check_score_spec(spec, config.heads, kv_heads, live());
   auto result = make_scores(backend, score_rows(spec, config.heads, kv_heads), score_tokens(spec, live()));

@@ -117,6 +117,29 @@ def windowed_model(layers=3, every=2):
     return gguf(values, random_tensors(shapes))
 
 
+def sharing_model():
+    """A Gemma 4 of random weights that reads and writes single bytes. Of its five layers the last two read K and V of those before."""
+    hidden, ffn, size, of_windows, tokens = 32, 64, 32, 16, [*byte_tokens(), "</s>"]
+    windows = [False, True, False, True, False]
+    values = {"general.architecture": "gemma4", "general.name": "tiny", "gemma4.block_count": len(windows),
+              "gemma4.embedding_length": hidden, "gemma4.feed_forward_length": ffn, "gemma4.attention.head_count": 2,
+              "gemma4.attention.head_count_kv": 1, "gemma4.attention.key_length": size, "gemma4.attention.value_length": size,
+              "gemma4.attention.key_length_swa": of_windows, "gemma4.context_length": 512, "gemma4.attention.sliding_window": 8,
+              "gemma4.attention.sliding_window_pattern": windows, "gemma4.attention.shared_kv_layers": 2,
+              "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.tokens": tokens,
+              "tokenizer.ggml.merges": [], "tokenizer.ggml.token_type": [NORMAL] * 256 + [CONTROL],
+              "tokenizer.ggml.eos_token_id": 256}
+    shapes = {"token_embd": (hidden, len(tokens)), "output_norm": (hidden,)}
+    for layer, windowed in enumerate(windows):
+        head = of_windows if windowed else size
+        of_keys = (("attn_k", (hidden, head)), ("attn_v", (hidden, head)), ("attn_k_norm", (head,))) if layer < 3 else ()
+        for name, shape in (("attn_q", (hidden, 2 * head)), ("attn_output", (2 * head, hidden)), ("ffn_gate", (hidden, ffn)),
+                            ("ffn_up", (hidden, ffn)), ("ffn_down", (ffn, hidden)), ("attn_norm", (hidden,)), ("ffn_norm", (hidden,)),
+                            ("attn_q_norm", (head,)), ("post_attention_norm", (hidden,)), ("post_ffw_norm", (hidden,)), *of_keys):
+            shapes[f"blk.{layer}.{name}"] = shape
+    return gguf(values, random_tensors(shapes))
+
+
 def scripted(name, weights, hidden, says):
     """The weights of a tensor of a model that says `says`: a token's embedding alone decides what comes next."""
     if name.endswith(("attn_output", "ffn_down")):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from gguf_file import windowed_model
+from gguf_file import sharing_model, windowed_model
 
 PROMPT = "one two three four five six seven eight nine ten " * 4
 
@@ -68,3 +68,18 @@ def test_inspect_says_which_layers_have_windows(claa, windowed):
     done = claa("inspect", windowed)
     assert b"2 of 3 layers see the last" in done.stdout, done.stdout
     assert json.loads(claa("inspect", windowed, "--json").stdout)["windowed_layers"] == 2
+
+
+def test_layers_that_share_keys_and_values(claa, tmp_path, refused):
+    """Tokens are dropped before the layers that others read, and only the last row goes on behind them."""
+    path = tmp_path / "sharing.gguf"
+    path.write_bytes(sharing_model())
+    assert b"2 of 5 layers read those of earlier ones" in claa("inspect", path).stdout
+    assert json.loads(claa("inspect", path, "--json").stdout)["sharing_layers"] == 2
+    done = claa("trace", "-m", path, "-t", 1, "--method", "claa", "--keep", "0.3", PROMPT)
+    assert done.returncode == 0, done.stderr
+    trace = json.loads(done.stdout)
+    assert trace["selection_layer"] == 0 and [layer["live"] for layer in trace["layers"][3:]] == [1, 1]
+    assert trace["layers"][4]["cache"] == trace["layers"][2]["cache"]
+    refused("run", "-m", path, "-t", 1, "--method", "claa", "--set", "selection_layer=2", PROMPT,
+            words=["layer 2 comes after layers whose keys and values later ones read"])

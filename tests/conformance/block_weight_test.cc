@@ -188,6 +188,15 @@ TEST_P(ResidentWeights, ReadTablesWithTheBitsOfWidenedOnes) {
     widened->embed(*packed, ids, 1.5f, want.tensor);
     resident->embed(*kept, ids, 1.5f, got.tensor);
     test::expect_same(want, got, "embed");
+    // Some columns, from a block's beginning on or not.
+    for (const auto& [first, count] :
+         {std::pair<int64_t, int64_t>{256, 256}, {0, 256}, {32, 64}, {500, 12}}) {
+      Array part(DType::kF32, 4, count), of_blocks(DType::kF32, 4, count);
+      widened->embed(*packed, ids, 1.5f, part.tensor, first);
+      resident->embed(*kept, ids, 1.5f, of_blocks.tensor, first);
+      test::expect_same(part, of_blocks, "embed columns");
+      EXPECT_EQ(part.get(0, 1, 3), want.get(0, 1, first + 3));
+    }
     Array x(resident->dtype(), 1, 512), want_out(DType::kF32, 1, 133), got_out(DType::kF32, 1, 133);
     x.fill(random.source());
     widened->linear(x.tensor, *packed, want_out.tensor, false);

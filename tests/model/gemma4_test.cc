@@ -102,6 +102,19 @@ INSTANTIATE_TEST_SUITE_P(All, Gemma4, testing::ValuesIn(test::golden_devices()),
                          [](const auto& info) { return test::options_name(info.param); });
 
 #ifndef CLAA_TEST_CUDA
+// Also the table of the layers' inputs, of which some columns are read.
+TEST(Gemma4Weights, MayStayInTheFile) {
+  for (const char* name : {"gemma4", "gemma4_small", "gemma4_experts"}) {
+    SCOPED_TRACE(name);
+    BackendOptions options{"cpu", DType::kF32, 2, ""};
+    options.resident = true;
+    const test::GoldenModel golden(std::string("architectures/") + name, architectures(), options);
+    EXPECT_GT(golden.model.weights().resident_bytes(), 0u);
+    golden.expect_prompt();
+    golden.expect_answer();
+  }
+}
+
 // A file of one layer that sees all and one with a window, both small, and a change of its keys.
 class Gemma4File : public testing::Test {
  protected:
