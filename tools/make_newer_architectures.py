@@ -20,6 +20,7 @@ from transformers.models.olmo2 import modeling_olmo2 as olmo2
 from transformers.models.olmo3 import modeling_olmo3 as olmo3
 from transformers.models.phi3 import modeling_phi3 as phi3
 from transformers.models.qwen3_5 import modeling_qwen3_5 as qwen3_5
+from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe as qwen3_5_moe
 from transformers.models.qwen3_moe import modeling_qwen3_moe as qwen3_moe
 
 from make_architecture_models import PRE_NORM_NAMES, LlamaLike, write_models
@@ -261,7 +262,7 @@ class Qwen35(Windowed):
 
     name, layers, drop_layer, shift, has_folder, tokens = "qwen35", 8, 3, 1, False, 147
     key_heads, value_heads, state, rotated = 2, 6, 16, 6
-    modeling, config_class, model_class = qwen3_5, qwen3_5.Qwen3_5TextConfig, qwen3_5.Qwen3_5ForCausalLM
+    config_class, model_class = qwen3_5.Qwen3_5TextConfig, qwen3_5.Qwen3_5ForCausalLM
 
     def __init__(self, **changes):
         rope = {"rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.25, "mrope_section": [1, 1, 1],
@@ -319,7 +320,37 @@ class Qwen35(Windowed):
         return [(f"blk.{layer}.{names[part]}", array)]
 
 
-TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss, Qwen35)
+class Qwen35Moe(WithExperts, Qwen35):
+    """The same with experts, and one more that serves every row, times a gate. Such files say no other width."""
+
+    name, experts, width, shared, value_heads = "qwen35moe", 4, 8, 16, 4
+    config_class, model_class = qwen3_5_moe.Qwen3_5MoeTextConfig, qwen3_5_moe.Qwen3_5MoeForCausalLM
+
+    def __init__(self):
+        super().__init__(num_experts=self.experts, num_experts_per_tok=self.used, moe_intermediate_size=self.width,
+                         shared_expert_intermediate_size=self.shared)
+
+    def metadata(self, writer):
+        super().metadata(writer)
+        del writer.kv_data[-1][f"{self.name}.feed_forward_length"]
+        writer.add_uint32(f"{self.name}.expert_shared_feed_forward_length", self.shared)
+
+    def tensors(self, key, array):
+        part = key.split(".mlp.")[-1]
+        names = {"shared_expert_gate.weight": "gate_inp_shexp", "shared_expert.gate_proj.weight": "gate_shexp",
+                 "shared_expert.up_proj.weight": "up_shexp", "shared_expert.down_proj.weight": "down_shexp"}
+        if part in names:
+            return [(f"blk.{key.split('.')[2]}.ffn_{names[part]}.weight", array.squeeze())]
+        return (WithExperts if ".mlp." in key else Qwen35).tensors(self, key, array)
+
+    def gate_and_up(self, array):
+        return array[:, :self.width], array[:, self.width:]
+
+    def down(self, array):
+        return array
+
+
+TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss, Qwen35, Qwen35Moe)
 
 
 if __name__ == "__main__":

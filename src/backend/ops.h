@@ -196,6 +196,8 @@ class Ops {
                            const ExpertRows& memory, const Tensor& hidden) = 0;
   // out[i] = x[rows[i]], in whatever type linear layers read, with its scales.
   virtual void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) = 0;
+  // out[r] += sigmoid(gate[r]) * x[r], f32; gate [rows, 1].
+  virtual void add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) = 0;
   // out[rows[i]] += weights[i] * x[i], f32; no row is listed twice.
   virtual void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
                         const Tensor& out) = 0;

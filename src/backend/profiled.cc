@@ -180,6 +180,10 @@ void ProfiledBackend::gather_activations(const Tensor& x, std::span<const int32_
   timed(kRest, 0, [&] { inner_->gather_activations(x, rows, out); });
 }
 
+void ProfiledBackend::add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) {
+  timed(kRest, 0, [&] { inner_->add_gated_rows(x, gate, out); });
+}
+
 void ProfiledBackend::add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
                                const Tensor& out) {
   timed(kRest, 0, [&] { inner_->add_rows(x, rows, weights, out); });

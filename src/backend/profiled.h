@@ -74,6 +74,7 @@ class ProfiledBackend final : public Backend {
   void mix_experts(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
                    const ExpertRows& memory, const Tensor& hidden) override;
   void gather_activations(const Tensor& x, std::span<const int32_t> rows, const Tensor& out) override;
+  void add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) override;
   void add_rows(const Tensor& x, std::span<const int32_t> rows, std::span<const float> weights,
                 const Tensor& out) override;
   void pack_kv(const KvView& kv, const SoftmaxRule& rule, std::unique_ptr<PackedKv>& reuse) override;

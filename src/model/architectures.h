@@ -18,6 +18,6 @@ extern const Architecture kOlmo2;
 extern const Architecture kExaone4;
 extern const Architecture kPhi3;
 extern const Architecture kGptOss;
-extern const Architecture kQwen35;
+extern const Architecture kQwen35, kQwen35Moe;
 
 }  // namespace claa

@@ -121,9 +121,9 @@ int64_t ModelConfig::last_kv_layer() const {
 }
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 17> kAll{
+  static constexpr std::array<const Architecture*, 18> kAll{
       &kLlama,   &kMistral, &kMistral3, &kQwen2, &kQwen3,   &kQwen3Moe, &kGemma2, &kGemma3, &kGemma4,
-      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3,     &kGptOss, &kQwen35};
+      &kSmolLm3, &kGranite, &kSeedOss,  &kOlmo2, &kExaone4, &kPhi3,     &kGptOss, &kQwen35, &kQwen35Moe};
   return kAll;
 }
 

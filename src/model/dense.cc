@@ -222,6 +222,12 @@ void add_experts(const ModelConfig& config, int64_t layer, std::vector<WeightSpe
       {Role::kExpertDown, {part("down_exps.weight")}, hidden, width, config.residual_scale, experts});
   if (spec.expert_bias)
     weights.push_back({Role::kExpertDownBias, {part("down_exps.bias")}, 1, hidden, 1, experts});
+  const int64_t shared = spec.shared_width;
+  if (shared == 0) return;
+  weights.push_back({Role::kSharedGate, {part("gate_inp_shexp.weight")}, 1, hidden});
+  weights.push_back(
+      {Role::kSharedGateUp, {part("gate_shexp.weight"), part("up_shexp.weight")}, shared, hidden});
+  weights.push_back({Role::kSharedDown, {part("down_shexp.weight")}, hidden, shared, config.residual_scale});
 }
 
 }  // namespace

@@ -172,6 +172,21 @@ void Model::serve_by_experts(int64_t layer, const Tensor& hidden, const Tensor& 
     experts.down_bias = w.vector(Role::kExpertDownBias);
   }
   backend_.mix_experts(x, experts, choice, work.of_expert, out);
+  if (spec.shared_width > 0) serve_by_shared(layer, x, routed, out, work);
+}
+
+void Model::serve_by_shared(int64_t layer, const Tensor& x, const Tensor& exact, const Tensor& hidden,
+                            Workspace& work) const {
+  const WeightSet& w = layer_of(weights_, layer);
+  const LayerSpec& spec = config_.spec(layer);
+  const int64_t rows = hidden.rows();
+  const Tensor gate = head(work.shared_gate, rows, 1), out = head(work.shared_out, rows, config_.hidden);
+  const Tensor gated = head(work.shared_gated, rows, spec.shared_width);
+  backend_.linear(exact, w.matrix(Role::kSharedGate), gate, false);
+  backend_.linear_gate(x, w.matrix(Role::kSharedGateUp), spec.activation,
+                       head(work.shared_gate_up, rows, 2 * spec.shared_width), gated);
+  backend_.linear(gated, w.matrix(Role::kSharedDown), out, false);
+  backend_.add_gated_rows(out, gate, hidden);
 }
 
 void Model::serve_side_by_side(int64_t layer, const Tensor& hidden, Workspace& work) const {

@@ -66,6 +66,10 @@ class Model {
   void serve_by_experts(int64_t layer, const Tensor& hidden, const Tensor& out, Workspace& work) const;
   void serve_side_by_side(int64_t layer, const Tensor& hidden, Workspace& work) const;
   void add_inputs(int64_t layer, std::span<const int32_t> ids, const Tensor& hidden, Workspace& work) const;
+  // hidden += what the expert that serves every row gives; x and `exact` are the norms of `hidden` before the
+  // experts, as matrices read them and in the activation type.
+  void serve_by_shared(int64_t layer, const Tensor& x, const Tensor& exact, const Tensor& hidden,
+                       Workspace& work) const;
   // `hidden` as the matrices of a branch read it.
   Tensor normed(int64_t layer, Role norm, const Tensor& hidden, Workspace& work) const;
   // The same in the activation type, where `normed`, which was made of it, is coarser.

@@ -1,6 +1,7 @@
 // Qwen3.5: three of four layers are recurrent, by the gated delta rule (arXiv 2412.06464); in the others what
 // attention gives is gated, heads have norms, and a quarter of each turns. The norm before the feed-forward
-// has another name, and blocks that predict further tokens are left out.
+// has another name, and blocks that predict further tokens are left out. With experts one more serves every
+// row, times a gate.
 #include "core/check.h"
 #include "model/architectures.h"
 #include "model/dense.h"
@@ -79,6 +80,14 @@ void describe_qwen35(const gguf::File& file, ModelConfig& config) {
   }
 }
 
+void describe_qwen35moe(const gguf::File& file, ModelConfig& config) {
+  describe_qwen35(file, config);
+  read_experts(file, config);
+  const int64_t shared =
+      Metadata(file, config.architecture).optional("expert_shared_feed_forward_length", config.ffn, 1 << 20);
+  for (LayerSpec& layer : config.specs) layer.shared_width = shared;
+}
+
 // The rows of every head of Q, or of its gate, which the file has one after the other.
 std::vector<TensorRows> rows_of_heads(const ModelConfig& config, const std::string& tensor, bool gate) {
   std::vector<TensorRows> rows;
@@ -134,5 +143,7 @@ std::vector<WeightSpec> qwen35_layer_weights(const ModelConfig& config, int64_t 
 
 const Architecture kQwen35{
     "qwen35", describe_qwen35, dense_model_weights, qwen35_layer_weights, {kRopeFrequencies}};
+const Architecture kQwen35Moe{
+    "qwen35moe", describe_qwen35moe, dense_model_weights, qwen35_layer_weights, {kRopeFrequencies}};
 
 }  // namespace claa

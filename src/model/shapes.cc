@@ -49,6 +49,31 @@ ModelConfig with_experts(ModelConfig config, int64_t experts, int64_t used, int6
   return config;
 }
 
+// Three of four layers are recurrent, and a quarter of each head turns.
+ModelConfig qwen35(ModelConfig config, int64_t key_heads, int64_t value_heads) {
+  constexpr int64_t kEvery = 4, kTurns = 4, kDeltaHead = 128;
+  config.architecture = "qwen35";
+  config.family = &kQwen35;
+  config.norm_eps = 1e-6f;
+  config.ropes.front().interleaved = false;
+  config.ropes.front().rotated = config.head_size / kTurns;
+  config.delta = {4, {key_heads, value_heads, kDeltaHead}};
+  for (size_t i = 0; i < config.specs.size(); ++i) {
+    LayerSpec& layer = config.specs[i];
+    layer.recurrent = (i + 1) % kEvery != 0;
+    layer.head_norms = layer.output_gate = !layer.recurrent;
+  }
+  return config;
+}
+
+ModelConfig qwen35moe(ModelConfig config, int64_t experts, int64_t used, int64_t width) {
+  config = with_experts(std::move(config), experts, used, width);
+  config.architecture = "qwen35moe";
+  config.family = &kQwen35Moe;
+  for (LayerSpec& layer : config.specs) layer.shared_width = width;
+  return config;
+}
+
 std::vector<NamedShape> make_shapes() {
   std::vector<NamedShape> shapes = {
       {"llama-3.1-8b", shape(32, 4096, 14336, 32, 8, 128, 128256, 500000)},
@@ -58,6 +83,9 @@ std::vector<NamedShape> make_shapes() {
       {"qwen2.5-7b", shape(28, 3584, 18944, 28, 4, 128, 152064, 1000000)},
       {"qwen3-4b", qwen3(shape(36, 2560, 9728, 32, 8, 128, 151936, 1000000))},
       {"qwen3-30b-a3b", with_experts(qwen3(shape(48, 2048, 6144, 32, 4, 128, 151936, 1000000)), 128, 8, 768)},
+      {"qwen3.5-9b", qwen35(shape(32, 4096, 12288, 16, 4, 256, 248320, 10000000), 16, 32)},
+      {"qwen3.5-35b-a3b",
+       qwen35moe(qwen35(shape(40, 2048, 512, 16, 2, 256, 248320, 10000000), 16, 32), 256, 8, 512)},
       {"smollm2-135m", shape(30, 576, 1536, 9, 3, 64, 49152, 100000)},
   };
   for (NamedShape& entry : shapes) {

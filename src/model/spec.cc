@@ -20,6 +20,9 @@ WeightKind kind_of(Role role) {
     case Role::kInputProjection:
     case Role::kInputGate:
     case Role::kInputOutput:
+    case Role::kSharedGate:
+    case Role::kSharedGateUp:
+    case Role::kSharedDown:
       return WeightKind::kMatrix;
     case Role::kExpertGateUp:
     case Role::kExpertDown:
@@ -67,7 +70,8 @@ bool is_read_by_matrices(Role norm) {
 
 bool reads(Role matrix, Role norm) {
   if (norm == Role::kFfnNorm)
-    return matrix == Role::kGateUp || matrix == Role::kRouter || matrix == Role::kExpertGateUp;
+    return matrix == Role::kGateUp || matrix == Role::kRouter || matrix == Role::kExpertGateUp ||
+           matrix == Role::kSharedGate || matrix == Role::kSharedGateUp;
   if (norm == Role::kRouterNorm) return matrix == Role::kRouter;
   if (norm == Role::kExpertNorm) return matrix == Role::kExpertGateUp;
   if (norm != Role::kAttentionNorm) return false;

@@ -41,6 +41,8 @@ struct LayerSpec {
   // Experts instead of one feed-forward: how many there are, how many serve a row, and how wide they are.
   int64_t experts = 0, experts_used = 0, expert_width = 0;
   bool expert_bias = false;  // biases on the router and on the experts
+  // The width of an expert that serves every row, times the logistic function of a gate; 0: there is none.
+  int64_t shared_width = 0;
   // The experts stand beside a feed-forward: both read the same rows, through norms of their own, and each
   // has a norm after it.
   bool beside_experts = false;
@@ -100,6 +102,9 @@ enum class Role : uint8_t {
   kExpertDown,
   kExpertDownBias,
   kExpertPostNorm,
+  kSharedGate,  // of the expert that serves every row
+  kSharedGateUp,
+  kSharedDown,
   kFfnPostNorm,
   kInputProjection,
   kInputNorm,

@@ -64,6 +64,8 @@ class Loader {
                                std::vector<uint64_t> shape) const {
     if (spec.experts > 0) shape.push_back(static_cast<uint64_t>(spec.experts));
     const gguf::TensorInfo* info = file_.find_tensor(name);
+    // A matrix of one row may be a vector.
+    if (info != nullptr && shape.size() == 2 && shape[1] == 1 && info->shape.size() == 1) shape.pop_back();
     if (info == nullptr)
       fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is missing; convert the model anew", file_.name(), name);
     if (info->shape != shape) {
@@ -207,16 +209,19 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
   WeightSource source;
   source.outputs = spec.rows();
   source.inputs = spec.inputs;
-  // A router, small as it is, decides too much for 8 bits, and so do rates, whose errors add up.
+  // A router, small as it is, decides too much for 8 bits, as does a gate of whole rows, and so do rates,
+  // whose errors add up.
   source.table = spec.role == Role::kEmbedding || spec.role == Role::kOutput || spec.role == Role::kRouter ||
-                 spec.role == Role::kDeltaRates || spec.role == Role::kTokenInputs;
-  source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown;
+                 spec.role == Role::kDeltaRates || spec.role == Role::kTokenInputs ||
+                 spec.role == Role::kSharedGate;
+  source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown || spec.role == Role::kSharedDown;
   if (file == nullptr) return source;
   for (const TensorRows& part : spec.tensors) {
     const gguf::TensorInfo* info = file->find_tensor(part.name);
     const auto first = static_cast<uint64_t>(part.first), count = static_cast<uint64_t>(spec.outputs);
-    if (info == nullptr || info->scales != nullptr || info->shape.size() < 2 ||
-        info->shape[0] != static_cast<uint64_t>(spec.inputs) || info->shape[1] < first + count) {
+    if (info == nullptr || info->scales != nullptr || info->shape.empty() ||
+        info->shape[0] != static_cast<uint64_t>(spec.inputs) ||
+        (info->shape.size() > 1 ? info->shape[1] : 1) < first + count) {
       return source_of(spec);
     }
     source.blocks.push_back({info->type, spec.outputs, info->rows(first, count)});

@@ -15,20 +15,27 @@ struct Part {
 };
 
 std::vector<Part> expert_parts(const ModelConfig& config, Workspace& work) {
-  int64_t experts = 0, used = 0, width = 0;
+  int64_t experts = 0, used = 0, width = 0, shared = 0;
   for (const LayerSpec& layer : config.specs) {
     experts = std::max(experts, layer.experts);
     used = std::max(used, layer.experts_used);
     width = std::max(width, layer.expert_width);
+    shared = std::max(shared, layer.shared_width);
   }
   if (experts == 0) return {};
-  return {{&work.router, ActivationRole::kBranch, experts},
-          {&work.choice.ids, ActivationRole::kIndices, used},
-          {&work.choice.weights, ActivationRole::kBranch, used},
-          {&work.of_expert.x, ActivationRole::kNormed, config.hidden, true},
-          {&work.of_expert.gate_up, ActivationRole::kGateUp, 2 * width, true},
-          {&work.of_expert.gated, ActivationRole::kGated, width, true},
-          {&work.of_expert.out, ActivationRole::kBranch, config.hidden, true}};
+  std::vector<Part> parts{{&work.router, ActivationRole::kBranch, experts},
+                          {&work.choice.ids, ActivationRole::kIndices, used},
+                          {&work.choice.weights, ActivationRole::kBranch, used},
+                          {&work.of_expert.x, ActivationRole::kNormed, config.hidden, true},
+                          {&work.of_expert.gate_up, ActivationRole::kGateUp, 2 * width, true},
+                          {&work.of_expert.gated, ActivationRole::kGated, width, true},
+                          {&work.of_expert.out, ActivationRole::kBranch, config.hidden, true}};
+  if (shared == 0) return parts;
+  parts.insert(parts.end(), {{&work.shared_gate, ActivationRole::kBranch, 1},
+                             {&work.shared_gate_up, ActivationRole::kGateUp, 2 * shared},
+                             {&work.shared_gated, ActivationRole::kGated, shared},
+                             {&work.shared_out, ActivationRole::kBranch, config.hidden}});
+  return parts;
 }
 
 std::vector<Part> recurrent_parts(const ModelConfig& config, Workspace& work) {

@@ -42,6 +42,11 @@ class Workspace {
   Tensor router;         // [rows, experts] f32
   ExpertChoice choice;   // [rows, used]
   ExpertRows of_expert;  // rows of one expert
+  // For an expert that serves every row.
+  Tensor shared_gate;     // [rows, 1] f32
+  Tensor shared_gate_up;  // [rows, 2 * width]
+  Tensor shared_gated;    // [rows, width]
+  Tensor shared_out;      // [rows, hidden] f32
 
  private:
   Workspace() = default;

@@ -303,6 +303,26 @@ TEST_P(Delta, GatedNormOfHeads) {
   }
 }
 
+TEST_P(Delta, AddsGatedRows) {
+  for (Backend* on : both()) {
+    for (const int64_t columns : {1, 16, 77, 300}) {
+      Array gate(DType::kF32, 3, 1), x(DType::kF32, 3, columns), out(DType::kF32, 3, columns),
+          want(DType::kF32, 3, columns);
+      gate.fill(random.source(4)), x.fill(random.source()), out.fill(random.source());
+      for (int64_t r = 0; r < 3; ++r) {
+        for (int64_t c = 0; c < columns; ++c)
+          want.set(0, r, c,
+                   static_cast<float>(out.get(0, r, c) + x.get(0, r, c) * logistic(gate.get(0, r, 0))));
+      }
+      on->add_gated_rows(x.tensor, gate.tensor, out.tensor);
+      test::expect_close(fmt::format("{}: gated rows of {} columns", on->name(), columns), want, out,
+                         [&](int64_t, int64_t r, int64_t c) {
+                           return (kExp + 8 * kU) * (std::abs(x.get(0, r, c)) + std::abs(want.get(0, r, c)));
+                         });
+    }
+  }
+}
+
 TEST_P(Delta, OutputGate) {
   for (Backend* on : both()) {
     for (const int64_t columns : {1, 16, 77, 256}) {

@@ -91,6 +91,11 @@ class StagedBackend : public Backend {
     device_->gate(from.tensor, activation, to.tensor);
     to.fetch();
   }
+  void add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) override {
+    Copy from(*device_, x), by(*device_, gate), to(*device_, out);
+    device_->add_gated_rows(from.tensor, by.tensor, to.tensor);
+    to.fetch();
+  }
   void gate_output(const Tensor& gate, const Tensor& x) override {
     Copy from(*device_, gate), to(*device_, x);
     device_->gate_output(from.tensor, to.tensor);

@@ -19,7 +19,7 @@ using Parameters = std::tuple<const char*, BackendOptions>;
 constexpr std::array kNames{"llama",   "qwen3",        "gemma2",         "gemma3",   "mistral3",
                             "smollm3", "granite",      "seed_oss",       "olmo2",    "olmo3",
                             "exaone4", "phi3",         "phi3_short",     "qwen3moe", "gpt-oss",
-                            "gemma4",  "gemma4_small", "gemma4_experts", "qwen35"};
+                            "gemma4",  "gemma4_small", "gemma4_experts", "qwen35",   "qwen35moe"};
 
 class Architectures : public testing::TestWithParam<Parameters> {
  protected:

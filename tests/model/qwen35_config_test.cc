@@ -125,6 +125,44 @@ TEST(Qwen35Config, RefusesSizesThatDisagree) {
   }
 }
 
+// Such files may say no width but that of experts, and have a vector where a matrix has one row.
+TEST(Qwen35Config, AnExpertServesEveryRow) {
+  TinyFile file = qwen35_file();
+  TinyFile moe;
+  for (const auto& [key, value] : file.metadata)
+    moe.metadata[key.starts_with("qwen35.") ? "qwen35moe" + key.substr(6) : key] = value;
+  moe.metadata["general.architecture"] = std::string("qwen35moe");
+  moe.metadata.erase("qwen35moe.feed_forward_length");
+  moe.metadata["qwen35moe.expert_count"] = uint32_t{3};
+  moe.metadata["qwen35moe.expert_used_count"] = uint32_t{2};
+  moe.metadata["qwen35moe.expert_feed_forward_length"] = uint32_t{16};
+  moe.metadata["qwen35moe.expert_shared_feed_forward_length"] = uint32_t{24};
+  moe.tensors = file.tensors;
+  for (uint32_t layer = 0; layer < 6; ++layer) {
+    const auto name = [layer](const char* part) { return fmt::format("blk.{}.ffn_{}.weight", layer, part); };
+    for (const char* part : {"gate", "up", "down"}) moe.tensors.erase(name(part));
+    moe.tensors[name("gate_inp")] = {64, 3};
+    moe.tensors[name("gate_exps")] = moe.tensors[name("up_exps")] = {64, 16, 3};
+    moe.tensors[name("down_exps")] = {16, 64, 3};
+    moe.tensors[name("gate_shexp")] = moe.tensors[name("up_shexp")] = {64, 24};
+    moe.tensors[name("down_shexp")] = {24, 64};
+    moe.tensors[name("gate_inp_shexp")] = {64};
+  }
+  EXPECT_EQ(config_of(moe).spec(1).shared_width, 24);
+  EXPECT_EQ(config_of(moe).ffn, 16);
+  EXPECT_EQ(refusal(moe).message, "nothing was thrown");
+  moe.tensors["blk.1.ffn_gate_inp_shexp.weight"] = {64, 1};
+  EXPECT_EQ(refusal(moe).message, "nothing was thrown");
+  moe.tensors["blk.1.ffn_gate_inp_shexp.weight"] = {65};
+  expect_refused(moe, ErrorCode::kCorruptFile, "'blk.1.ffn_gate_inp_shexp.weight' has shape [65]");
+  moe.tensors["blk.1.ffn_gate_inp_shexp.weight"] = {64};
+  moe.metadata.erase("qwen35moe.expert_shared_feed_forward_length");
+  expect_refused(moe, ErrorCode::kCorruptFile,
+                 "_shexp.weight' has shape [64, 24], the metadata asks for [64, 16]");
+  moe.metadata.erase("qwen35moe.expert_feed_forward_length");
+  expect_refused(moe, ErrorCode::kCorruptFile, "'qwen35moe.feed_forward_length' is missing");
+}
+
 TEST(Qwen35Config, RefusesMissingAndMisshapenTensors) {
   for (const char* name :
        {"blk.0.attn_qkv.weight", "blk.1.attn_gate.weight", "blk.3.ssm_alpha.weight", "blk.0.ssm_beta.weight",

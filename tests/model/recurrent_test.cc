@@ -178,6 +178,38 @@ TEST_P(Recurrent, LastLayerMayBeRecurrent) {
   for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(want[i], got[i], 1e-4) << i;
 }
 
+#ifndef CLAA_TEST_CUDA
+// Queries and their gates are rows of one tensor, and alpha and beta are small: all of it may stay in the
+// file.
+TEST(RecurrentWeights, ResidentOnesGiveTheSameBits) {
+  for (const char* name : {"architectures/qwen35", "architectures/qwen35moe"}) {
+    BackendOptions options{"cpu", DType::kF32, 2, ""};
+    const auto full = builtin_methods().create("full", {});
+    const test::GoldenModel widened(name, architectures(), options);
+    options.resident = true;
+    const test::GoldenModel resident(name, architectures(), options);
+    EXPECT_EQ(resident.run(*full).logits, widened.run(*full).logits) << name;
+    EXPECT_GT(resident.model.weights().resident_bytes(), 0u);
+    EXPECT_EQ(weight_bytes(resident.config, options, &resident.file), resident.model.weights().bytes())
+        << name;
+    resident.expect_answer();
+  }
+}
+#endif
+
+// By hand: of 32 layers 8 have K and V, and 24 a state, whatever the length.
+TEST(RecurrentShape, PlanOfAPublishedOne) {
+  const ModelConfig& config = find_shape("qwen3.5-9b");
+  BackendOptions options;
+  options.name = "cuda";
+  for (const int64_t tokens : {1, 8192}) {
+    const MemoryPlan plan = plan_memory(config, device_traits(options), tokens, 0);
+    const size_t entries = 8 * usize(tokens) * 2 * 4 * 256 * 2;
+    EXPECT_EQ(plan.cache, entries + 24 * (32 * 128 * 128 + 3 * 8192) * 4);
+  }
+  EXPECT_NEAR(static_cast<double>(weight_bytes(config, options)), 2 * 8.95e9, 0.02e9);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, Recurrent, testing::ValuesIn(test::golden_devices()),
                          [](const auto& info) { return test::options_name(info.param); });
 

@@ -50,6 +50,7 @@ class CpuBackend : public HostBackend {
                          int64_t slot) override;
   void linear_gate(const Tensor& x, const PackedWeight& weight, Activation activation, const Tensor& gate_up,
                    const Tensor& out) override;
+  void add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) override;
   void gate_output(const Tensor& gate, const Tensor& x) override;
   void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
   void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;

@@ -1,4 +1,4 @@
-// Output gates, and the parts of recurrent layers.
+// Gates of outputs and rows, and the parts of recurrent layers.
 #include <cmath>
 
 #include "backend/cpu/cpu_backend.h"
@@ -11,6 +11,15 @@ void CpuBackend::gate_output(const Tensor& gate, const Tensor& x) {
   threads_->split(x.rows(), [&](int64_t first, int64_t end, int) {
     for (int64_t r = first; r < end; ++r) {
       kernels_.logistic_gate(gate.ptr<float>(0, r), x.columns(), x.address(0, r), x.dtype == DType::kBF16);
+    }
+  });
+}
+
+void CpuBackend::add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) {
+  threads_->split(x.rows(), [&](int64_t first, int64_t end, int) {
+    for (int64_t r = first; r < end; ++r) {
+      const float share = 1 / (1 + std::exp(-*gate.ptr<float>(0, r)));
+      kernels_.add_scaled(x.ptr<float>(0, r), x.columns(), share, out.ptr<float>(0, r));
     }
   });
 }

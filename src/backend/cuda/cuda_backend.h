@@ -72,6 +72,7 @@ class CudaBackend : public Backend {
   void rope_store(const Tensor& kv, const RopeTable& table, std::span<const int32_t> positions,
                   const KvView& cache, int64_t slot) override;
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
+  void add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) override;
   void gate_output(const Tensor& gate, const Tensor& x) override;
   void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
   void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;
@@ -115,7 +116,8 @@ class CudaBackend : public Backend {
     kConvolve,
     kUnitHeads,
     kDeltaRule,
-    kGatedNorm
+    kGatedNorm,
+    kAddGatedRows
   };
   // Valid until a few more arrays are uploaded, or within one repeat().
   const int32_t* on_device(std::span<const int32_t> values) {

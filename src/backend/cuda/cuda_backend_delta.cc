@@ -16,6 +16,12 @@ void CudaBackend::gate_output(const Tensor& gate, const Tensor& x) {
   check_launch("gate_output");
 }
 
+void CudaBackend::add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) {
+  if (step_.skips(kAddGatedRows, x, gate, out)) return;
+  add_gated_rows_of(view_of(x), gate.ptr<float>(), view_of(out), stream_.get());
+  check_launch("add_gated_rows");
+}
+
 void CudaBackend::convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) {
   if (step_.skips(kConvolve, x, weight, columns, out)) return;
   convolve_rows(view_of(x), weight.ptr<float>(), weight.rows(), columns.ptr<float>(), view_of(out),

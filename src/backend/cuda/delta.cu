@@ -19,6 +19,13 @@ __global__ void gate_output_kernel(const Gate* gate, int64_t gate_stride, T* x, 
   store(at, load(at) * logistic(load(gate + blockIdx.x * gate_stride + c)));
 }
 
+__global__ void add_gated_rows_kernel(const float* x, int64_t stride, const float* gate, float* out,
+                                      int64_t out_stride, int64_t columns) {
+  const int64_t c = blockIdx.y * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (c < columns)
+    out[blockIdx.x * out_stride + c] += logistic(gate[blockIdx.x]) * x[blockIdx.x * stride + c];
+}
+
 // A value of the carried rows and those of x, one after another.
 template <typename In>
 __device__ float convolved(const In* x, int64_t stride, const float* columns, int carried, int64_t channels,
@@ -181,6 +188,12 @@ void gate_output_rows(const View& gate, const View& x, cudaStream_t stream) {
                                                              x.columns);
     });
   });
+}
+
+void add_gated_rows_of(const View& x, const float* gate, const View& out, cudaStream_t stream) {
+  const dim3 grid(count_of(x.rows), blocks_for(x.columns, kDeltaThreads));
+  add_gated_rows_kernel<<<grid, kDeltaThreads, 0, stream>>>(data_of<float>(x), x.row_stride, gate,
+                                                            data_of<float>(out), out.row_stride, x.columns);
 }
 
 void convolve_rows(const View& x, const float* weight, int64_t width, float* columns, const View& out,

@@ -8,6 +8,8 @@ namespace claa::cuda {
 constexpr int64_t kMaxDeltaHead = 256;
 
 void gate_output_rows(const View& gate, const View& x, cudaStream_t stream);
+// gate [rows], x and out f32
+void add_gated_rows_of(const View& x, const float* gate, const View& out, cudaStream_t stream);
 // weight [width, channels]; `columns` [width - 1, channels], rows one after another.
 void convolve_rows(const View& x, const float* weight, int64_t width, float* columns, const View& out,
                    cudaStream_t stream);

@@ -29,6 +29,7 @@ class ReferenceBackend : public HostBackend {
   void gate(const Tensor& gate_up, Activation activation, const Tensor& out) override;
   void gate_apart(const Tensor& gate, const Tensor& up, Activation activation, const Tensor& out) override;
   void soft_cap(const Tensor& x, float cap) override;
+  void add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) override;
   void gate_output(const Tensor& gate, const Tensor& x) override;
   void convolve(const Tensor& x, const Tensor& weight, const Tensor& columns, const Tensor& out) override;
   void unit_heads(const Tensor& x, int64_t heads, int64_t head_size, float eps) override;

@@ -1,4 +1,4 @@
-// The parts of recurrent layers, row by row in f64.
+// Gates of outputs and rows, and the parts of recurrent layers, row by row in f64.
 #include <cmath>
 
 #include "backend/reference/reference_backend.h"
@@ -60,6 +60,14 @@ void ReferenceBackend::gate_output(const Tensor& gate, const Tensor& x) {
   for (int64_t r = 0; r < x.rows(); ++r) {
     for (int64_t c = 0; c < x.columns(); ++c)
       write_at(x, r, c, value_at(x, r, c) * sigmoid(value_at(gate, r, c)));
+  }
+}
+
+void ReferenceBackend::add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) {
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    const double share = sigmoid(value_at(gate, r, 0));
+    for (int64_t c = 0; c < x.columns(); ++c)
+      write_at(out, r, c, value_at(out, r, c) + share * value_at(x, r, c));
   }
 }
 
