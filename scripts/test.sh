@@ -134,7 +134,7 @@ compile_cuda() {
     echo "nvcc is not installed: the CUDA backend is not compiled"
     return
   fi
-  scripts/cudnn_frontend.sh
+  scripts/cuda_headers.sh
   # One architecture: every further one compiles the same source again.
   build build/cuda cuda claa_cuda -DCMAKE_CUDA_ARCHITECTURES=90 -DCLAA_BUILD_TESTS=OFF
 }

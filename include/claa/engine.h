@@ -38,9 +38,10 @@ struct EngineOptions {
   // "f32", "bf16", "int8" (cpu: bf16 with integer products), "fp8" (cuda: linear layers in
   // FP8), or "auto": bf16 where the device multiplies it, else f32
   std::string dtype = "auto";
-  // "resident": the CPU multiplies the blocks of the file where it is mapped; "widened": weights are copied
-  // to the type of dtype; or "auto": resident where not a bit changes, which is with f32. With bf16 and int8
-  // resident weights are much smaller, and the activations of decode steps are rounded to 8 bits.
+  // "resident": weights stay the blocks of their file, which the CPU multiplies where it is mapped and a GPU
+  // in its own memory; "widened": weights are copied to the type of dtype; or "auto": resident on a GPU in
+  // bf16 and f32, and on the CPU where not a bit changes, which is with f32. With bf16 and int8 resident
+  // weights of the CPU are much smaller, and the activations of decode steps are rounded to 8 bits.
   std::string weights = "auto";
   int threads = 0;    // 0: physical cores
   std::string draft;  // file or folder of a draft model for `specprefill`, of the same vocabulary; "": none
@@ -208,7 +209,7 @@ struct ModelSummary {
   // Layers with a sliding window, and recurrent ones: neither can rank the prompt.
   int64_t windowed_layers = 0, recurrent_layers = 0;
   size_t weight_bytes = 0;    // matrices, in the form that is multiplied
-  size_t resident_bytes = 0;  // those of them that lie in the mapped file
+  size_t resident_bytes = 0;  // those of them that stay the blocks of the file
   std::string device;         // instruction set, type, threads
   std::string dtype;          // activation type: "f32" or "bf16"
   uint64_t fingerprint = 0;   // of the weights

@@ -23,7 +23,7 @@ struct BackendOptions {
   std::string isa;                // cap: "avx2", "avx512", "avx2bf16" (tests), or "" for the best the CPU has
   bool fp8 = false;               // cuda with bf16: linear layers in FP8 (E4M3), but for the vocabulary's
   bool int8 = false;              // cpu with bf16: integer products, but for the vocabulary's
-  bool resident = false;          // cpu: weights stay the blocks of their file, which must outlive them
+  bool resident = false;          // weights stay the blocks of their file; on the cpu it must outlive them
   std::string cache_folder = {};  // cuda: where the algorithms chosen for products are kept; "": nowhere
 };
 

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 #include "backend/backend.h"
 #include "core/usize.h"
 
 namespace claa::cuda {
 
-inline constexpr int64_t kChunkRows = 16384;
+inline constexpr int64_t kChunkRows = 16384, kExpertRows = 8192;
 
 // Rows of memory for `rows` rows of q, out, K or V, so that a plan of attention for the bucket stays inside:
 // an eighth of a power of two apart, at least 64.
@@ -25,13 +26,26 @@ inline DeviceTraits device_traits(const BackendOptions& options) {
   traits.linear = options.fp8 ? DType::kF8 : options.dtype;
   traits.chunk_rows = kChunkRows;
   traits.padded = padded_rows;
+  if (options.dtype == DType::kBF16 && !options.fp8) traits.expert_rows = kExpertRows;
   return traits;
+}
+
+// True if a resident weight stays the blocks of its file. Experts are widened: products of many read values.
+inline bool stays_blocks(const WeightSource& source) {
+  return !source.expert && !source.blocks.empty() && source.column_factors == nullptr &&
+         std::all_of(source.blocks.begin(), source.blocks.end(),
+                     [](const TypedBlocks& blocks) { return block_format(blocks.type).has_value(); });
 }
 
 inline size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
   const auto values = usize(shape.outputs * shape.inputs);
-  if (!options.fp8 || shape.table) return values * dtype_bytes(options.dtype);
-  return values + usize(shape.outputs) * sizeof(float);  // one scale per row
+  const bool fp8 = options.fp8 && !shape.table;
+  const size_t scales = fp8 ? usize(shape.outputs) * sizeof(float) : 0;
+  if (options.resident && stays_blocks(shape)) {
+    return std::accumulate(shape.blocks.begin(), shape.blocks.end(), scales,
+                           [](size_t sum, const TypedBlocks& blocks) { return sum + blocks.data.size(); });
+  }
+  return values * (fp8 ? 1 : dtype_bytes(options.dtype)) + scales;
 }
 
 }  // namespace claa::cuda

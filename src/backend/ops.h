@@ -75,7 +75,8 @@ struct ExpertChoice {
   Tensor weights;  // f32 [rows, used]
 };
 
-// Memory for the rows of one expert: at least as many as there are rows of x, and as a row has experts.
+// Memory for rows on their way through experts: at least as many as there are rows of x, and as a row has
+// experts; with DeviceTraits::expert_rows as many rows, or those of x, times the experts of a row.
 struct ExpertRows {
   Tensor x;        // [rows, hidden], as linear layers read it
   Tensor gate_up;  // [rows, 2 * width], wide type

@@ -26,6 +26,9 @@ struct DeviceTraits {
   // Rows of memory that attention() of `rows` packed rows needs in q, out, K and V: a kernel made for a range
   // of lengths touches memory behind the last row. K and V hold finite values there.
   int64_t (*padded)(int64_t rows) = unpadded;
+  // Rows that all experts of a layer serve at once, for which there is memory for each expert of a row; 0:
+  // one expert is served after the other.
+  int64_t expert_rows = 0;
   // True if linear() rounds its inputs so coarsely, with many channels per scale, that the channels of a norm
   // should be of one size (model/equalizer.h).
   bool even_channels = false;

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "backend/block_format.h"
 #include "gguf/file.h"
 
 namespace claa {
@@ -19,7 +21,7 @@ class PackedWeight {
   int64_t outputs = 0;
   int64_t inputs = 0;
   size_t bytes = 0;       // of the form that is multiplied, which may lie in the mapped file
-  bool resident = false;  // reads its file's blocks, which must outlive it
+  bool resident = false;  // stays its file's blocks; on the cpu it reads the mapping, which must outlive it
 };
 
 // What the experts of a layer multiply at one step, each weight prepared by itself; all of one shape.
@@ -30,6 +32,41 @@ class PackedExperts {
   int64_t count() const { return static_cast<int64_t>(each.size()); }
   size_t bytes() const;
 };
+
+// The format of a tensor's blocks; empty if only widened weights are multiplied.
+constexpr std::optional<BlockFormat> block_format(gguf::TensorType type) {
+  using enum gguf::TensorType;
+  switch (type) {
+    case kQ8_0:
+      return BlockFormat::kQ8_0;
+    case kQ4_0:
+      return BlockFormat::kQ4_0;
+    case kQ4_1:
+      return BlockFormat::kQ4_1;
+    case kQ5_0:
+      return BlockFormat::kQ5_0;
+    case kQ5_1:
+      return BlockFormat::kQ5_1;
+    case kQ2_K:
+      return BlockFormat::kQ2_K;
+    case kQ3_K:
+      return BlockFormat::kQ3_K;
+    case kQ4_K:
+      return BlockFormat::kQ4_K;
+    case kQ5_K:
+      return BlockFormat::kQ5_K;
+    case kQ6_K:
+      return BlockFormat::kQ6_K;
+    case kIQ4_NL:
+      return BlockFormat::kIQ4_NL;
+    case kIQ4_XS:
+      return BlockFormat::kIQ4_XS;
+    case kMXFP4:
+      return BlockFormat::kMXFP4;
+    default:
+      return std::nullopt;
+  }
+}
 
 // Neighbouring rows of a weight as its file has them: blocks of one type.
 struct TypedBlocks {
@@ -45,7 +82,8 @@ struct WeightSource {
   bool table = false;  // also read by embed(): rows must stay addressable
   // Fills f32 rows [first, first + count), row-major. Called by several threads at once. May throw.
   std::function<void(int64_t first, int64_t count, float* rows)> fill = {};
-  bool gated = false;  // multiplies what gate() writes
+  bool gated = false;   // multiplies what gate() writes
+  bool expert = false;  // is one of several of its kind, of which a router chooses some
   // The same rows in the form of the file, for a backend that multiplies with it; empty where there is no
   // file. They live as long as the weight where BackendOptions::resident asks for that. fill() multiplies
   // their values by the factor of each column, if there are any, and then by `factor`.

@@ -26,8 +26,8 @@ void ModelOptions::add_to(CLI::App& app, bool required) {
   app.add_option("--dtype", engine.dtype, "auto, f32, bf16, int8 (cpu) or fp8 (cuda)")->capture_default_str();
   app.add_option(
          "--weights", engine.weights,
-         "resident (the CPU multiplies the file's blocks where they are mapped), widened (copied), or auto "
-         "(resident with f32, which changes no bit)")
+         "resident (they stay the file's blocks, mapped on a CPU and copied to a GPU), widened, or auto "
+         "(resident on a GPU but for fp8, and on a CPU with f32, which changes no bit)")
       ->capture_default_str();
   app.add_option("-t,--threads", engine.threads, "threads; 0: physical cores")->capture_default_str();
   app.add_option("--draft", engine.draft,

@@ -57,15 +57,15 @@ PlanTarget plan_target(const InspectOptions& options, const std::string& dtype, 
   return {device, dtype};
 }
 
-// All forms of weights that the options leave open. Where resident ones change no bit, there is no other.
+// All forms of weights that the options leave open; where one of them is the better in everything, that
+// alone.
 std::vector<PlanTarget> plan_targets(const InspectOptions& options) {
   const std::string& weights = options.weights;
   if (weights != "auto" && weights != "resident" && weights != "widened")
     fail(ErrorCode::kInvalidArgument, "unknown weights '{}'; choose auto, resident or widened", weights);
-  const bool can_stay = options.device == "cpu" && options.shape.empty();
+  const bool can_stay = options.shape.empty();
   if (weights == "resident" && !can_stay)
-    fail(ErrorCode::kInvalidArgument,
-         "weights stay resident on the cpu alone, and need a file; choose widened");
+    fail(ErrorCode::kInvalidArgument, "a shape has no file whose blocks could stay resident; choose widened");
   std::vector<PlanTarget> targets;
   for (const std::string& dtype : options.dtype == "auto" ? std::vector<std::string>{"f32", "bf16"}
                                                           : std::vector<std::string>{options.dtype}) {

@@ -14,15 +14,19 @@ namespace {
 // What `weights` of the options means for a device.
 bool stay_resident(const EngineOptions& options, const BackendOptions& device, const ModelSource& source) {
   if (options.weights == "widened") return false;
-  if (options.weights == "auto")
-    return device.name == "cpu" && device.dtype == DType::kF32 && source.shape.empty();
+  const bool cuda = device.name == "cuda";
+  if (options.weights == "auto") {
+    const bool as_good = cuda ? !device.fp8 : device.name == "cpu" && device.dtype == DType::kF32;
+    return as_good && source.shape.empty();
+  }
   if (options.weights != "resident") {
     fail(ErrorCode::kInvalidArgument, "unknown weights '{}'; choose auto, resident or widened",
          options.weights);
   }
-  if (device.name != "cpu") {
+  if (device.name != "cpu" && !cuda) {
     fail(ErrorCode::kUnsupported,
-         "weights stay resident on the cpu alone, this is {}; choose auto or widened", device.name);
+         "weights stay resident on the devices cpu and cuda, this is {}; choose auto or widened",
+         device.name);
   }
   if (!source.shape.empty()) {
     fail(ErrorCode::kInvalidArgument,

@@ -215,6 +215,7 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
                  spec.role == Role::kDeltaRates || spec.role == Role::kTokenInputs ||
                  spec.role == Role::kSharedGate;
   source.gated = spec.role == Role::kDown || spec.role == Role::kExpertDown || spec.role == Role::kSharedDown;
+  source.expert = spec.experts > 0;
   if (file == nullptr) return source;
   for (const TensorRows& part : spec.tensors) {
     const gguf::TensorInfo* info = file->find_tensor(part.name);

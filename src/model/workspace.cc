@@ -11,7 +11,7 @@ struct Part {
   Tensor* tensor;
   ActivationRole role;
   int64_t columns;
-  bool of_expert = false;  // has as many rows as one expert may serve, or as serve one row
+  bool of_expert = false;  // has rows for experts, see ExpertRows
 };
 
 std::vector<Part> expert_parts(const ModelConfig& config, Workspace& work) {
@@ -86,11 +86,11 @@ std::vector<Part> parts_of(const ModelConfig& config, Workspace& work) {
   return parts;
 }
 
-int64_t rows_of(const Part& part, const ModelConfig& config, int64_t rows) {
-  if (part.of_expert) {
-    for (const LayerSpec& layer : config.specs) rows = std::max(rows, layer.experts_used);
-  }
-  return rows;
+int64_t rows_of(const Part& part, const ModelConfig& config, const DeviceTraits& device, int64_t rows) {
+  if (!part.of_expert) return rows;
+  int64_t used = 0;
+  for (const LayerSpec& layer : config.specs) used = std::max(used, layer.experts_used);
+  return device.expert_rows > 0 ? std::min(rows, device.expert_rows) * used : std::max(rows, used);
 }
 
 }  // namespace
@@ -99,7 +99,7 @@ Workspace::Workspace(const ModelConfig& config, Backend& backend, int64_t rows) 
   memory_ = backend.allocate(bytes_for(config, backend.traits(), rows));
   char* next = static_cast<char*>(memory_.data());
   for (const Part& part : parts_of(config, *this)) {
-    const int64_t held = rows_of(part, config, rows);
+    const int64_t held = rows_of(part, config, backend.traits(), rows);
     *part.tensor = activation(backend.traits(), part.role, held, part.columns, next);
     next += activation_bytes(backend.traits(), part.role, held, part.columns);
   }
@@ -109,7 +109,7 @@ size_t Workspace::bytes_for(const ModelConfig& config, const DeviceTraits& devic
   size_t total = 0;
   Workspace none;
   for (const Part& part : parts_of(config, none))
-    total += activation_bytes(device, part.role, rows_of(part, config, rows), part.columns);
+    total += activation_bytes(device, part.role, rows_of(part, config, device, rows), part.columns);
   return total;
 }
 

@@ -6,25 +6,9 @@
 
 #include <cstdint>
 
-namespace claa::cpu {
+#include "backend/block_format.h"
 
-// The formats of blocks that have kernels here.
-enum class BlockType : uint8_t {
-  kQ8_0,
-  kQ4_0,
-  kQ4_1,
-  kQ5_0,
-  kQ5_1,
-  kQ2_K,
-  kQ3_K,
-  kQ4_K,
-  kQ5_K,
-  kQ6_K,
-  kIQ4_NL,
-  kIQ4_XS,
-  kMXFP4
-};
-constexpr int kBlockTypes = 13;
+namespace claa::cpu {
 
 constexpr int kRoundedGroup = 32;  // activations that share a scale
 constexpr int kRoundedHalf = 16;   // activations that share a sum, as some formats have a scale for so many
@@ -50,10 +34,10 @@ struct BlockKernels {
   void (*sum)(const int8_t* values, const float* scales, int64_t n, float* sums, float* halves);
   // out[r * stride] = the product of one row of blocks with row r of x. A row's result does not depend on the
   // other rows.
-  void (*dots[kBlockTypes])(const uint8_t* blocks, const RoundedRows& x, int rows, float* out,
-                            int64_t stride);
+  void (*dots[kBlockFormats])(const uint8_t* blocks, const RoundedRows& x, int rows, float* out,
+                              int64_t stride);
   // n values from the first block on, whole blocks: the bits of gguf::dequantize().
-  void (*widen[kBlockTypes])(const uint8_t* blocks, int64_t n, float* out);
+  void (*widen[kBlockFormats])(const uint8_t* blocks, int64_t n, float* out);
   // x[n] -> 8-bit values, scales and sums of the values per `group`, with the numbers of IntKernels::quantize
   // less 128; n and the group are multiples of 32.
   void (*to_eight_bits)(const float* x, int64_t n, int64_t group, int8_t* values, float* scales,

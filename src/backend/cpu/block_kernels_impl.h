@@ -267,7 +267,7 @@ void transpose(const uint32_t* from, int64_t stride, int64_t width, int64_t unit
 
 }  // namespace CLAA_NAMESPACE
 
-// In the order of BlockType.
+// In the order of BlockFormat.
 #define CLAA_FORMATS(kernel)                                                                            \
   {                                                                                                     \
     CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q8_0>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_0>,         \

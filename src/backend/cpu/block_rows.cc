@@ -14,34 +14,21 @@ namespace {
 
 using gguf::TensorType;
 
-// A format with kernels, and where its blocks have scales of 16 bits: without one that is infinite or no
-// number, all values are finite. Scales of other types are not listed (-1).
-struct BlockFormat {
-  TensorType type;
-  BlockType kernel;
-  std::array<int, 2> scales;  // the second is the first where there is one alone
-};
-constexpr std::array kBlockFormats{
-    BlockFormat{TensorType::kQ8_0, BlockType::kQ8_0, {0, 0}},
-    BlockFormat{TensorType::kQ4_0, BlockType::kQ4_0, {0, 0}},
-    BlockFormat{TensorType::kQ4_1, BlockType::kQ4_1, {0, 2}},
-    BlockFormat{TensorType::kQ5_0, BlockType::kQ5_0, {0, 0}},
-    BlockFormat{TensorType::kQ5_1, BlockType::kQ5_1, {0, 2}},
-    BlockFormat{TensorType::kQ2_K, BlockType::kQ2_K, {80, 82}},
-    BlockFormat{TensorType::kQ3_K, BlockType::kQ3_K, {108, 108}},
-    BlockFormat{TensorType::kQ4_K, BlockType::kQ4_K, {0, 2}},
-    BlockFormat{TensorType::kQ5_K, BlockType::kQ5_K, {0, 2}},
-    BlockFormat{TensorType::kQ6_K, BlockType::kQ6_K, {208, 208}},
-    BlockFormat{TensorType::kIQ4_NL, BlockType::kIQ4_NL, {0, 0}},
-    BlockFormat{TensorType::kIQ4_XS, BlockType::kIQ4_XS, {0, 0}},
-    BlockFormat{TensorType::kMXFP4, BlockType::kMXFP4, {-1, -1}},
-};
-
-const BlockFormat* find_format(TensorType type) {
-  const auto* found = std::find_if(kBlockFormats.begin(), kBlockFormats.end(),
-                                   [type](const BlockFormat& format) { return format.type == type; });
-  return found == kBlockFormats.end() ? nullptr : found;
-}
+// Where the blocks of a format have scales of 16 bits, the second being the first where there is one alone:
+// without one that is infinite or no number, all values are finite. MXFP4 has scales of another type (-1).
+constexpr std::array<std::array<int, 2>, kBlockFormats> kScales{{{0, 0},
+                                                                 {0, 0},
+                                                                 {0, 2},
+                                                                 {0, 0},
+                                                                 {0, 2},
+                                                                 {80, 82},
+                                                                 {108, 108},
+                                                                 {0, 2},
+                                                                 {0, 2},
+                                                                 {208, 208},
+                                                                 {0, 0},
+                                                                 {0, 0},
+                                                                 {-1, -1}}};
 
 bool is_finite_half(const std::byte* from) {
   uint16_t half;
@@ -60,12 +47,12 @@ BlockRows::BlockRows(const BlockKernels& kernels, const WeightSource& source)
   for (const TypedBlocks& blocks : source.blocks) {
     const size_t row_bytes =
         usize(inputs_) / gguf::block_elements(blocks.type) * gguf::block_bytes(blocks.type);
-    const BlockFormat* format = find_format(blocks.type);
+    const std::optional<BlockFormat> format = block_format(blocks.type);
     require(inputs_ % gguf::block_elements(blocks.type) == 0 &&
                 blocks.data.size() == usize(blocks.rows) * row_bytes,
             "blocks of another size than their rows");
-    parts_.push_back({blocks.type, format == nullptr ? -1 : static_cast<int>(format->kernel), blocks.rows,
-                      row_bytes, blocks.data.data()});
+    parts_.push_back(
+        {blocks.type, format ? static_cast<int>(*format) : -1, blocks.rows, row_bytes, blocks.data.data()});
     rows += blocks.rows;
   }
   require(rows == source.outputs, "blocks of another number of rows than the weight's");
@@ -74,7 +61,7 @@ BlockRows::BlockRows(const BlockKernels& kernels, const WeightSource& source)
 bool BlockRows::have_kernels(const WeightSource& source, bool halves) {
   const auto has_kernel = [&](const TypedBlocks& blocks) {
     const bool half = blocks.type == TensorType::kF16 || blocks.type == TensorType::kBF16;
-    return find_format(blocks.type) != nullptr || (halves && half);
+    return block_format(blocks.type).has_value() || (halves && half);
   };
   return !source.blocks.empty() && std::all_of(source.blocks.begin(), source.blocks.end(), has_kernel);
 }
@@ -115,11 +102,10 @@ void BlockRows::dots(const RoundedRows& x, int rows, int64_t first, int64_t coun
 
 bool BlockRows::is_finite(int64_t row) const {
   const auto [part, data] = find(row);
-  const BlockFormat* format = find_format(part.type);
-  if (format != nullptr && format->scales[0] >= 0) {
+  if (part.kernel >= 0 && kScales[usize(part.kernel)][0] >= 0) {
     const uint32_t bytes = gguf::block_bytes(part.type);
     for (size_t at = 0; at < part.row_bytes; at += bytes) {
-      for (const int scale : format->scales) {
+      for (const int scale : kScales[usize(part.kernel)]) {
         if (!is_finite_half(data + at + scale)) return false;
       }
     }

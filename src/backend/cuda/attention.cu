@@ -10,7 +10,7 @@ namespace claa::cuda {
 namespace {
 
 constexpr int kWarps = 8;
-constexpr int kSplitKeys = 256;  // keys per block when few rows must fill the device
+constexpr int kSplitKeys = 256;  // most keys per block when few rows must fill the device
 constexpr int kFewRows = 8;
 
 // The online softmax of some keys: their maximum, the sum of e^(logit - maximum), and the values weighted so.
@@ -102,9 +102,11 @@ __global__ void merge_kernel(Inputs<T> in, Splits splits) {
   const int begin = first_of(in, row) / splits.keys,
             count = (in.visible[row] + splits.keys - 1) / splits.keys;
   float highest = -FLT_MAX;
+#pragma unroll 8
   for (int s = begin; s < count; ++s) highest = fmaxf(highest, splits.partials[at + s].top);
   for (int c = threadIdx.x; c < d; c += blockDim.x) {
     float value = 0, weight = sink_share(in, head, highest);
+#pragma unroll 8
     for (int s = begin; s < count; ++s) {
       const float factor = expf(splits.partials[at + s].top - highest);
       value = fmaf(factor, splits.sums[(at + s) * d + c], value);
@@ -279,13 +281,22 @@ bool launch_groups(const Inputs<Bfloat>& in, int heads, const Splits& splits, cu
   return true;
 }
 
+// Keys per block, so that the blocks of few rows are many enough for a large device.
+int split_keys(int64_t rows, int64_t heads, int64_t length) {
+  constexpr int64_t kBlocks = 512;
+  constexpr int kLeastKeys = 64;
+  int keys = kSplitKeys;
+  while (keys > kLeastKeys && rows * heads * blocks_for(length, keys) < kBlocks) keys /= 2;
+  return keys;
+}
+
 // Few rows leave most of the device idle unless their keys are split.
 template <typename T>
 void launch_rows(const Inputs<T>& in, int heads, void* scratch, cudaStream_t stream) {
   Splits splits;
   if (in.rows <= kFewRows) {
-    splits.count = static_cast<int>(blocks_for(in.length, kSplitKeys));
-    splits.keys = kSplitKeys;
+    splits.keys = split_keys(in.rows, heads, in.length);
+    splits.count = static_cast<int>(blocks_for(in.length, splits.keys));
     const size_t parts = static_cast<size_t>(in.rows) * heads * splits.count;
     splits.partials = static_cast<Partial*>(scratch);
     splits.sums = reinterpret_cast<float*>(splits.partials + parts);
@@ -307,7 +318,7 @@ void launch_rows(const Inputs<T>& in, int heads, void* scratch, cudaStream_t str
 
 size_t attention_scratch(int64_t rows, int64_t heads, int64_t head_size, int64_t length) {
   if (rows > kFewRows) return 0;
-  return static_cast<size_t>(rows * heads) * blocks_for(length, kSplitKeys) *
+  return static_cast<size_t>(rows * heads) * blocks_for(length, split_keys(rows, heads, length)) *
          (sizeof(Partial) + sizeof(float) * static_cast<size_t>(head_size));
 }
 

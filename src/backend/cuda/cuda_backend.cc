@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cuda/attention.h"
+#include "backend/cuda/block_weight.h"
 #include "backend/cuda/convert.h"
 #include "backend/cuda/dense.h"
 #include "backend/cuda/fp8.h"
@@ -60,8 +61,10 @@ Stream::~Stream() {
 CudaBackend::CudaBackend(const BackendOptions& options)
     : traits_(cuda::device_traits(options)),
       fp8_(options.fp8),
+      resident_(options.resident),
       ring_(stream_.get()),
       linear_(stream_.get(), options.cache_folder),
+      grouped_(stream_.get()),
       fused_(stream_.get()),
       scratch_(stream_.get()),
       step_(stream_.get()) {}
@@ -73,8 +76,8 @@ CudaBackend::~CudaBackend() {
 std::string CudaBackend::description() const {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, 0), "device cuda");
-  return fmt::format("cuda, {}, {}{}", properties.name, dtype_name(traits_.dtype),
-                     fp8_ ? ", fp8 linear layers" : "");
+  return fmt::format("cuda, {}, {}{}{}", properties.name, dtype_name(traits_.dtype),
+                     fp8_ ? ", fp8 linear layers" : "", resident_ ? ", resident weights" : "");
 }
 
 Buffer CudaBackend::allocate(size_t bytes) {
@@ -151,6 +154,11 @@ void CudaBackend::reserve(size_t bytes) {
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
+  if (resident_ && stays_blocks(source)) return prepare_blocks(source, fp8_ && !source.table, stream_.get());
+  return widen(source);
+}
+
+std::unique_ptr<CudaWeight> CudaBackend::widen(const WeightSource& source) {
   auto weight = std::make_unique<CudaWeight>();
   weight->outputs = source.outputs;
   weight->inputs = source.inputs;
@@ -188,6 +196,12 @@ void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids,
   const int32_t* indices = on_device(ids);
   if (step_.skips(kEmbed, weight.memory.data(), scale, out, first)) return;
   if (std::ssize(ids) >= FusedAttention::kLeastRows) fused_.prompt_begins();
+  if (!weight.parts.empty()) {
+    require(weight.parts.size() == 1, "embed: a table of several formats");
+    embed_blocks(weight.parts[0], indices, scale, traits_.dtype == DType::kBF16, view_of(out), stream_.get());
+    check_launch("embed");
+    return;
+  }
   const View rows{weight.memory.data(), traits_.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
                   weight.inputs};
   embed_rows(rows, indices, scale, first, view_of(out), stream_.get());
@@ -196,8 +210,9 @@ void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids,
 
 void CudaBackend::linear(const Tensor& x, const PackedWeight& weight, const Tensor& out, bool accumulate) {
   const auto& matrix = static_cast<const CudaWeight&>(weight);
-  if (step_.active() && step_.skips(kLinear, x, matrix.memory.data(), matrix.scales.data(), out, accumulate,
-                                    linear_.reserve(x, matrix)))
+  if (step_.active()) linear_.reserve(x, matrix);
+  if (step_.skips(kLinear, x, matrix.memory.data(), matrix.scales.data(), out, accumulate,
+                  linear_.rounded_memory(), linear_.unpacked_memory()))
     return;
   linear_.run(x, matrix, out, accumulate);
   check_launch("linear");

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/fused_attention.h"
+#include "backend/cuda/grouped.h"
 #include "backend/cuda/linear.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/step_graph.h"
@@ -129,6 +130,11 @@ class CudaBackend : public Backend {
   void head_scores(const Tensor& q, const KvView& kv, const ScoreSpec& spec, const SoftmaxRule& rule,
                    const int32_t* heads, int64_t count, float* out);
 
+  // A weight in the activation type, or in FP8.
+  std::unique_ptr<CudaWeight> widen(const WeightSource& source);
+  // Rows of bf16 that all experts of a layer serve at once.
+  void mix_many(const Tensor& x, const Experts& experts, const ExpertChoice& choice, const ExpertRows& memory,
+                const Tensor& hidden);
   // Attention of few or odd rows, with a sliding window, or with a rule.
   void attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible, const SoftmaxRule& rule,
                    const Tensor& out);
@@ -138,10 +144,11 @@ class CudaBackend : public Backend {
   }
 
   DeviceTraits traits_;
-  bool fp8_;
+  bool fp8_, resident_;
   Stream stream_;
   UploadRing ring_;
   Linear linear_;
+  GroupedProducts grouped_;
   FusedAttention fused_;
   Scratch scratch_;  // for attention
   StepGraph step_;

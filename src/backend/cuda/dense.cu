@@ -261,9 +261,12 @@ void embed_rows(const View& table, const int32_t* ids, float scale, int64_t firs
 }
 
 void rms_norm_rows(const View& x, const float* weight, float eps, const View& out, cudaStream_t stream) {
+  // A row of a decode step waits for its own loads alone: the more threads, the fewer each has.
+  constexpr int64_t kFewRows = 8, kLongRow = 2048;
+  const int threads = x.rows <= kFewRows && x.columns >= kLongRow ? 1024 : kThreads;
   with_type(out, [&](auto* to) {
-    rms_norm_kernel<<<rows_of(x), kThreads, 0, stream>>>(data_of<float>(x), x.row_stride, weight, eps, to,
-                                                         out.row_stride, static_cast<int>(x.columns));
+    rms_norm_kernel<<<rows_of(x), threads, 0, stream>>>(data_of<float>(x), x.row_stride, weight, eps, to,
+                                                        out.row_stride, static_cast<int>(x.columns));
   });
 }
 

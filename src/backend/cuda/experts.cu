@@ -70,6 +70,62 @@ __global__ void add_kernel(const float* x, int64_t stride, const int32_t* rows, 
   for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) out[c] += weight * x[c];
 }
 
+// One block per expert.
+__global__ void count_kernel(const int32_t* ids, int choices, int32_t* counts) {
+  int count = 0;
+  for (int i = threadIdx.x; i < choices; i += blockDim.x) count += ids[i] == static_cast<int>(blockIdx.x);
+  count = block_reduce(count, Add{});
+  if (threadIdx.x == 0) counts[blockIdx.x] = count;
+}
+
+// One block per expert, which goes through all choices in order.
+__global__ void place_kernel(const int32_t* ids, int choices, int used, const int32_t* counts,
+                             int32_t* row_of, int32_t* slot_of) {
+  __shared__ int before[kWarps];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, expert = blockIdx.x;
+  int next = 0;
+  for (int e = 0; e < expert; ++e) next += counts[e];
+  for (int first = 0; first < choices; first += kThreads) {
+    const int i = first + static_cast<int>(threadIdx.x);
+    const bool mine = i < choices && ids[i] == expert;
+    const unsigned in_warp = __ballot_sync(~0u, mine);
+    if (lane == 0) before[warp] = __popc(in_warp);
+    __syncthreads();
+    int place = next + __popc(in_warp & ((1u << lane) - 1)), all = 0;
+    for (int w = 0; w < kWarps; ++w) {
+      if (w < warp) place += before[w];
+      all += before[w];
+    }
+    if (mine) row_of[place] = i / used, slot_of[i] = place;
+    next += all;
+    __syncthreads();
+  }
+}
+
+// One block per choice.
+__global__ void expert_bias_kernel(Bfloat* x, const int32_t* ids, const int32_t* slot_of, const float* bias,
+                                   int64_t columns) {
+  x += slot_of[blockIdx.x] * columns;
+  bias += ids[blockIdx.x] * columns;
+  for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) store(x + c, load(x + c) + bias[c]);
+}
+
+// One block per row.
+__global__ void mix_kernel(MixedRows call) {
+  const int64_t first = blockIdx.x * call.used;
+  const Bfloat* x = static_cast<const Bfloat*>(call.x);
+  float* out = call.out + blockIdx.x * call.columns;
+  for (int64_t c = threadIdx.x; c < call.columns; c += blockDim.x) {
+    float sum = 0;
+    for (int64_t i = first; i < first + call.used; ++i) {
+      float value = load(x + call.slot_of[i] * call.columns + c);
+      if (call.bias != nullptr) value += call.bias[call.ids[i] * call.columns + c];
+      sum = fmaf(call.weights[i], value, sum);
+    }
+    out[c] += sum;
+  }
+}
+
 // The product of two rows, by one warp; the weight's is read 16 bytes at a time where it can be.
 template <typename X, typename W>
 __device__ float warp_dot(const X* x, const W* w, int64_t n) {
@@ -163,13 +219,32 @@ void add_weighted_rows(const View& x, const int32_t* rows, const float* weights,
       data_of<float>(x), x.row_stride, rows, weights, data_of<float>(out), out.row_stride, x.columns);
 }
 
+void sort_by_expert(const int32_t* ids, int64_t choices, int64_t used, int64_t experts,
+                    const RowsByExpert& sorted, cudaStream_t stream) {
+  const auto grid = static_cast<unsigned>(experts);
+  const int count = static_cast<int>(choices);
+  count_kernel<<<grid, kThreads, 0, stream>>>(ids, count, sorted.counts);
+  place_kernel<<<grid, kThreads, 0, stream>>>(ids, count, static_cast<int>(used), sorted.counts,
+                                              sorted.row_of, sorted.slot_of);
+}
+
+void add_expert_bias(void* x, const int32_t* ids, const int32_t* slot_of, int64_t choices, const float* bias,
+                     int64_t columns, cudaStream_t stream) {
+  expert_bias_kernel<<<static_cast<unsigned>(choices), kThreads, 0, stream>>>(static_cast<Bfloat*>(x), ids,
+                                                                              slot_of, bias, columns);
+}
+
+void mix_rows(const MixedRows& call, cudaStream_t stream) {
+  mix_kernel<<<static_cast<unsigned>(call.rows), kThreads, 0, stream>>>(call);
+}
+
 void mix_few_rows(const FewRows& call, cudaStream_t stream) {
   switch (call.type) {
-    case ExpertType::kF32:
+    case ValueType::kF32:
       return launch_few<float, float, float>(call, stream);
-    case ExpertType::kBf16:
+    case ValueType::kBf16:
       return launch_few<Bfloat, Bfloat, Bfloat>(call, stream);
-    case ExpertType::kFp8:
+    case ValueType::kFp8:
       return launch_few<Fp8, Fp8, Bfloat>(call, stream);
   }
 }

@@ -23,17 +23,38 @@ void gather_byte_rows(const ByteRows& move, const int32_t* rows, int64_t count, 
 void add_weighted_rows(const View& x, const int32_t* rows, const float* weights, const View& out,
                        cudaStream_t stream);
 
+// Rows by expert: which rows an expert serves, and where its results for a row are.
+struct RowsByExpert {
+  int32_t* counts = nullptr;   // [experts]
+  int32_t* row_of = nullptr;   // [rows * used]: the row in every slot, expert after expert, rows ascending
+  int32_t* slot_of = nullptr;  // [rows * used]: the slot of every choice
+};
+void sort_by_expert(const int32_t* ids, int64_t choices, int64_t used, int64_t experts,
+                    const RowsByExpert& sorted, cudaStream_t stream);
+// x[slot] += the bias of the expert that the slot's choice is; x [choices, columns] bf16.
+void add_expert_bias(void* x, const int32_t* ids, const int32_t* slot_of, int64_t choices, const float* bias,
+                     int64_t columns, cudaStream_t stream);
+// out[r] += the sum over its choices of weight * (x[slot] + bias of the expert); x bf16, out f32 contiguous.
+struct MixedRows {
+  const void* x = nullptr;
+  const int32_t* ids = nullptr;
+  const int32_t* slot_of = nullptr;
+  const float* weights = nullptr;
+  const float* bias = nullptr;  // null: none
+  float* out = nullptr;
+  int64_t rows = 0, used = 0, columns = 0;
+};
+void mix_rows(const MixedRows& call, cudaStream_t stream);
+
 // The weight of one expert: f32, bf16, or FP8 with one scale per output.
 struct ExpertMatrix {
   const void* values = nullptr;
   const float* scales = nullptr;
 };
-enum class ExpertType { kF32, kBf16, kFp8 };
-
 struct FewRows {
-  ExpertType type = ExpertType::kF32;  // of the weights, and of x
-  const void* x = nullptr;             // [rows, hidden]
-  const float* x_scales = nullptr;     // [rows] for FP8
+  ValueType type = ValueType::kF32;  // of the weights, and of x
+  const void* x = nullptr;           // [rows, hidden]
+  const float* x_scales = nullptr;   // [rows] for FP8
   const ExpertMatrix* gate_up = nullptr;
   const ExpertMatrix* down = nullptr;
   const float* gate_up_bias = nullptr;  // null: none

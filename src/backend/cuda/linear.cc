@@ -1,5 +1,6 @@
 #include "backend/cuda/linear.h"
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 
@@ -88,8 +89,29 @@ size_t fp8_scratch(const Tensor& x) {
 Fp8Row fp8_row(const Tensor& x) {
   return {x.data, x.scales};
 }
-bool fits_gemv(const Tensor& x, const CudaWeight& weight) {
-  return x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight.memory.data(), weight.inputs);
+ValueType value_type(DType dtype) {
+  return dtype == DType::kF8 ? ValueType::kFp8 : dtype == DType::kBF16 ? ValueType::kBf16 : ValueType::kF32;
+}
+BlockInput block_input(const Tensor& x) {
+  return {x.data, value_type(x.dtype), x.dtype == DType::kF8 ? x.scales : nullptr};
+}
+bool is_row_for_blocks(const Tensor& x) {
+  return x.rows() == 1 && gemv_blocks_fits(block_input(x), x.columns());
+}
+// The outputs that are unpacked at a time: a whole number of tiles, in memory that stays small beside a
+// model.
+int64_t unpacked_rows(const CudaWeight& weight, DType type) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  constexpr int64_t kTile = 256;
+  const size_t row = usize(weight.inputs) * dtype_bytes(type);
+  const auto rows = static_cast<int64_t>(kBytes / row) / kTile * kTile;
+  return std::min(std::max(rows, kTile), weight.outputs);
+}
+Tensor columns_of(const Tensor& t, int64_t first, int64_t count) {
+  Tensor view = t;
+  view.data = t.address(0, 0, first);
+  view.shape[2] = count;
+  return view;
 }
 
 Operand operand(const Tensor& t) {
@@ -148,6 +170,7 @@ Linear::Linear(cudaStream_t stream, const std::string& cache_folder)
     : stream_(stream),
       workspace_(allocate_async(kWorkspace, stream)),
       scratch_(stream),
+      unpacked_(stream),
       stored_(cache_folder) {
   check(cublasLtCreate(&handle_), "cuBLASLt");
   check(cublasLtMatmulPreferenceCreate(&preference_), "cuBLASLt");
@@ -243,9 +266,15 @@ bool Linear::run_library(const Problem& problem) {
                      stream_) == CUBLAS_STATUS_SUCCESS;
 }
 
-const void* Linear::reserve(const Tensor& x, const CudaWeight& weight) {
-  if (!weight.fp8 || fits_gemv(x, weight) || ready(x)) return nullptr;
-  return scratch_.get(fp8_scratch(x));
+void Linear::reserve(const Tensor& x, const CudaWeight& weight) {
+  if (!weight.parts.empty()) {
+    if (is_row_for_blocks(x)) return;
+    const DType type = weight.fp8 ? DType::kF8 : x.dtype;
+    unpacked_.get(usize(unpacked_rows(weight, type) * weight.inputs) * dtype_bytes(type));
+  }
+  const bool is_gemv =
+      weight.parts.empty() && x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight.memory.data(), weight.inputs);
+  if (weight.fp8 && !is_gemv && !ready(x)) scratch_.get(fp8_scratch(x));
 }
 
 Tensor Linear::rounded(const Tensor& x) {
@@ -265,38 +294,86 @@ Tensor Linear::rounded(const Tensor& x) {
   return result;
 }
 
-void Linear::run_fp8(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+void Linear::run_fp8(const Tensor& x, const Matrix& weight, const Tensor& out, bool accumulate) {
   require(x.dtype != DType::kF8 || x.stride[1] == x.columns(), "linear: FP8 rows with gaps");
-  const auto* w_scales = static_cast<const float*>(weight.scales.data());
-  if (fits_gemv(x, weight)) {
-    gemv_fp8(fp8_row(x), weight.memory.data(), w_scales, weight.inputs, view_of(out), accumulate, stream_);
+  if (x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight.data, weight.inputs)) {
+    gemv_fp8(fp8_row(x), weight.data, weight.scales, weight.inputs, view_of(out), accumulate, stream_);
     return;
   }
   const Tensor in = rounded(x);
   const Operand input{in.data, CUDA_R_8F_E4M3, in.rows(), in.columns(), in.columns(), in.scales};
-  const Operand matrix{weight.memory.data(), CUDA_R_8F_E4M3, weight.outputs,
-                       weight.inputs,        weight.inputs,  w_scales};
+  const Operand matrix{weight.data,   CUDA_R_8F_E4M3, weight.outputs,
+                       weight.inputs, weight.inputs,  weight.scales};
   if (run_library({input, matrix, operand(out), accumulate})) return;
-  linear_fp8_naive(in.data, in.scales, weight.memory.data(), w_scales, weight.inputs, view_of(out),
-                   accumulate, stream_);
+  linear_fp8_naive(in.data, in.scales, weight.data, weight.scales, weight.inputs, view_of(out), accumulate,
+                   stream_);
 }
 
-void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+void Linear::run_matrix(const Tensor& x, const Matrix& weight, const Tensor& out, bool accumulate) {
   if (weight.fp8) {
     run_fp8(x, weight, out, accumulate);
     return;
   }
   require(x.dtype != DType::kF8, "linear: FP8 rows for a weight of another type");
-  const View rows{weight.memory.data(), x.dtype == DType::kBF16, 1, weight.outputs, weight.inputs, 0,
+  const View rows{const_cast<void*>(weight.data),
+                  x.dtype == DType::kBF16,
+                  1,
+                  weight.outputs,
+                  weight.inputs,
+                  0,
                   weight.inputs};
   if (gemv_fits(view_of(x), rows)) {
     gemv(view_of(x), rows, view_of(out), accumulate, stream_);
     return;
   }
-  const Operand matrix{weight.memory.data(), type_of(x.dtype), weight.outputs,
-                       weight.inputs,        weight.inputs,    nullptr};
+  const Operand matrix{weight.data, type_of(x.dtype), weight.outputs, weight.inputs, weight.inputs, nullptr};
   if (run_library({operand(x), matrix, operand(out), accumulate})) return;
   linear_naive(view_of(x), rows, view_of(out), accumulate, stream_);
+}
+
+void Linear::run_block_row(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+  int64_t first = 0;
+  for (const BlockPart& part : weight.parts) {
+    gemv_blocks(block_input(x), part, view_of(columns_of(out, first, part.rows)), accumulate, stream_);
+    first += part.rows;
+  }
+}
+
+Linear::Matrix Linear::unpack(const CudaWeight& weight, DType type, int64_t first, int64_t count) {
+  const size_t row_bytes = usize(weight.inputs) * dtype_bytes(type);
+  auto* to = static_cast<char*>(unpacked_.get(usize(unpacked_rows(weight, type)) * row_bytes));
+  const auto* scales = static_cast<const float*>(weight.scales.data());
+  int64_t begin = 0;
+  for (const BlockPart& part : weight.parts) {
+    const int64_t from = std::max(first, begin), end = std::min(first + count, begin + part.rows);
+    if (from < end) {
+      unpack_blocks(
+          part, from - begin, end - from,
+          {to + usize(from - first) * row_bytes, value_type(type), weight.fp8 ? scales + from : nullptr},
+          stream_);
+    }
+    begin += part.rows;
+  }
+  return {to, weight.fp8 ? scales + first : nullptr, count, weight.inputs, weight.fp8};
+}
+
+void Linear::run_blocks(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+  if (is_row_for_blocks(x)) return run_block_row(x, weight, out, accumulate);
+  const DType type = weight.fp8 ? DType::kF8 : x.dtype;
+  const Tensor in = weight.fp8 ? rounded(x) : x;
+  const int64_t step = unpacked_rows(weight, type);
+  for (int64_t first = 0; first < weight.outputs; first += step) {
+    const int64_t count = std::min(step, weight.outputs - first);
+    run_matrix(in, unpack(weight, type, first, count), columns_of(out, first, count), accumulate);
+  }
+}
+
+void Linear::run(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
+  if (!weight.parts.empty()) return run_blocks(x, weight, out, accumulate);
+  run_matrix(x,
+             {weight.memory.data(), static_cast<const float*>(weight.scales.data()), weight.outputs,
+              weight.inputs, weight.fp8},
+             out, accumulate);
 }
 
 }  // namespace claa::cuda

@@ -23,6 +23,7 @@ class Scratch {
     if (bytes > memory_.bytes()) memory_ = allocate_async(bytes, stream_);
     return memory_.data();
   }
+  void* data() const { return memory_.data(); }
 
  private:
   cudaStream_t stream_;

@@ -9,6 +9,8 @@
 
 namespace claa::cuda {
 
+enum class ValueType { kF32, kBf16, kFp8 };
+
 struct View {
   void* data = nullptr;
   bool bf16 = false;  // else f32

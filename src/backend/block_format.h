@@ -1,0 +1,26 @@
+// The formats of blocks that backends multiply as they are. Nothing else is here, as the compiler of CUDA
+// reads it.
+#pragma once
+
+#include <cstdint>
+
+namespace claa {
+
+enum class BlockFormat : uint8_t {
+  kQ8_0,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4
+};
+constexpr int kBlockFormats = 13;
+
+}  // namespace claa
