@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "core/counts.h"
+#include "core/memory.h"
+#include "engine/fit.h"
 #include "engine/impl.h"
 #include "engine/markers.h"
 #include "folder/folder.h"
@@ -40,6 +42,15 @@ BackendOptions device_options(const EngineOptions& options, const ModelSource& s
   device.cache_folder = options.cache_folder;
   device.resident = stay_resident(options, device, source);
   return device;
+}
+
+// Refuses a model that is too large before it is loaded. Where weights stay in the mapping of their file, the
+// system reads them as they are needed, and takes their memory back.
+void check_fit(const std::string& name, const ModelConfig& config, const BackendOptions& device, size_t free,
+               const gguf::File* file) {
+  if (device.name == "cpu" && device.resident) return;
+  check_weights_fit(name, weight_bytes(config, device, file), free > 0 ? free : available_memory(),
+                    weight_forms(config, device, file));
 }
 
 }  // namespace
@@ -83,6 +94,7 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
   TokenizerData data = read_tokenizer_data(file);
   adopt_markers(data, summary.warnings);
   tokenizer.emplace(std::move(data));
+  check_fit(path, config, device_options(options, path), backend->free_bytes(), &file);
   model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
   if (!file.has("tokenizer.ggml.pre") && tokenizer->data().model == "gpt2") {
     summary.warnings.push_back(path +
@@ -103,6 +115,8 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
 void Engine::Impl::load_shape(const std::string& name, const EngineOptions& options) {
   const ModelConfig& config = find_shape(name);
   profiles.emplace(options.profile, "", [] { return uint64_t{0}; });
+  check_fit(name, config, device_options(options, ModelSource::of_shape(name)), backend->free_bytes(),
+            nullptr);
   model.emplace(config, random_weights(config, *backend, options.on_load), *backend);
   if (options.draft.empty()) return;
   const ModelConfig& draft = find_shape(options.draft);
