@@ -151,6 +151,10 @@ TEST_P(CudaBlocks, EmbeddingsHaveTheBitsOfWidenedWeights) {
     widened->embed(*packed, ids, 1.5f, want.tensor);
     resident->embed(*kept, ids, 1.5f, got.tensor);
     test::expect_same(want, got, std::string(gguf::type_name(format.type)));
+    Array want_some(DType::kF32, 5, 100), got_some(DType::kF32, 5, 100);  // from within a unit to within one
+    widened->embed(*packed, ids, 0.5f, want_some.tensor, 41);
+    resident->embed(*kept, ids, 0.5f, got_some.tensor, 41);
+    test::expect_same(want_some, got_some, "some columns of " + std::string(gguf::type_name(format.type)));
   }
 }
 

@@ -42,9 +42,9 @@ struct UnpackedRows {
 };
 void unpack_blocks(const BlockPart& part, int64_t first, int64_t rows, const UnpackedRows& to,
                    cudaStream_t stream);
-// The rows `ids` times `scale`, as embed() reads a table of f32 or bf16.
-void embed_blocks(const BlockPart& part, const int32_t* ids, float scale, bool bf16, const View& out,
-                  cudaStream_t stream);
+// The rows `ids` times `scale`, from column `first` on, as embed() reads a table of f32 or bf16.
+void embed_blocks(const BlockPart& part, const int32_t* ids, float scale, bool bf16, int64_t first,
+                  const View& out, cudaStream_t stream);
 
 // One row of activations: f32, bf16, or FP8 with its scale.
 struct BlockInput {

@@ -106,18 +106,19 @@ __global__ void unpack_kernel(Planes planes, int64_t first_row, int units, float
   store_unit(v, inverse, to + (static_cast<int64_t>(blockIdx.y) * units + u) * kUnit);
 }
 
-// One block per row of `out`.
+// One block per row of `out`, whose `columns` columns are those of the table from `first` on.
 template <class Format>
 __global__ void embed_kernel(Planes planes, const int32_t* ids, int units, float factor, float scale,
-                             bool bf16, float* out, int64_t stride) {
-  const int64_t first = ids[blockIdx.x] * static_cast<int64_t>(units);
+                             bool bf16, int first, int columns, float* out, int64_t stride) {
+  const int64_t row = ids[blockIdx.x] * static_cast<int64_t>(units);
   out += blockIdx.x * stride;
-  for (int u = threadIdx.x; u < units; u += blockDim.x) {
-    const Unit unit = unit_of<Format>(planes, first + u);
+  for (int u = first / kUnit + static_cast<int>(threadIdx.x); u * kUnit < first + columns; u += blockDim.x) {
+    const Unit unit = unit_of<Format>(planes, row + u);
 #pragma unroll
     for (int i = 0; i < kUnit; ++i) {
+      const int c = u * kUnit + i - first;
       const float value = value_of<Format>(unit, i, factor);
-      out[u * kUnit + i] = scale * (bf16 ? __bfloat162float(__float2bfloat16(value)) : value);
+      if (c >= 0 && c < columns) out[c] = scale * (bf16 ? __bfloat162float(__float2bfloat16(value)) : value);
     }
   }
 }
@@ -229,12 +230,12 @@ void unpack_blocks(const BlockPart& part, int64_t first, int64_t rows, const Unp
   });
 }
 
-void embed_blocks(const BlockPart& part, const int32_t* ids, float scale, bool bf16, const View& out,
-                  cudaStream_t stream) {
+void embed_blocks(const BlockPart& part, const int32_t* ids, float scale, bool bf16, int64_t first,
+                  const View& out, cudaStream_t stream) {
   with_format(part.format, [&](auto layout) {
     embed_kernel<decltype(layout)><<<static_cast<unsigned>(out.rows), kThreads, 0, stream>>>(
         planes_of(part), ids, static_cast<int>(part.inputs / kUnit), part.factor, scale, bf16,
-        data_of<float>(out), out.row_stride);
+        static_cast<int>(first), static_cast<int>(out.columns), data_of<float>(out), out.row_stride);
   });
 }
 

@@ -198,7 +198,8 @@ void CudaBackend::embed(const PackedWeight& table, std::span<const int32_t> ids,
   if (std::ssize(ids) >= FusedAttention::kLeastRows) fused_.prompt_begins();
   if (!weight.parts.empty()) {
     require(weight.parts.size() == 1, "embed: a table of several formats");
-    embed_blocks(weight.parts[0], indices, scale, traits_.dtype == DType::kBF16, view_of(out), stream_.get());
+    embed_blocks(weight.parts[0], indices, scale, traits_.dtype == DType::kBF16, first, view_of(out),
+                 stream_.get());
     check_launch("embed");
     return;
   }
