@@ -10,7 +10,7 @@ set -euo pipefail
 LONG=0
 SANITIZE=0
 FUZZ=1
-FUZZ_SECONDS=45
+FUZZ_SECONDS=30
 for argument in "$@"; do
   case $argument in
     --long) LONG=1 ;;
