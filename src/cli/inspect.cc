@@ -57,8 +57,8 @@ PlanTarget plan_target(const InspectOptions& options, const std::string& dtype, 
   return {device, dtype};
 }
 
-// All forms of weights that the options leave open; where one of them is the better in everything, that
-// alone.
+// All forms of weights that the options leave open. In f32 resident weights round nothing and are smaller, so
+// that they are planned alone.
 std::vector<PlanTarget> plan_targets(const InspectOptions& options) {
   const std::string& weights = options.weights;
   if (weights != "auto" && weights != "resident" && weights != "widened")

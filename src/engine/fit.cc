@@ -24,12 +24,12 @@ std::vector<WeightForm> weight_forms(const ModelConfig& config, const BackendOpt
 }
 
 void check_weights_fit(const std::string& model, size_t needed, size_t free,
-                       const std::vector<WeightForm>& forms) {
+                       const std::function<std::vector<WeightForm>()>& forms) {
   if (free == 0 || needed <= free) return;
   constexpr double kGb = 1e9;
   const auto gb = [](size_t bytes) { return static_cast<double>(bytes) / kGb; };
   std::string fitting;
-  for (const WeightForm& form : forms) {
+  for (const WeightForm& form : forms()) {
     if (form.bytes <= free)
       fitting += fmt::format("{}{} ({:.1f} GB)", fitting.empty() ? "" : ", ", form.options, gb(form.bytes));
   }

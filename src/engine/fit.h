@@ -1,6 +1,7 @@
 // Whether a model's weights fit the memory of a device, told before any of them is loaded.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,9 @@ struct WeightForm {
 std::vector<WeightForm> weight_forms(const ModelConfig& config, const BackendOptions& options,
                                      const gguf::File* file);
 
-// Throws Error{kOutOfMemory} with the numbers, and the forms that would fit, if `needed` bytes of weights are
-// more than `free`, unless that is 0 and so unknown.
+// Throws Error{kOutOfMemory} with the numbers, and those of `forms` that would fit, if `needed` bytes of
+// weights are more than `free`, unless that is 0 and so unknown. Forms are asked for only then.
 void check_weights_fit(const std::string& model, size_t needed, size_t free,
-                       const std::vector<WeightForm>& forms);
+                       const std::function<std::vector<WeightForm>()>& forms);
 
 }  // namespace claa

@@ -64,6 +64,7 @@ struct Engine::Impl {
   bool ends_answer(int32_t id) const { return tokenizer && tokenizer->is_end_of_generation(id); }
   OracleResult oracle(const OracleRequest& request);
 
+  const BackendOptions device;
   std::unique_ptr<Backend> backend;
   std::vector<gguf::File> mapped;      // files whose blocks the weights are
   std::optional<Tokenizer> tokenizer;  // none for a shape
@@ -82,6 +83,8 @@ struct Engine::Impl {
   void load_file(const std::string& path, const EngineOptions& options);
   void load_shape(const std::string& name, const EngineOptions& options);
   void load_drafter(const std::string& path);
+  // Throws kOutOfMemory for a model that is too large, before it is loaded. `file` is null for a shape.
+  void check_fit(const std::string& name, const ModelConfig& config, const gguf::File* file) const;
 };
 
 // The stages of a request, for step() and for those who look on.

@@ -8,6 +8,7 @@
 #include "engine/markers.h"
 #include "folder/folder.h"
 #include "model/shapes.h"
+#include "prefill/memory_plan.h"
 
 namespace claa {
 
@@ -44,19 +45,10 @@ BackendOptions device_options(const EngineOptions& options, const ModelSource& s
   return device;
 }
 
-// Refuses a model that is too large before it is loaded. Where weights stay in the mapping of their file, the
-// system reads them as they are needed, and takes their memory back.
-void check_fit(const std::string& name, const ModelConfig& config, const BackendOptions& device, size_t free,
-               const gguf::File* file) {
-  if (device.name == "cpu" && device.resident) return;
-  check_weights_fit(name, weight_bytes(config, device, file), free > 0 ? free : available_memory(),
-                    weight_forms(config, device, file));
-}
-
 }  // namespace
 
 Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
-    : backend(make_backend(device_options(options, source))), methods(builtin_methods()) {
+    : device(device_options(options, source)), backend(make_backend(device)), methods(builtin_methods()) {
   if (source.file.empty() == source.shape.empty())
     fail(ErrorCode::kInvalidArgument, "a model is either a file or a shape; give one of them");
   if (source.shape.empty()) {
@@ -85,6 +77,16 @@ Engine::Impl::Impl(const ModelSource& source, const EngineOptions& options)
   summary.draft = options.draft;
 }
 
+// Where weights stay in the mapping of their file, the system reads them as they are needed, and takes their
+// memory back.
+void Engine::Impl::check_fit(const std::string& name, const ModelConfig& config,
+                             const gguf::File* file) const {
+  if (device.name == "cpu" && device.resident) return;
+  const size_t free = backend->free_bytes() > 0 ? backend->free_bytes() : available_memory();
+  check_weights_fit(name, weight_bytes(config, device, file), free,
+                    [&] { return weight_forms(config, device, file); });
+}
+
 void Engine::Impl::load_file(const std::string& path, const EngineOptions& options) {
   gguf::File file = open_model(path);
   summary.fingerprint = gguf::weights_fingerprint(file);
@@ -94,7 +96,7 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
   TokenizerData data = read_tokenizer_data(file);
   adopt_markers(data, summary.warnings);
   tokenizer.emplace(std::move(data));
-  check_fit(path, config, device_options(options, path), backend->free_bytes(), &file);
+  check_fit(path, config, &file);
   model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
   if (!file.has("tokenizer.ggml.pre") && tokenizer->data().model == "gpt2") {
     summary.warnings.push_back(path +
@@ -115,8 +117,7 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
 void Engine::Impl::load_shape(const std::string& name, const EngineOptions& options) {
   const ModelConfig& config = find_shape(name);
   profiles.emplace(options.profile, "", [] { return uint64_t{0}; });
-  check_fit(name, config, device_options(options, ModelSource::of_shape(name)), backend->free_bytes(),
-            nullptr);
+  check_fit(name, config, nullptr);
   model.emplace(config, random_weights(config, *backend, options.on_load), *backend);
   if (options.draft.empty()) return;
   const ModelConfig& draft = find_shape(options.draft);
@@ -125,6 +126,7 @@ void Engine::Impl::load_shape(const std::string& name, const EngineOptions& opti
          "the draft '{}' has a vocabulary of {} tokens, the shape has {}; choose one with as many",
          options.draft, group_digits(draft.vocabulary), group_digits(config.vocabulary));
   }
+  check_fit(options.draft, draft, nullptr);
   drafter.emplace(draft, random_weights(draft, *backend), *backend);
 }
 
@@ -145,6 +147,7 @@ void Engine::Impl::load_drafter(const std::string& path) {
          path, differ.first - tokens.begin());
   }
   const ModelConfig config = read_config(file);
+  check_fit(path, config, &file);
   drafter.emplace(config, load_weights(file, config, *backend, {}), *backend);
   if (drafter->weights().resident_bytes() > 0) mapped.push_back(std::move(file));
 }

@@ -15,7 +15,7 @@ const std::vector<WeightForm> kForms = {{"--dtype bf16 --weights widened", 16'06
 
 std::string refusal(size_t needed, size_t free, const std::vector<WeightForm>& forms) {
   try {
-    check_weights_fit("model.gguf", needed, free, forms);
+    check_weights_fit("model.gguf", needed, free, [&] { return forms; });
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kOutOfMemory);
     return e.what();

@@ -213,7 +213,8 @@ __device__ void multiply_rows(const GemvCall& call, const IntegerRow& x, int row
   write_sum(call, row + 1, sums[1]);
 }
 
-// A warp takes every so manieth row, or with kRows of two pair of rows.
+// Each warp takes one row after another, or with kRows of two a pair of rows, as many apart as there are
+// warps.
 template <class Format, int kRows, typename X>
 __global__ void __launch_bounds__(kThreads, 2) gemv_kernel(GemvCall call, const X* x) {
   extern __shared__ uint4 memory[];

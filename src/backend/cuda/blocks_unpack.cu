@@ -13,9 +13,6 @@ using Fp8 = __nv_fp8_e4m3;
 constexpr int kThreads = 256;
 constexpr float kLargestFp8 = 448;
 
-size_t whole_lines(size_t bytes) {
-  return (bytes + 255) / 256 * 256;
-}
 Planes planes_of(const BlockPart& part) {
   return {part.numbers, part.bits, part.scales};
 }

@@ -9,6 +9,9 @@ namespace claa::cuda {
 inline View view_of(const Tensor& t) {
   return {t.data, t.dtype == DType::kBF16, t.planes(), t.rows(), t.columns(), t.stride[0], t.stride[1]};
 }
+inline ValueType value_type(DType dtype) {
+  return dtype == DType::kF8 ? ValueType::kFp8 : dtype == DType::kBF16 ? ValueType::kBf16 : ValueType::kF32;
+}
 inline RopeView view_of(const RopeTable& table) {
   return {table.cos.ptr<float>(), table.sin.ptr<float>(), table.cos.columns(), table.interleaved};
 }

@@ -59,7 +59,7 @@ void CudaBackend::mix_experts(const Tensor& x, const Experts& experts, const Exp
   }
   const auto& first = static_cast<const CudaWeight&>(*experts.gate_up.each.front());
   FewRows call;
-  call.type = first.fp8 ? ValueType::kFp8 : x.dtype == DType::kBF16 ? ValueType::kBf16 : ValueType::kF32;
+  call.type = value_type(x.dtype);
   require((x.dtype == DType::kF8) == first.fp8, "mix_experts: rows of another type than the weights");
   require(hidden.stride[1] == hidden.columns(), "mix_experts: rows apart");
   call.x = x.data, call.x_scales = x.scales;

@@ -48,9 +48,6 @@ struct Description {
   StrideOut* out_strides;
 };
 
-size_t whole_lines(size_t bytes) {
-  return (bytes + 255) / 256 * 256;
-}
 // Places the arrays one after another from `memory` on; returns the bytes of all.
 size_t place(Description& to, void* memory, int64_t groups) {
   char* next = static_cast<char*>(memory);

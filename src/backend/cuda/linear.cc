@@ -73,10 +73,6 @@ struct Operand {
   }
 };
 
-size_t whole_lines(int64_t bytes) {
-  return (usize(bytes) + 255) / 256 * 256;
-}
-
 // True if x is read as it is: FP8 with scales where the library may read them.
 bool ready(const Tensor& x) {
   return x.dtype == DType::kF8 && reinterpret_cast<uintptr_t>(x.scales) % 16 == 0;
@@ -84,13 +80,14 @@ bool ready(const Tensor& x) {
 // Bytes that are missing for x in FP8: its scales, and its values unless they exist.
 size_t fp8_scratch(const Tensor& x) {
   const int64_t values = x.dtype == DType::kF8 ? 0 : x.rows() * x.columns();
-  return whole_lines(values) + usize(x.rows()) * sizeof(float);
+  return whole_lines(usize(values)) + usize(x.rows()) * sizeof(float);
 }
 Fp8Row fp8_row(const Tensor& x) {
   return {x.data, x.scales};
 }
-ValueType value_type(DType dtype) {
-  return dtype == DType::kF8 ? ValueType::kFp8 : dtype == DType::kBF16 ? ValueType::kBf16 : ValueType::kF32;
+// True if one kernel multiplies a single row by a weight in FP8.
+bool is_row_for_fp8(const Tensor& x, const void* weight, int64_t inputs) {
+  return x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight, inputs);
 }
 BlockInput block_input(const Tensor& x) {
   return {x.data, value_type(x.dtype), x.dtype == DType::kF8 ? x.scales : nullptr};
@@ -106,12 +103,6 @@ int64_t unpacked_rows(const CudaWeight& weight, DType type) {
   const size_t row = usize(weight.inputs) * dtype_bytes(type);
   const auto rows = static_cast<int64_t>(kBytes / row) / kTile * kTile;
   return std::min(std::max(rows, kTile), weight.outputs);
-}
-Tensor columns_of(const Tensor& t, int64_t first, int64_t count) {
-  Tensor view = t;
-  view.data = t.address(0, 0, first);
-  view.shape[2] = count;
-  return view;
 }
 
 Operand operand(const Tensor& t) {
@@ -267,14 +258,14 @@ bool Linear::run_library(const Problem& problem) {
 }
 
 void Linear::reserve(const Tensor& x, const CudaWeight& weight) {
-  if (!weight.parts.empty()) {
+  if (weight.parts.empty()) {
+    if (!weight.fp8 || is_row_for_fp8(x, weight.memory.data(), weight.inputs)) return;
+  } else {
     if (is_row_for_blocks(x)) return;
     const DType type = weight.fp8 ? DType::kF8 : x.dtype;
     unpacked_.get(usize(unpacked_rows(weight, type) * weight.inputs) * dtype_bytes(type));
   }
-  const bool is_gemv =
-      weight.parts.empty() && x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight.memory.data(), weight.inputs);
-  if (weight.fp8 && !is_gemv && !ready(x)) scratch_.get(fp8_scratch(x));
+  if (weight.fp8 && !ready(x)) scratch_.get(fp8_scratch(x));
 }
 
 Tensor Linear::rounded(const Tensor& x) {
@@ -289,14 +280,14 @@ Tensor Linear::rounded(const Tensor& x) {
     return result;
   }
   result.data = scratch;
-  result.scales = reinterpret_cast<float*>(scratch + whole_lines(x.rows() * x.columns()));
+  result.scales = reinterpret_cast<float*>(scratch + whole_lines(usize(x.rows() * x.columns())));
   quantize_rows(view_of(x), result.data, result.scales, stream_);
   return result;
 }
 
 void Linear::run_fp8(const Tensor& x, const Matrix& weight, const Tensor& out, bool accumulate) {
   require(x.dtype != DType::kF8 || x.stride[1] == x.columns(), "linear: FP8 rows with gaps");
-  if (x.rows() == 1 && gemv_fp8_fits(fp8_row(x), weight.data, weight.inputs)) {
+  if (is_row_for_fp8(x, weight.data, weight.inputs)) {
     gemv_fp8(fp8_row(x), weight.data, weight.scales, weight.inputs, view_of(out), accumulate, stream_);
     return;
   }
@@ -334,7 +325,7 @@ void Linear::run_matrix(const Tensor& x, const Matrix& weight, const Tensor& out
 void Linear::run_block_row(const Tensor& x, const CudaWeight& weight, const Tensor& out, bool accumulate) {
   int64_t first = 0;
   for (const BlockPart& part : weight.parts) {
-    gemv_blocks(block_input(x), part, view_of(columns_of(out, first, part.rows)), accumulate, stream_);
+    gemv_blocks(block_input(x), part, view_of(out.slice_columns(first, part.rows)), accumulate, stream_);
     first += part.rows;
   }
 }
@@ -364,7 +355,7 @@ void Linear::run_blocks(const Tensor& x, const CudaWeight& weight, const Tensor&
   const int64_t step = unpacked_rows(weight, type);
   for (int64_t first = 0; first < weight.outputs; first += step) {
     const int64_t count = std::min(step, weight.outputs - first);
-    run_matrix(in, unpack(weight, type, first, count), columns_of(out, first, count), accumulate);
+    run_matrix(in, unpack(weight, type, first, count), out.slice_columns(first, count), accumulate);
   }
 }
 

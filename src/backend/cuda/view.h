@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "backend/gate.h"
@@ -10,6 +11,11 @@
 namespace claa::cuda {
 
 enum class ValueType { kF32, kBf16, kFp8 };
+
+// Arrays that share memory begin on such boundaries.
+constexpr size_t whole_lines(size_t bytes) {
+  return (bytes + 255) / 256 * 256;
+}
 
 struct View {
   void* data = nullptr;

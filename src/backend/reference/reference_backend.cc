@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "backend/host_ops.h"
+#include "backend/reference/access.h"
 #include "core/usize.h"
 
 namespace claa::reference {
@@ -15,18 +16,6 @@ struct ReferenceWeight : PackedWeight {
 };
 
 struct ReferencePackedKv : PackedKv {};
-
-float get(const Tensor& t, int64_t plane, int64_t row, int64_t column) {
-  return t.dtype == DType::kBF16 ? to_float(t.ptr<Bf16>(plane, row)[column])
-                                 : t.ptr<float>(plane, row)[column];
-}
-void put(const Tensor& t, int64_t plane, int64_t row, int64_t column, float value) {
-  if (t.dtype == DType::kBF16) {
-    t.ptr<Bf16>(plane, row)[column] = to_bf16(value);
-  } else {
-    t.ptr<float>(plane, row)[column] = value;
-  }
-}
 
 // Rotated value `i` of a head whose first value is x[0].
 float rotated(const float* x, int64_t i, const RopeTable& table, int64_t position) {

@@ -1,22 +1,12 @@
 // Gates of outputs and rows, and the parts of recurrent layers, row by row in f64.
 #include <cmath>
 
+#include "backend/reference/access.h"
 #include "backend/reference/reference_backend.h"
 #include "core/usize.h"
 
 namespace claa::reference {
 namespace {
-
-float value_at(const Tensor& t, int64_t row, int64_t column) {
-  return t.dtype == DType::kBF16 ? to_float(t.ptr<Bf16>(0, row)[column]) : t.ptr<float>(0, row)[column];
-}
-void write_at(const Tensor& t, int64_t row, int64_t column, double value) {
-  if (t.dtype == DType::kBF16) {
-    t.ptr<Bf16>(0, row)[column] = to_bf16(static_cast<float>(value));
-  } else {
-    t.ptr<float>(0, row)[column] = static_cast<float>(value);
-  }
-}
 
 double sigmoid(double x) {
   return 1 / (1 + std::exp(-x));
@@ -28,7 +18,7 @@ double softplus(double x) {
 double squares_of(const Tensor& x, int64_t row, int64_t first, int64_t count) {
   double sum = 0;
   for (int64_t c = first; c < first + count; ++c)
-    sum += static_cast<double>(value_at(x, row, c)) * value_at(x, row, c);
+    sum += static_cast<double>(get(x, 0, row, c)) * get(x, 0, row, c);
   return sum;
 }
 
@@ -59,15 +49,15 @@ struct DeltaRow {
 void ReferenceBackend::gate_output(const Tensor& gate, const Tensor& x) {
   for (int64_t r = 0; r < x.rows(); ++r) {
     for (int64_t c = 0; c < x.columns(); ++c)
-      write_at(x, r, c, value_at(x, r, c) * sigmoid(value_at(gate, r, c)));
+      put(x, 0, r, c, static_cast<float>(get(x, 0, r, c) * sigmoid(get(gate, 0, r, c))));
   }
 }
 
 void ReferenceBackend::add_gated_rows(const Tensor& x, const Tensor& gate, const Tensor& out) {
   for (int64_t r = 0; r < x.rows(); ++r) {
-    const double share = sigmoid(value_at(gate, r, 0));
+    const double share = sigmoid(get(gate, 0, r, 0));
     for (int64_t c = 0; c < x.columns(); ++c)
-      write_at(out, r, c, value_at(out, r, c) + share * value_at(x, r, c));
+      put(out, 0, r, c, static_cast<float>(get(out, 0, r, c) + share * get(x, 0, r, c)));
   }
 }
 
@@ -76,7 +66,7 @@ void ReferenceBackend::convolve(const Tensor& x, const Tensor& weight, const Ten
   const int64_t carried = weight.rows() - 1;
   // Of the carried rows and those of x, one after another.
   const auto input = [&](int64_t row, int64_t c) {
-    return row < carried ? columns.ptr<float>(0, row)[c] : value_at(x, row - carried, c);
+    return row < carried ? columns.ptr<float>(0, row)[c] : get(x, 0, row - carried, c);
   };
   for (int64_t c = 0; c < x.columns(); ++c) {
     for (int64_t r = 0; r < x.rows(); ++r) {
@@ -93,7 +83,8 @@ void ReferenceBackend::unit_heads(const Tensor& x, int64_t heads, int64_t head_s
   for (int64_t r = 0; r < x.rows(); ++r) {
     for (int64_t first = 0; first < heads * head_size; first += head_size) {
       const double scale = 1 / std::sqrt(squares_of(x, r, first, head_size) + eps);
-      for (int64_t c = first; c < first + head_size; ++c) write_at(x, r, c, value_at(x, r, c) * scale);
+      for (int64_t c = first; c < first + head_size; ++c)
+        put(x, 0, r, c, static_cast<float>(get(x, 0, r, c) * scale));
     }
   }
 }
@@ -126,9 +117,9 @@ void ReferenceBackend::gated_norm_heads(const Tensor& x, const Tensor& gate, con
       const double mean = squares_of(x, r, first, size) / static_cast<double>(size);
       const double scale = 1 / std::sqrt(mean + eps);
       for (int64_t i = 0; i < size; ++i) {
-        const double g = value_at(gate, r, first + i);
-        write_at(out, r, first + i,
-                 value_at(x, r, first + i) * scale * value_at(weight, 0, i) * g * sigmoid(g));
+        const double g = get(gate, 0, r, first + i);
+        const double value = get(x, 0, r, first + i) * scale * get(weight, 0, 0, i) * g * sigmoid(g);
+        put(out, 0, r, first + i, static_cast<float>(value));
       }
     }
   }
