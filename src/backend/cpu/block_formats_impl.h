@@ -2,8 +2,10 @@
 // instruction set, so that it has no include guard. A format says, for blocks of kGroups * 32 values:
 //   scales(b, s, m): the scales of a block, one per 32 values or with kHalves one per 16, and with kMinima
 //                    what is taken away from each group's values;
-//   values(b, g):    the numbers of group g as bytes, with kSigned from -128 to 127, else from 0 to 127.
-// A value is s * number - m, each step rounded to f32, as in gguf/quants.cc.
+//   values(b, g):    the numbers of group g as bytes, with kSigned from -128 to 127, else from 0 to 127, from
+//                    which kOffset is taken away.
+// A value is s * (number - offset) - m, each step rounded to f32, as in gguf/quants.cc. Products of numbers
+// without a sign are the faster ones; no format has an offset and minima.
 
 inline float half_at(const uint8_t* p) {
   uint16_t bits;
@@ -48,9 +50,11 @@ inline void sixteen_scales(float d, __m128i bytes, float* s) {
   _mm256_storeu_ps(s + 8, _mm256_mul_ps(factor, eight_signed_floats(_mm_srli_si128(bytes, 8))));
 }
 
-template <int kBlockBytes, int kBlockGroups, bool kIsSigned, bool kHasMinima, bool kHasHalves>
+template <int kBlockBytes, int kBlockGroups, bool kIsSigned, bool kHasMinima, bool kHasHalves,
+          int kTakenAway = 0>
 struct Format {
   static constexpr int kBytes = kBlockBytes, kGroups = kBlockGroups;
+  static constexpr int kOffset = kTakenAway;
   static constexpr bool kSigned = kIsSigned, kMinima = kHasMinima, kHalves = kHasHalves;
 };
 
@@ -58,20 +62,18 @@ struct Q8_0 : Format<34, 1, true, false, false> {
   static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
   static __m256i values(const uint8_t* b, int) { return bytes_at(b + 2); }
 };
-struct Q4_0 : Format<18, 1, true, false, false> {
+struct Q4_0 : Format<18, 1, false, false, false, 8> {
   static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
-  static __m256i values(const uint8_t* b, int) {
-    return _mm256_sub_epi8(nibbles_at(b + 2), _mm256_set1_epi8(8));
-  }
+  static __m256i values(const uint8_t* b, int) { return nibbles_at(b + 2); }
 };
 struct Q4_1 : Format<20, 1, false, true, false> {
   static void scales(const uint8_t* b, float* s, float* m) { *s = half_at(b), *m = -half_at(b + 2); }
   static __m256i values(const uint8_t* b, int) { return nibbles_at(b + 4); }
 };
-struct Q5_0 : Format<22, 1, true, false, false> {
+struct Q5_0 : Format<22, 1, false, false, false, 16> {
   static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
   static __m256i values(const uint8_t* b, int) {
-    return _mm256_sub_epi8(_mm256_or_si256(nibbles_at(b + 6), fifth_bits(b + 2)), _mm256_set1_epi8(16));
+    return _mm256_or_si256(nibbles_at(b + 6), fifth_bits(b + 2));
   }
 };
 struct Q5_1 : Format<24, 1, false, true, false> {
@@ -107,7 +109,7 @@ struct MXFP4 : Format<17, 1, true, false, false> {
 // Eight neighbouring blocks of a format of one group. All but MXFP4 have their scale in the first two bytes
 // and a minimum, with the sign changed, in the two behind.
 template <class F>
-struct Eight : Format<8 * F::kBytes, 8, F::kSigned, F::kMinima, false> {
+struct Eight : Format<8 * F::kBytes, 8, F::kSigned, F::kMinima, false, F::kOffset> {
   static __m256 halves(const uint8_t* b) {
     const auto half = [b](int i) {
       int16_t bits;
@@ -138,7 +140,7 @@ struct Q2_K : Format<84, 8, false, true, true> {
     return bits_of(bytes_at(b + 16 + 32 * (g / 4)), 2 * (g % 4), 3);
   }
 };
-struct Q3_K : Format<110, 8, true, false, true> {
+struct Q3_K : Format<110, 8, false, false, true, 4> {
   static void scales(const uint8_t* b, float* s, float*) {
     uint64_t low;
     memcpy(&low, b + 96, sizeof(low));
@@ -153,20 +155,25 @@ struct Q3_K : Format<110, 8, true, false, true> {
   static __m256i values(const uint8_t* b, int g) {
     const __m256i two = bits_of(bytes_at(b + 32 + 32 * (g / 4)), 2 * (g % 4), 3);
     const __m256i third = _mm256_slli_epi16(bits_of(bytes_at(b), g, 1), 2);
-    return _mm256_sub_epi8(_mm256_or_si256(two, third), _mm256_set1_epi8(4));
+    return _mm256_or_si256(two, third);
   }
 };
 
-// The scales and minima of Q4_K and Q5_K.
+// The scales and minima of Q4_K and Q5_K, of six bits each. The bytes behind the two halves hold four scales,
+// four minima, and the low bits of the other four of both, whose high bits are the two that the first leave.
 inline void six_bit_scales(const uint8_t* b, float* s, float* m) {
-  const uint32_t first = word_at(b + 4), second = word_at(b + 8), rest = word_at(b + 12);
-  const uint32_t scales = (rest & 0x0f0f0f0fu) | ((first >> 6) & 0x03030303u) << 4;
-  const uint32_t minima = ((rest >> 4) & 0x0f0f0f0fu) | ((second >> 6) & 0x03030303u) << 4;
-  const auto eight = [](uint32_t low, uint32_t high) {
-    return _mm_set_epi32(0, 0, static_cast<int>(high), static_cast<int>(low & 0x3f3f3f3fu));
-  };
-  _mm256_storeu_ps(s, _mm256_mul_ps(_mm256_set1_ps(half_at(b)), eight_floats(eight(first, scales))));
-  _mm256_storeu_ps(m, _mm256_mul_ps(_mm256_set1_ps(half_at(b + 2)), eight_floats(eight(second, minima))));
+  const __m128i head = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
+  const __m128 factors = _mm_cvtph_ps(head);
+  const __m128i packed = _mm_srli_si128(head, 4);
+  const __m128i nibble = _mm_set1_epi8(15);
+  const __m128i first = _mm_and_si128(packed, _mm_set1_epi8(63));
+  const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 2), _mm_set1_epi8(0x30));
+  const __m128i low =
+      _mm_unpackhi_epi32(_mm_and_si128(packed, nibble), _mm_and_si128(_mm_srli_epi16(packed, 4), nibble));
+  const __m128i both = _mm_unpacklo_epi32(first, _mm_or_si128(low, high));  // eight scales, eight minima
+  _mm256_storeu_ps(s, _mm256_mul_ps(_mm256_broadcastss_ps(factors), eight_floats(both)));
+  _mm256_storeu_ps(m, _mm256_mul_ps(_mm256_broadcastss_ps(_mm_movehdup_ps(factors)),
+                                    eight_floats(_mm_srli_si128(both, 8))));
 }
 
 struct Q4_K : Format<144, 8, false, true, false> {
@@ -182,7 +189,7 @@ struct Q5_K : Format<176, 8, false, true, false> {
     return _mm256_or_si256(four, _mm256_slli_epi16(bits_of(bytes_at(b + 16), g, 1), 4));
   }
 };
-struct Q6_K : Format<210, 8, true, false, true> {
+struct Q6_K : Format<210, 8, false, false, true, 32> {
   static void scales(const uint8_t* b, float* s, float*) {
     sixteen_scales(half_at(b + 208), _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 192)), s);
   }
@@ -190,7 +197,7 @@ struct Q6_K : Format<210, 8, true, false, true> {
     const int half = g / 4, plane = g % 4;
     const __m256i four = bits_of(bytes_at(b + 64 * half + 32 * (plane % 2)), 4 * (plane / 2), 15);
     const __m256i two = _mm256_slli_epi16(bits_of(bytes_at(b + 128 + 32 * half), 2 * plane, 3), 4);
-    return _mm256_sub_epi8(_mm256_or_si256(four, two), _mm256_set1_epi8(32));
+    return _mm256_or_si256(four, two);
   }
 };
 

@@ -31,9 +31,15 @@ inline __m256 products(__m256i weights, __m256i magnitudes, __m256i x) {
 // The sums of one row of activations with one row of blocks.
 struct RowSums {
   __m256 even, odd;     // of even and odd groups
-  __m256 minima;        // of formats with eight groups
-  float single_minima;  // of formats with one
+  __m256 minima;        // what is taken away, of formats with eight groups
+  float single_minima;  // the same of formats with one
 };
+
+// True if something is taken away from the sum of a group: a minimum for each value, or the offset.
+template <class F>
+constexpr bool has_minima() {
+  return F::kMinima || F::kOffset != 0;
+}
 
 // What each group's sum is multiplied by: a weight's scale times the activations'.
 template <class F>
@@ -41,20 +47,20 @@ inline void block_factors(const float* s, const float* m, const float* scales, c
                           const float* halves, RowSums& to, float* factors) {
   if constexpr (F::kGroups == 1) {
     *factors = *s * *scales;
-    if constexpr (F::kMinima) to.single_minima += *m * *sums;
+    if constexpr (has_minima<F>()) to.single_minima += *m * *sums;
   } else if constexpr (F::kHalves) {
     const __m256 x = _mm256_loadu_ps(scales);
     const __m256i low = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3),
                   high = _mm256_add_epi32(low, _mm256_set1_epi32(4));
     _mm256_storeu_ps(factors, _mm256_mul_ps(_mm256_loadu_ps(s), _mm256_permutevar8x32_ps(x, low)));
     _mm256_storeu_ps(factors + 8, _mm256_mul_ps(_mm256_loadu_ps(s + 8), _mm256_permutevar8x32_ps(x, high)));
-    if constexpr (F::kMinima) {
+    if constexpr (has_minima<F>()) {
       to.minima = _mm256_fmadd_ps(_mm256_loadu_ps(m), _mm256_loadu_ps(halves), to.minima);
       to.minima = _mm256_fmadd_ps(_mm256_loadu_ps(m + 8), _mm256_loadu_ps(halves + 8), to.minima);
     }
   } else {
     _mm256_storeu_ps(factors, _mm256_mul_ps(_mm256_loadu_ps(s), _mm256_loadu_ps(scales)));
-    if constexpr (F::kMinima)
+    if constexpr (has_minima<F>())
       to.minima = _mm256_fmadd_ps(_mm256_loadu_ps(m), _mm256_loadu_ps(sums), to.minima);
   }
 }
@@ -65,30 +71,61 @@ inline __m256 factor_of(const float* factors, int group) {
   return _mm256_set_m128(_mm_broadcast_ss(factors + 2 * group + 1), _mm_broadcast_ss(factors + 2 * group));
 }
 
-// The groups [first, end) of a row of blocks, which begins at `blocks`.
+// Asks for the memory of a block long before it is read: of rows that follow each other CPUs fetch too little
+// by themselves while they are busy with unpacking.
+template <class F>
+inline void fetch_ahead(const uint8_t* block) {
+  constexpr int kAhead = 2048, kLine = 64;
+  for (int line = 0; line < F::kBytes; line += kLine)
+    _mm_prefetch(reinterpret_cast<const char*>(block + kAhead + line), _MM_HINT_T0);
+}
+
+// The factors of `count` blocks that follow each other, of which `first` is the first group.
+template <class F, int kRows, int kFactors>
+inline void factors_of_blocks(const uint8_t* blocks, int count, const RoundedRows& x, int row, int64_t first,
+                              RowSums (&sums)[kRows], float (&factors)[kRows][kFactors]) {
+  constexpr int kOfBlock = F::kGroups * (F::kHalves ? 2 : 1);
+  const int64_t groups = x.inputs / kRoundedGroup;
+  for (int i = 0; i < count; ++i, blocks += F::kBytes, first += F::kGroups) {
+    alignas(32) float s[16], m[16];
+    fetch_ahead<F>(blocks);
+    F::scales(blocks, s, m);
+    if constexpr (F::kOffset != 0) {
+      for (int j = 0; j < kOfBlock; ++j) m[j] = s[j] * F::kOffset;
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t at = (row + r) * groups + first;
+      block_factors<F>(s, m, x.scales + at, x.sums + at, x.halves + 2 * at, sums[r],
+                       factors[r] + i * kOfBlock);
+    }
+  }
+}
+
+// The groups [first, end) of a row of blocks, which begins at `blocks`. The factors of some blocks are
+// computed before their products, which then are a short chain of instructions.
 template <class F, int kRows>
 inline void dot_groups(const uint8_t* blocks, const RoundedRows& x, int row, int64_t first, int64_t end,
                        RowSums (&sums)[kRows]) {
-  const int64_t groups = x.inputs / kRoundedGroup;
+  constexpr int kBlocks = 4, kOfBlock = F::kGroups * (F::kHalves ? 2 : 1);
   blocks += first / F::kGroups * F::kBytes;
-  for (; first < end; first += F::kGroups, blocks += F::kBytes) {
-    alignas(32) float s[16], m[16], factors[kRows][16];
-    F::scales(blocks, s, m);
-    for (int r = 0; r < kRows; ++r) {
-      const int64_t at = (row + r) * groups + first;
-      block_factors<F>(s, m, x.scales + at, x.sums + at, x.halves + 2 * at, sums[r], factors[r]);
-    }
+  while (first < end) {
+    alignas(32) float factors[kRows][kBlocks * kOfBlock];
+    const int64_t left = (end - first) / F::kGroups;
+    const int count = left < kBlocks ? static_cast<int>(left) : kBlocks;
+    factors_of_blocks<F>(blocks, count, x, row, first, sums, factors);
+    for (int i = 0; i < count; ++i, blocks += F::kBytes, first += F::kGroups) {
 #pragma GCC unroll 8
-    for (int g = 0; g < F::kGroups; ++g) {
-      const __m256i weights = F::values(blocks, g);
-      const __m256i magnitudes = F::kSigned ? _mm256_abs_epi8(weights) : weights;
+      for (int g = 0; g < F::kGroups; ++g) {
+        const __m256i weights = F::values(blocks, g);
+        const __m256i magnitudes = F::kSigned ? _mm256_abs_epi8(weights) : weights;
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) {
-        const int8_t* values = x.values + (row + r) * x.inputs + (first + g) * kRoundedGroup;
-        const __m256 sum = products<F::kSigned>(weights, magnitudes,
-                                                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
-        __m256& to = g % 2 == 0 ? sums[r].even : sums[r].odd;
-        to = _mm256_fmadd_ps(sum, factor_of<F>(factors[r], g), to);
+        for (int r = 0; r < kRows; ++r) {
+          const int8_t* values = x.values + (row + r) * x.inputs + (first + g) * kRoundedGroup;
+          const __m256 sum = products<F::kSigned>(
+              weights, magnitudes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
+          __m256& to = g % 2 == 0 ? sums[r].even : sums[r].odd;
+          to = _mm256_fmadd_ps(sum, factor_of<F>(factors[r] + i * kOfBlock, g), to);
+        }
       }
     }
   }
@@ -107,7 +144,7 @@ inline void dot_rows(const uint8_t* blocks, const RoundedRows& x, int row, float
   }
   for (int r = 0; r < kRows; ++r) {
     float total = sum_of_lanes(_mm256_add_ps(sums[r].even, sums[r].odd));
-    if constexpr (F::kMinima) total -= sum_of_lanes(sums[r].minima) + sums[r].single_minima;
+    if constexpr (has_minima<F>()) total -= sum_of_lanes(sums[r].minima) + sums[r].single_minima;
     out[(row + r) * stride] = total;
   }
 }
@@ -133,7 +170,8 @@ inline void widen_blocks(const uint8_t* blocks, int64_t n, float* out) {
 #pragma GCC unroll 4
       for (int e = 0; e < 4; ++e) {
         const int scale = F::kHalves ? 2 * g + e / 2 : g;
-        const __m256 number = F::kSigned ? eight_signed_floats(eights[e]) : eight_floats(eights[e]);
+        __m256 number = F::kSigned ? eight_signed_floats(eights[e]) : eight_floats(eights[e]);
+        if constexpr (F::kOffset != 0) number = _mm256_sub_ps(number, _mm256_set1_ps(F::kOffset));
         __m256 value = _mm256_mul_ps(_mm256_broadcast_ss(s + scale), number);
         if constexpr (F::kMinima) value = _mm256_sub_ps(value, _mm256_broadcast_ss(m + scale));
         _mm256_storeu_ps(out + i + g * kRoundedGroup + 8 * e, value);
