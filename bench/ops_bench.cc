@@ -1,6 +1,7 @@
 // Operations of the CPU backend at the shapes of SmolLM2-135M, in every type, beside the bare oneDNN matmul.
 //   cmake --preset cpu -DCLAA_BUILD_BENCH=ON && cmake --build --preset cpu --target ops_bench &&
 //   build/cpu/bench/ops_bench
+// decode/... is one row times the gates of Llama 3.1 8B, widened to bf16 and as blocks of each format.
 // GFLOP/s counts useful work: causal attention counts only visible keys. `share` is that of the bare oneDNN
 // matmul in bf16 (f32 where the CPU has no bf16) of 512 x 1024 x 1024.
 #include <benchmark/benchmark.h>
@@ -14,6 +15,7 @@
 #include "backend/backend.h"
 #include "core/clock.h"
 #include "core/usize.h"
+#include "gguf/quants.h"
 #include "model/model.h"
 
 namespace claa {
@@ -123,6 +125,40 @@ void linear(benchmark::State& state, Backend& device, int64_t rows) {
   report(state, 2.0 * static_cast<double>(rows * inputs * outputs));
 }
 
+// Rows of random blocks. No byte has its seventh bit, so that no scale is infinite or no number.
+struct RandomBlocks {
+  explicit RandomBlocks(gguf::TensorType type) {
+    constexpr int64_t kOutputs = 28672, kInputs = 4096;
+    data.resize(usize(kOutputs * kInputs) / gguf::block_elements(type) * gguf::block_bytes(type));
+    std::mt19937 random(1);
+    std::generate(data.begin(), data.end(), [&] { return static_cast<std::byte>(random() & 0xbf); });
+    source.outputs = kOutputs, source.inputs = kInputs;
+    source.blocks.push_back({type, kOutputs, data});
+    source.fill = [this, type](int64_t first, int64_t count, float* to) {
+      const size_t row = data.size() / usize(source.outputs);
+      gguf::dequantize(type, std::span(data).subspan(usize(first) * row, usize(count) * row),
+                       {to, usize(count * source.inputs)});
+    };
+  }
+  RandomBlocks(const RandomBlocks&) = delete;
+  RandomBlocks& operator=(const RandomBlocks&) = delete;
+  std::vector<std::byte> data;
+  WeightSource source;
+};
+
+void decode(benchmark::State& state, gguf::TensorType type, bool resident) {
+  BackendOptions options = backend_options("cpu", "bf16", 0, "");
+  options.resident = resident;
+  const auto device = make_backend(options);
+  const RandomBlocks blocks(type);
+  const auto weight = device->prepare(blocks.source);
+  const Array x(*device, DType::kBF16, 1, 1, weight->inputs), y(*device, DType::kF32, 1, 1, weight->outputs);
+  for (auto _ : state) device->decode([&] { device->linear(x.tensor, *weight, y.tensor, false); });
+  const double values = static_cast<double>(weight->inputs * weight->outputs);
+  report(state, 2 * values);
+  state.counters["bits"] = 8 * static_cast<double>(weight->bytes) / values;
+}
+
 // A norm and the gates that read it, as in the feed-forward of a layer.
 void norm_and_gates(benchmark::State& state, Backend& device) {
   ModelConfig config;
@@ -229,6 +265,14 @@ void register_all() {
     add("rms_norm/" + dtype, of(rms_norm));
     add("gate/" + dtype, of(gate));
     add("rope/" + dtype, of(rope));
+  }
+  const auto decode_of = [](gguf::TensorType type, bool resident) {
+    return [type, resident](benchmark::State& state) { decode(state, type, resident); };
+  };
+  add("decode/widened", decode_of(gguf::TensorType::kQ8_0, false));
+  for (const gguf::TensorType type : gguf::all_types()) {
+    if (type != gguf::TensorType::kF32)
+      add(fmt::format("decode/{}", gguf::type_name(type)), decode_of(type, true));
   }
 }
 

@@ -19,8 +19,20 @@ enum class BlockFormat : uint8_t {
   kQ6_K,
   kIQ4_NL,
   kIQ4_XS,
-  kMXFP4
+  kMXFP4,
+  kNVFP4,
+  kTQ1_0,
+  kTQ2_0,
+  kIQ1_S,
+  kIQ1_M,
+  kIQ2_XXS,
+  kIQ2_XS,
+  kIQ2_S,
+  kIQ3_XXS,
+  kIQ3_S,
+  kF16,  // the last two have values in place of blocks
+  kBF16
 };
-constexpr int kBlockFormats = 13;
+constexpr int kBlockFormats = 25;
 
 }  // namespace claa

@@ -30,11 +30,16 @@ inline DeviceTraits device_traits(const BackendOptions& options) {
   return traits;
 }
 
+// True if there are kernels for these blocks.
+inline bool multiplies(const TypedBlocks& blocks) {
+  const std::optional<BlockFormat> format = block_format(blocks.type);
+  return format.has_value() && *format <= BlockFormat::kMXFP4 && blocks.scale == 1;
+}
+
 // True if a resident weight stays the blocks of its file. Experts are widened: products of many read values.
 inline bool stays_blocks(const WeightSource& source) {
   return !source.expert && !source.blocks.empty() && source.column_factors == nullptr &&
-         std::all_of(source.blocks.begin(), source.blocks.end(),
-                     [](const TypedBlocks& blocks) { return block_format(blocks.type).has_value(); });
+         std::all_of(source.blocks.begin(), source.blocks.end(), multiplies);
 }
 
 inline size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {

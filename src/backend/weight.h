@@ -63,6 +63,30 @@ constexpr std::optional<BlockFormat> block_format(gguf::TensorType type) {
       return BlockFormat::kIQ4_XS;
     case kMXFP4:
       return BlockFormat::kMXFP4;
+    case kNVFP4:
+      return BlockFormat::kNVFP4;
+    case kTQ1_0:
+      return BlockFormat::kTQ1_0;
+    case kTQ2_0:
+      return BlockFormat::kTQ2_0;
+    case kIQ1_S:
+      return BlockFormat::kIQ1_S;
+    case kIQ1_M:
+      return BlockFormat::kIQ1_M;
+    case kIQ2_XXS:
+      return BlockFormat::kIQ2_XXS;
+    case kIQ2_XS:
+      return BlockFormat::kIQ2_XS;
+    case kIQ2_S:
+      return BlockFormat::kIQ2_S;
+    case kIQ3_XXS:
+      return BlockFormat::kIQ3_XXS;
+    case kIQ3_S:
+      return BlockFormat::kIQ3_S;
+    case kF16:
+      return BlockFormat::kF16;
+    case kBF16:
+      return BlockFormat::kBF16;
     default:
       return std::nullopt;
   }
@@ -73,6 +97,7 @@ struct TypedBlocks {
   gguf::TensorType type = gguf::TensorType::kF32;
   int64_t rows = 0;
   std::span<const std::byte> data;  // [rows, bytes of a row]
+  float scale = 1;                  // of all values, a tensor of its own in the file
 };
 
 // Where a weight [outputs, inputs] comes from.
@@ -86,7 +111,7 @@ struct WeightSource {
   bool expert = false;  // is one of several of its kind, of which a router chooses some
   // The same rows in the form of the file, for a backend that multiplies with it; empty where there is no
   // file. They live as long as the weight where BackendOptions::resident asks for that. fill() multiplies
-  // their values by the factor of each column, if there are any, and then by `factor`.
+  // their values by their scale, by the factor of each column, if there are any, and then by `factor`.
   std::vector<TypedBlocks> blocks = {};
   std::shared_ptr<const std::vector<float>> column_factors = {};
   float factor = 1;

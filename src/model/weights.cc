@@ -25,6 +25,18 @@ void check_finite(const std::string& file, const std::string& tensor, int64_t ro
        tensor, values[column], row, column);
 }
 
+// Rows of a tensor, of which there are some; empty if not all are multiplied by the same scale.
+std::optional<TypedBlocks> blocks_of(const gguf::TensorInfo& info, int64_t first, int64_t rows) {
+  const auto from = static_cast<uint64_t>(first), count = static_cast<uint64_t>(rows);
+  TypedBlocks blocks{info.type, rows, info.rows(from, count)};
+  if (info.scales == nullptr) return blocks;
+  const gguf::TensorScales& scales = *info.scales;
+  const uint64_t tile = from / scales.tile_rows;
+  if (scales.tiles_per_row != 1 || (from + count - 1) / scales.tile_rows != tile) return std::nullopt;
+  blocks.scale = scales.values[tile];
+  return blocks;
+}
+
 using Factors = std::shared_ptr<const std::vector<float>>;  // of channels; null: all are 1
 
 class Loader {
@@ -115,18 +127,16 @@ class Loader {
   WeightSource matrix(const WeightSpec& spec, int64_t expert, const Factors& factors) const {
     std::vector<TypedBlocks> parts;
     std::vector<const gguf::TensorInfo*> tensors;
-    bool scaled = false;  // blocks alone would not be the values
     for (const TensorRows& part : spec.tensors) {
       const int64_t all = part.all == 0 ? spec.outputs : part.all;
       const gguf::TensorInfo& info =
           find(spec, part.name, {static_cast<uint64_t>(spec.inputs), static_cast<uint64_t>(all)});
-      const auto first = static_cast<uint64_t>(expert * all + part.first);
-      parts.push_back({info.type, spec.outputs, info.rows(first, static_cast<uint64_t>(spec.outputs))});
+      const std::optional<TypedBlocks> blocks = blocks_of(info, expert * all + part.first, spec.outputs);
+      if (blocks) parts.push_back(*blocks);
       tensors.push_back(&info);
-      scaled |= info.scales != nullptr;
     }
     WeightSource source = source_of(spec);
-    if (!scaled) source.blocks = std::move(parts);
+    if (parts.size() == tensors.size()) source.blocks = std::move(parts);
     source.column_factors = factors;
     source.factor = spec.factor;
     source.fill = [this, &spec, tensors = std::move(tensors), factors, expert](int64_t first, int64_t count,
@@ -219,13 +229,13 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
   if (file == nullptr) return source;
   for (const TensorRows& part : spec.tensors) {
     const gguf::TensorInfo* info = file->find_tensor(part.name);
-    const auto first = static_cast<uint64_t>(part.first), count = static_cast<uint64_t>(spec.outputs);
-    if (info == nullptr || info->scales != nullptr || info->shape.empty() ||
-        info->shape[0] != static_cast<uint64_t>(spec.inputs) ||
-        (info->shape.size() > 1 ? info->shape[1] : 1) < first + count) {
+    if (info == nullptr || info->shape.empty() || info->shape[0] != static_cast<uint64_t>(spec.inputs) ||
+        (info->shape.size() > 1 ? info->shape[1] : 1) < static_cast<uint64_t>(part.first + spec.outputs)) {
       return source_of(spec);
     }
-    source.blocks.push_back({info->type, spec.outputs, info->rows(first, count)});
+    const std::optional<TypedBlocks> blocks = blocks_of(*info, part.first, spec.outputs);
+    if (!blocks) return source_of(spec);
+    source.blocks.push_back(*blocks);
   }
   return source;
 }

@@ -74,10 +74,10 @@ TEST_P(DecodeBlocks, AreExactSumsOfRoundedRows) {
   const auto& formats = test::formats_with_kernels();
   for (size_t f = 0; f < formats.size(); ++f) {
     const BlockFormatCase& next = formats[(f + 1) % formats.size()];
-    const bool large = gguf::block_elements(formats[f].type) > 32 || gguf::block_elements(next.type) > 32;
-    for (const int64_t inputs : large ? std::vector<int64_t>{256, 1280} : std::vector<int64_t>{32, 96, 608}) {
+    for (const int64_t inputs : test::row_lengths(formats[f], next)) {
       BlockSource blocks({formats[f], next}, 67, inputs, 10);
       blocks.source.factor = f % 2 == 0 ? 1 : 0.35f;
+      blocks.source.blocks[1].scale = f % 3 == 0 ? 1 : 2.5f;
       const auto weight = backend->prepare(blocks.source);
       for (const int64_t rows : {1, 2, 3, 4, 7, 9}) {
         Array x(DType::kBF16, rows, inputs);
@@ -168,6 +168,22 @@ TEST_P(DecodeBlocks, FusedOperationsChangeNoBits) {
     backend->linear_gate(x.tensor, *weight, Activation::kSilu, wide.tensor, got.tensor);
   });
   test::expect_same(want, got, "gate");
+}
+
+// Tables of 16-bit floats, as routers may be, are multiplied as if they had been widened.
+TEST_P(DecodeBlocks, TablesOfFloatsRoundNoRow) {
+  const auto widened = test::make_resident(GetParam(), false);
+  for (const gguf::TensorType type : {gguf::TensorType::kF16, gguf::TensorType::kBF16}) {
+    BlockSource blocks({{type, {0}}}, 40, 512, 15);
+    blocks.source.table = true;
+    const auto kept = backend->prepare(blocks.source), packed = widened->prepare(blocks.source);
+    EXPECT_TRUE(kept->resident);
+    Array x(DType::kBF16, 3, 512), want(DType::kF32, 3, 40), got(DType::kF32, 3, 40);
+    x.fill(random.source());
+    widened->decode([&] { widened->linear(x.tensor, *packed, want.tensor, false); });
+    backend->decode([&] { backend->linear(x.tensor, *kept, got.tensor, false); });
+    test::expect_same(want, got, std::string(gguf::type_name(type)));
+  }
 }
 
 TEST_P(DecodeBlocks, RowsOfZerosStayZero) {

@@ -1,6 +1,7 @@
 // Weights as blocks of their file, with random numbers and small scales.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -23,15 +24,20 @@ struct BlockFormatCase {
 inline const std::vector<BlockFormatCase>& formats_with_kernels() {
   using enum gguf::TensorType;
   static const std::vector<BlockFormatCase> formats = {
-      {kQ8_0, {0}},      {kQ4_0, {0}},   {kQ4_1, {0, 2}}, {kQ5_0, {0}},    {kQ5_1, {0, 2}},
-      {kQ2_K, {80, 82}}, {kQ3_K, {108}}, {kQ4_K, {0, 2}}, {kQ5_K, {0, 2}}, {kQ6_K, {208}},
-      {kIQ4_NL, {0}},    {kIQ4_XS, {0}}, {kMXFP4, {}}};
+      {kQ8_0, {0}},      {kQ4_0, {0}},    {kQ4_1, {0, 2}}, {kQ5_0, {0}},    {kQ5_1, {0, 2}},
+      {kQ2_K, {80, 82}}, {kQ3_K, {108}},  {kQ4_K, {0, 2}}, {kQ5_K, {0, 2}}, {kQ6_K, {208}},
+      {kIQ4_NL, {0}},    {kIQ4_XS, {0}},  {kMXFP4, {}},    {kNVFP4, {}},    {kTQ1_0, {52}},
+      {kTQ2_0, {64}},    {kIQ1_S, {0}},   {kIQ1_M, {}},    {kIQ2_XXS, {0}}, {kIQ2_XS, {0}},
+      {kIQ2_S, {0}},     {kIQ3_XXS, {0}}, {kIQ3_S, {0}},   {kF16, {0}},     {kBF16, {0}}};
   return formats;
 }
-// Some that are widened by the reader's code.
-inline std::vector<BlockFormatCase> formats_without_kernels() {
-  using enum gguf::TensorType;
-  return {{kF16, {0}}, {kBF16, {0}}, {kIQ3_S, {0}}};
+
+// Lengths of rows that both formats have: one block, and if possible such that they end within a segment and
+// within a group of eight blocks.
+inline std::vector<int64_t> row_lengths(const BlockFormatCase& a, const BlockFormatCase& b) {
+  const uint32_t elements = std::max(gguf::block_elements(a.type), gguf::block_elements(b.type));
+  if (elements > 64) return {256, 768};
+  return elements > 32 ? std::vector<int64_t>{64, 192, 704} : std::vector<int64_t>{32, 96, 608};
 }
 
 // Different factors of columns.
@@ -56,6 +62,8 @@ class BlockSource {
       for (size_t at = 0; at < blocks.size(); at += bytes) {
         for (const int scale : part.scales) set_half(blocks.data() + at + scale);
         if (part.type == gguf::TensorType::kMXFP4) blocks[at] = static_cast<std::byte>(112 + random_() % 8);
+        if (part.type == gguf::TensorType::kIQ1_M) set_nibbles(blocks.data() + at + 48);
+        if (part.type == gguf::TensorType::kBF16) set_bf16(blocks.data() + at);
       }
       source.blocks.push_back({part.type, rows, blocks});
     }
@@ -82,12 +90,27 @@ class BlockSource {
     const auto half = static_cast<uint16_t>((bits & 0x83ffu) | (5u + (bits >> 10 & 1u)) << 10);
     std::memcpy(to, &half, sizeof(half));
   }
+  void set_bf16(std::byte* to) {
+    const auto bits = static_cast<uint32_t>(random_());
+    const auto value = static_cast<uint16_t>((bits & 0x807fu) | (117u + (bits >> 10 & 1u)) << 7);
+    std::memcpy(to, &value, sizeof(value));
+  }
+  // A half in the highest nibbles of four words.
+  void set_nibbles(std::byte* to) {
+    uint16_t half, words[4];
+    set_half(reinterpret_cast<std::byte*>(&half));
+    std::memcpy(words, to, sizeof(words));
+    for (int i = 0; i < 4; ++i)
+      words[i] = static_cast<uint16_t>((words[i] & 0x0fffu) | (half >> (4 * i) & 15u) << 12);
+    std::memcpy(to, words, sizeof(words));
+  }
   void fill_row(int64_t index, float* to) const {
     const auto rows = source.blocks.front().rows;
     const TypedBlocks& part = source.blocks[usize(index / rows)];
     const size_t bytes = part.data.size() / usize(rows);
     const std::span<float> values(to, usize(source.inputs));
     gguf::dequantize(part.type, part.data.subspan(usize(index % rows) * bytes, bytes), values);
+    for (float& value : values) value *= part.scale;
     for (size_t i = 0; source.column_factors != nullptr && i < values.size(); ++i)
       values[i] *= (*source.column_factors)[i];
     for (float& value : values) value *= source.factor;

@@ -29,13 +29,12 @@ std::vector<const BlockKernels*> all_block_kernels() {
 }
 
 TEST(BlockRowsTest, WidenToTheBitsOfTheReader) {
-  std::vector<BlockFormatCase> formats = test::formats_with_kernels();
-  for (const BlockFormatCase& format : test::formats_without_kernels()) formats.push_back(format);
   for (const BlockKernels* kernels : all_block_kernels()) {
-    for (const BlockFormatCase& format : formats) {
+    for (const BlockFormatCase& format : test::formats_with_kernels()) {
       BlockSource blocks({format, test::formats_with_kernels().back()}, 3, 768, 1);
       for (const bool factors : {false, true}) {
         blocks.source.factor = factors ? 0.3f : 1;
+        blocks.source.blocks[0].scale = factors ? 0.7f : 1;
         blocks.source.column_factors = factors ? test::some_factors(768) : nullptr;
         const BlockRows rows(*kernels, blocks.source);
         for (int64_t r = 0; r < 6; ++r) {
@@ -51,10 +50,29 @@ TEST(BlockRowsTest, WidenToTheBitsOfTheReader) {
   }
 }
 
+// Values of 16 bits are not in blocks: rows may have any number of them.
+TEST(BlockRowsTest, WidenFloatsUpToTheEndOfARow) {
+  for (const BlockKernels* kernels : all_block_kernels()) {
+    for (const gguf::TensorType type : {gguf::TensorType::kF16, gguf::TensorType::kBF16}) {
+      for (const int64_t inputs : {1, 7, 8, 9, 270}) {
+        BlockSource blocks({{type, {0}}}, 2, inputs, 1);
+        EXPECT_TRUE(BlockRows::have_kernels(blocks.source, false));
+        EXPECT_FALSE(BlockRows::have_kernels(blocks.source, true)) << "rows are rounded in whole groups";
+        const std::vector<float> want = blocks.row(1);
+        std::vector<float> got(usize(inputs) + 1, -1);
+        const BlockRows rows(*kernels, blocks.source);
+        rows.widen(1, 0, std::min(BlockRows::kSegment, inputs), got.data());
+        if (inputs > BlockRows::kSegment)
+          rows.widen(1, BlockRows::kSegment, inputs - BlockRows::kSegment, got.data() + BlockRows::kSegment);
+        EXPECT_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(float)), 0) << inputs;
+        EXPECT_EQ(got.back(), -1);
+      }
+    }
+  }
+}
+
 TEST(BlockRowsTest, FindValuesThatAreNoNumbers) {
-  std::vector<BlockFormatCase> formats = test::formats_with_kernels();
-  for (const BlockFormatCase& format : test::formats_without_kernels()) formats.push_back(format);
-  for (const BlockFormatCase& format : formats) {
+  for (const BlockFormatCase& format : test::formats_with_kernels()) {
     BlockSource blocks({format}, 2, 512, 2);
     const BlockRows rows(kBlockKernelsAvx2, blocks.source);
     EXPECT_TRUE(rows.is_finite(0) && rows.is_finite(1)) << gguf::type_name(format.type);
@@ -69,6 +87,27 @@ TEST(BlockRowsTest, FindValuesThatAreNoNumbers) {
       *high = before;
     }
   }
+}
+
+// Whose block has its scale in the highest nibbles of four words.
+TEST(BlockRowsTest, FindScalesInNibblesThatAreNoNumbers) {
+  BlockSource blocks({{gguf::TensorType::kIQ1_M, {}}}, 2, 512, 2);
+  const BlockRows rows(kBlockKernelsAvx2, blocks.source);
+  EXPECT_TRUE(rows.is_finite(0) && rows.is_finite(1));
+  *blocks.block(0, 3 * 56 + 53) |= std::byte{0xc0};
+  EXPECT_TRUE(rows.is_finite(1));
+  *blocks.block(0, 3 * 56 + 55) |= std::byte{0x70};
+  EXPECT_TRUE(rows.is_finite(0));
+  EXPECT_FALSE(rows.is_finite(1));
+}
+
+// The scale of a whole tensor may be too large for values that are finite.
+TEST(BlockRowsTest, FindScaledValuesThatAreNoNumbers) {
+  BlockSource blocks({{gguf::TensorType::kTQ2_0, {64}}}, 2, 512, 2);
+  EXPECT_TRUE(BlockRows(kBlockKernelsAvx2, blocks.source).is_finite(0));
+  blocks.source.blocks[0].scale = 0x1p127f;
+  blocks.block(0, 65)[0] = std::byte{0x5c};  // 256 and more
+  EXPECT_FALSE(BlockRows(kBlockKernelsAvx2, blocks.source).is_finite(0));
 }
 
 class ResidentWeights : public testing::TestWithParam<test::ResidentDevice> {
@@ -155,14 +194,13 @@ TEST_P(ResidentWeights, MultiplyPromptsWithTheBitsOfWidenedOnes) {
   const auto& formats = test::formats_with_kernels();
   for (size_t f = 0; f < formats.size(); ++f) {
     const BlockFormatCase& next = formats[(f + 1) % formats.size()];
-    const bool large = gguf::block_elements(formats[f].type) > 32 || gguf::block_elements(next.type) > 32;
-    const int64_t inputs = large ? 768 : 608;  // 608 ends within a segment and within a group
     for (const int64_t rows : {1, 5, 97, 211}) {
       const auto seed = static_cast<uint64_t>(rows);
-      BlockSource one({formats[f]}, 77, large ? 512 : 96, seed);
+      BlockSource one({formats[f]}, 77, test::row_lengths(formats[f], formats[f])[1], seed);
       expect_same_products(one, rows, 64);
-      BlockSource two({formats[f], next}, 128, inputs, seed);
+      BlockSource two({formats[f], next}, 128, test::row_lengths(formats[f], next).back(), seed);
       two.source.factor = 0.7f;
+      two.source.blocks[1].scale = f % 2 == 0 ? 1 : 0.3f;
       expect_same_products(two, rows, 64);
       expect_same_gates(two, rows);
       two.source.gated = true;
@@ -206,7 +244,7 @@ TEST_P(ResidentWeights, ReadTablesWithTheBitsOfWidenedOnes) {
 }
 
 // Which weights stay blocks, and how many bytes a plan counts for them.
-TEST_P(ResidentWeights, AreThoseThatWouldGrow) {
+TEST_P(ResidentWeights, AreAllButThoseOf32Bits) {
   BackendOptions options = backend_options("cpu", GetParam().dtype, 1, GetParam().isa);
   options.resident = true;
   const auto stays = [&](gguf::TensorType type) {
@@ -216,10 +254,8 @@ TEST_P(ResidentWeights, AreThoseThatWouldGrow) {
     EXPECT_EQ(weight->bytes, claa::weight_bytes(options, blocks.source));
     return weight->resident;
   };
-  EXPECT_TRUE(stays(gguf::TensorType::kQ4_K));
-  EXPECT_FALSE(stays(gguf::TensorType::kF32));
-  EXPECT_EQ(stays(gguf::TensorType::kBF16), GetParam().dtype == "f32");
-  EXPECT_FALSE(stays(gguf::TensorType::kIQ3_S));
+  for (const gguf::TensorType type : gguf::all_types())
+    EXPECT_EQ(stays(type), type != gguf::TensorType::kF32) << gguf::type_name(type);
 }
 
 TEST_P(ResidentWeights, RefuseValuesThatAreNoNumbers) {

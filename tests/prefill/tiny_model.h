@@ -2,6 +2,7 @@
 // first.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -28,6 +29,7 @@ struct TinyFile {
   std::map<std::string, gguf::Writer::Value> metadata;
   std::map<std::string, std::vector<uint64_t>> tensors;  // name to shape, fastest dimension first
   std::map<std::string, float> numbers;                  // tensors of one value
+  bool bf16 = false;                                     // rounds matrices
 
   std::string key(const std::string& name) const {
     return std::get<std::string>(metadata.at("general.architecture")) + "." + name;
@@ -48,7 +50,13 @@ struct TinyFile {
           shape.size() < 2 ? 0.1f : (sharp ? 2.0f : 1.0f) / std::sqrt(static_cast<float>(shape[0]));
       std::vector<float> values(count);
       for (float& value : values) value = normal(random) * scale + (norm ? 1.0f : 0.0f);
-      writer.add_tensor(name, shape, gguf::TensorType::kF32, std::as_bytes(std::span(values)));
+      if (bf16 && shape.size() > 1) {
+        std::vector<Bf16> rounded(count);
+        std::transform(values.begin(), values.end(), rounded.begin(), to_bf16);
+        writer.add_tensor(name, shape, gguf::TensorType::kBF16, std::as_bytes(std::span(rounded)));
+      } else {
+        writer.add_tensor(name, shape, gguf::TensorType::kF32, std::as_bytes(std::span(values)));
+      }
     }
     for (const auto& [name, number] : numbers)
       writer.add_tensor(name, {1}, gguf::TensorType::kF32, std::as_bytes(std::span(&number, 1)));

@@ -1,16 +1,24 @@
-// The layout of each block format as vectors: included by block_kernels_impl.h inside the namespace of every
-// instruction set, so that it has no include guard. A format says, for blocks of kGroups * 32 values:
+// The layout of each block format as vectors, but for those of grids (block_formats_iq_impl.h): included by
+// block_kernels_impl.h inside the namespace of every instruction set, so that it has no include guard. A
+// format says, for blocks of kGroups * 32 values:
 //   scales(b, s, m): the scales of a block, one per 32 values or with kHalves one per 16, and with kMinima
 //                    what is taken away from each group's values;
 //   values(b, g):    the numbers of group g as bytes, with kSigned from -128 to 127, else from 0 to 127, from
 //                    which kOffset is taken away.
 // A value is s * (number - offset) - m, each step rounded to f32, as in gguf/quants.cc. Products of numbers
-// without a sign are the faster ones; no format has an offset and minima.
+// without a sign are the faster ones; no format has an offset and minima. Formats of 16-bit floats have no
+// groups: floats(p) gives eight neighbours as f32.
 
-inline float half_at(const uint8_t* p) {
+inline uint32_t short_at(const uint8_t* p) {
   uint16_t bits;
   memcpy(&bits, p, sizeof(bits));
-  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+  return bits;
+}
+inline float half_of(uint32_t bits) {
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(bits))));
+}
+inline float half_at(const uint8_t* p) {
+  return half_of(short_at(p));
 }
 inline uint32_t word_at(const uint8_t* p) {
   uint32_t word;
@@ -28,14 +36,23 @@ inline __m256i nibbles_at(const uint8_t* p) {
   const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
 }
-// Bit i of a word of 32 bits as 16 in byte i.
-inline __m256i fifth_bits(const uint8_t* p) {
-  const __m256i word = _mm256_set1_epi32(static_cast<int>(word_at(p)));
+// Byte i is -1 where bit i is set, else 0.
+inline __m256i bytes_of_bits(uint32_t bits) {
+  const __m256i word = _mm256_set1_epi32(static_cast<int>(bits));
   const __m256i spread =
       _mm256_setr_epi64x(0x0000000000000000, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
   const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
-  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(word, spread), bit), bit);
-  return _mm256_and_si256(set, _mm256_set1_epi8(16));
+  return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(word, spread), bit), bit);
+}
+// Bit i of a word of 32 bits as 16 in byte i.
+inline __m256i fifth_bits(const uint8_t* p) {
+  return _mm256_and_si256(bytes_of_bits(word_at(p)), _mm256_set1_epi8(16));
+}
+// The eight nibbles of a word, lowest first.
+inline __m256i eight_nibbles(const uint8_t* p) {
+  const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+  return _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(word_at(p))), shifts),
+                          _mm256_set1_epi32(15));
 }
 inline __m256 eight_floats(__m128i bytes) {  // of the lower eight, unsigned
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
@@ -90,26 +107,42 @@ inline __m256i table_at(const uint8_t* p, __m128i table) {
 inline __m128i iq4_table() {
   return _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 }
+// Twice the floats of four bits, so that scales are halves of what the file has.
+inline __m128i e2m1_table() {
+  return _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+}
 
 struct IQ4_NL : Format<18, 1, true, false, false> {
   static void scales(const uint8_t* b, float* s, float*) { *s = half_at(b); }
   static __m256i values(const uint8_t* b, int) { return table_at(b + 2, iq4_table()); }
 };
-// Twice the floats of four bits; the scale is half of 2^(e - 127), of which the two smallest are subnormal.
+// The scale is half of 2^(e - 127), of which the two smallest are subnormal.
 struct MXFP4 : Format<17, 1, true, false, false> {
   static void scales(const uint8_t* b, float* s, float*) {
     const uint32_t bits = *b < 2 ? uint32_t{0x00200000} << *b : static_cast<uint32_t>(*b - 1) << 23;
     memcpy(s, &bits, sizeof(bits));
   }
-  static __m256i values(const uint8_t* b, int) {
-    return table_at(b + 1, _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12));
+  static __m256i values(const uint8_t* b, int) { return table_at(b + 1, e2m1_table()); }
+};
+// Four scales, unsigned floats with four bits of exponent and three of fraction, of which 0x7f is 0. Their
+// halves are 128 times the floats of 16 bits with the same exponents and fractions.
+struct NVFP4 : Format<36, 2, true, false, true> {
+  static void scales(const uint8_t* b, float* s, float*) {
+    const __m128i bits = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(static_cast<int>(word_at(b))));
+    const __m128i none = _mm_cmpeq_epi16(bits, _mm_set1_epi16(0x7f));
+    const __m128i halves = _mm_slli_epi16(_mm_and_si128(bits, _mm_set1_epi16(0x7f)), 7);
+    _mm_storeu_ps(s, _mm_mul_ps(_mm_cvtph_ps(_mm_andnot_si128(none, halves)), _mm_set1_ps(128)));
+  }
+  // Of 16 values each eight bytes have the first half in their low nibbles.
+  static __m256i values(const uint8_t* b, int g) {
+    return _mm256_permute4x64_epi64(table_at(b + 4 + 16 * g, e2m1_table()), 0xd8);
   }
 };
 
-// Eight neighbouring blocks of a format of one group. All but MXFP4 have their scale in the first two bytes
-// and a minimum, with the sign changed, in the two behind.
+// Neighbouring blocks of a format of one group or two, eight groups together. Formats of one but MXFP4 have
+// their scale in the first two bytes and a minimum, with the sign changed, in the two behind.
 template <class F>
-struct Eight : Format<8 * F::kBytes, 8, F::kSigned, F::kMinima, false, F::kOffset> {
+struct Eight : Format<8 / F::kGroups * F::kBytes, 8, F::kSigned, F::kMinima, F::kHalves, F::kOffset> {
   static __m256 halves(const uint8_t* b) {
     const auto half = [b](int i) {
       int16_t bits;
@@ -120,14 +153,17 @@ struct Eight : Format<8 * F::kBytes, 8, F::kSigned, F::kMinima, false, F::kOffse
         _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7)));
   }
   static void scales(const uint8_t* b, float* s, float* m) {
-    if constexpr (F::kBytes == MXFP4::kBytes) {
-      for (int i = 0; i < 8; ++i) F::scales(b + i * F::kBytes, s + i, m);
-      return;
+    if constexpr (F::kBytes == MXFP4::kBytes || F::kHalves) {
+      constexpr int kScales = F::kGroups * (F::kHalves ? 2 : 1);
+      for (int i = 0; i < 8 / F::kGroups; ++i) F::scales(b + i * F::kBytes, s + i * kScales, m);
+    } else {
+      _mm256_storeu_ps(s, halves(b));
+      if constexpr (F::kMinima) _mm256_storeu_ps(m, _mm256_xor_ps(halves(b + 2), _mm256_set1_ps(-0.0f)));
     }
-    _mm256_storeu_ps(s, halves(b));
-    if constexpr (F::kMinima) _mm256_storeu_ps(m, _mm256_xor_ps(halves(b + 2), _mm256_set1_ps(-0.0f)));
   }
-  static __m256i values(const uint8_t* b, int g) { return F::values(b + g * F::kBytes, 0); }
+  static __m256i values(const uint8_t* b, int g) {
+    return F::values(b + g / F::kGroups * F::kBytes, g % F::kGroups);
+  }
 };
 
 struct Q2_K : Format<84, 8, false, true, true> {
@@ -203,18 +239,66 @@ struct Q6_K : Format<210, 8, false, false, true, 32> {
 
 struct IQ4_XS : Format<136, 8, true, false, false> {
   static void scales(const uint8_t* b, float* s, float*) {
-    uint16_t high;
-    memcpy(&high, b + 2, sizeof(high));
-    const uint32_t low = word_at(b + 4);
-    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
-    const __m256i four = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), shifts),
-                                          _mm256_set1_epi32(15));
+    const int high = static_cast<int>(short_at(b + 2));
     const __m256i two = _mm256_and_si256(
         _mm256_srlv_epi32(_mm256_set1_epi32(high), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)),
         _mm256_set1_epi32(3));
-    const __m256i six =
-        _mm256_sub_epi32(_mm256_or_si256(four, _mm256_slli_epi32(two, 4)), _mm256_set1_epi32(32));
+    const __m256i six = _mm256_sub_epi32(_mm256_or_si256(eight_nibbles(b + 4), _mm256_slli_epi32(two, 4)),
+                                         _mm256_set1_epi32(32));
     _mm256_storeu_ps(s, _mm256_mul_ps(_mm256_set1_ps(half_at(b)), _mm256_cvtepi32_ps(six)));
   }
   static __m256i values(const uint8_t* b, int g) { return table_at(b + 8 + 16 * g, iq4_table()); }
+};
+
+// One scale for all groups.
+inline void same_scales(float d, float* s) {
+  _mm256_storeu_ps(s, _mm256_set1_ps(d));
+}
+
+// Digits of base three; five are a byte's fraction of 256.
+struct TQ1_0 : Format<54, 8, false, false, false, 1> {
+  static void scales(const uint8_t* b, float* s, float*) { same_scales(half_at(b + 52), s); }
+  // Modulo 256, behind `count` digits.
+  static __m256i behind(__m256i v, int count) {
+    for (; count > 0; --count) v = _mm256_add_epi8(v, _mm256_add_epi8(v, v));
+    return v;
+  }
+  static __m256i first_digit(__m256i v) {
+    const auto reaches = [v](int third) {  // -1 where it does
+      return _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(static_cast<char>(third))), v);
+    };
+    return _mm256_sub_epi8(_mm256_setzero_si256(), _mm256_add_epi8(reaches(86), reaches(171)));
+  }
+  // Five groups are digits of 32 bytes, the next 80 numbers of 16 bytes, and the last 16 of four.
+  static __m256i values(const uint8_t* b, int g) {
+    if (g < 5) return first_digit(behind(bytes_at(b), g));
+    const __m256i bytes =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 32)));
+    const __m256i v = behind(bytes, 2 * (g - 5));
+    if (g < 7) return first_digit(_mm256_blend_epi32(v, behind(v, 1), 0xf0));
+    const __m256i four = _mm256_set1_epi32(static_cast<int>(word_at(b + 48)));
+    const __m256i first = _mm256_blend_epi32(four, behind(four, 1), 0x20);
+    const __m256i last = _mm256_blend_epi32(behind(four, 2), behind(four, 3), 0x80);
+    return first_digit(_mm256_blend_epi32(v, _mm256_blend_epi32(first, last, 0xc0), 0xf0));
+  }
+};
+struct TQ2_0 : Format<66, 8, false, false, false, 1> {
+  static void scales(const uint8_t* b, float* s, float*) { same_scales(half_at(b + 64), s); }
+  static __m256i values(const uint8_t* b, int g) {
+    return bits_of(bytes_at(b + 32 * (g / 4)), 2 * (g % 4), 3);
+  }
+};
+
+struct F16 {
+  static constexpr int kBytes = 64, kGroups = 0;
+  static __m256 floats(const uint8_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+};
+struct BF16 {
+  static constexpr int kBytes = 64, kGroups = 0;
+  static __m256 floats(const uint8_t* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
 };

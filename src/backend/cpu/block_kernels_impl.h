@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "backend/cpu/block_kernels.h"
+#include "gguf/iq_grids.h"
 
 namespace claa::cpu {
 namespace CLAA_NAMESPACE {
 
 #include "backend/cpu/block_formats_impl.h"
+#include "backend/cpu/block_formats_iq_impl.h"
 
 inline float sum_of_lanes(__m256 v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -48,6 +50,8 @@ inline void block_factors(const float* s, const float* m, const float* scales, c
   if constexpr (F::kGroups == 1) {
     *factors = *s * *scales;
     if constexpr (has_minima<F>()) to.single_minima += *m * *sums;
+  } else if constexpr (F::kGroups == 2) {  // of halves
+    for (int half = 0; half < 4; ++half) factors[half] = s[half] * scales[half / 2];
   } else if constexpr (F::kHalves) {
     const __m256 x = _mm256_loadu_ps(scales);
     const __m256i low = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3),
@@ -136,7 +140,7 @@ inline void dot_rows(const uint8_t* blocks, const RoundedRows& x, int row, float
   const int64_t groups = x.inputs / kRoundedGroup;
   RowSums sums[kRows];
   for (RowSums& one : sums) one = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), 0};
-  if constexpr (F::kGroups == 1) {
+  if constexpr (F::kGroups < 8) {
     dot_groups<Eight<F>>(blocks, x, row, 0, groups / 8 * 8, sums);
     dot_groups<F>(blocks, x, row, groups / 8 * 8, groups, sums);
   } else {
@@ -149,12 +153,49 @@ inline void dot_rows(const uint8_t* blocks, const RoundedRows& x, int row, float
   }
 }
 
+// The same with weights of 16 bits.
+template <class F, int kRows>
+inline void dot_floats(const uint8_t* weights, const RoundedRows& x, int row, float* out, int64_t stride) {
+  const int64_t groups = x.inputs / kRoundedGroup;
+  __m256 totals[kRows];
+  for (__m256& total : totals) total = _mm256_setzero_ps();
+  for (int64_t group = 0; group < groups; ++group) {
+    __m256 sums[kRows];
+    for (__m256& sum : sums) sum = _mm256_setzero_ps();
+    fetch_ahead<F>(weights + group * F::kBytes);
+#pragma GCC unroll 4
+    for (int64_t i = group * kRoundedGroup; i < (group + 1) * kRoundedGroup; i += 8) {
+      const __m256 weight = F::floats(weights + 2 * i);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const int8_t* values = x.values + (row + r) * x.inputs + i;
+        const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(values));
+        sums[r] = _mm256_fmadd_ps(weight, eight_signed_floats(eight), sums[r]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const __m256 scale = _mm256_broadcast_ss(x.scales + (row + r) * groups + group);
+      totals[r] = _mm256_fmadd_ps(sums[r], scale, totals[r]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) out[(row + r) * stride] = sum_of_lanes(totals[r]);
+}
+
+template <class F, int kRows>
+inline void dot_any(const uint8_t* blocks, const RoundedRows& x, int row, float* out, int64_t stride) {
+  if constexpr (F::kGroups == 0) {
+    dot_floats<F, kRows>(blocks, x, row, out, stride);
+  } else {
+    dot_rows<F, kRows>(blocks, x, row, out, stride);
+  }
+}
+
 template <class F>
 void dots(const uint8_t* blocks, const RoundedRows& x, int rows, float* out, int64_t stride) {
   int row = 0;
-  for (; row + 4 <= rows; row += 4) dot_rows<F, 4>(blocks, x, row, out, stride);
-  if (row + 2 <= rows) dot_rows<F, 2>(blocks, x, row, out, stride), row += 2;
-  if (row < rows) dot_rows<F, 1>(blocks, x, row, out, stride);
+  for (; row + 4 <= rows; row += 4) dot_any<F, 4>(blocks, x, row, out, stride);
+  if (row + 2 <= rows) dot_any<F, 2>(blocks, x, row, out, stride), row += 2;
+  if (row < rows) dot_any<F, 1>(blocks, x, row, out, stride);
 }
 
 template <class F>
@@ -181,13 +222,29 @@ inline void widen_blocks(const uint8_t* blocks, int64_t n, float* out) {
 }
 
 template <class F>
+inline void widen_floats(const uint8_t* weights, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, F::floats(weights + 2 * i));
+  if (i == n) return;
+  uint8_t rest[16] = {};
+  float values[8];
+  memcpy(rest, weights + 2 * i, static_cast<size_t>(2 * (n - i)));
+  _mm256_storeu_ps(values, F::floats(rest));
+  memcpy(out + i, values, static_cast<size_t>(n - i) * sizeof(float));
+}
+
+template <class F>
 void widen(const uint8_t* blocks, int64_t n, float* out) {
-  if constexpr (F::kGroups == 1) {
+  if constexpr (F::kGroups == 0) {
+    widen_floats<F>(blocks, n, out);
+  } else if constexpr (F::kGroups < 8) {
     const int64_t eights = n / (8 * kRoundedGroup);
     widen_blocks<Eight<F>>(blocks, eights * 8 * kRoundedGroup, out);
-    blocks += eights * 8 * F::kBytes, out += eights * 8 * kRoundedGroup, n -= eights * 8 * kRoundedGroup;
+    widen_blocks<F>(blocks + eights * Eight<F>::kBytes, n - eights * 8 * kRoundedGroup,
+                    out + eights * 8 * kRoundedGroup);
+  } else {
+    widen_blocks<F>(blocks, n, out);
   }
-  widen_blocks<F>(blocks, n, out);
 }
 
 // Of n values, a multiple of 32, in four chains: one would take longer to wait than to compare.
@@ -303,29 +360,21 @@ void transpose(const uint32_t* from, int64_t stride, int64_t width, int64_t unit
   }
 }
 
-}  // namespace CLAA_NAMESPACE
-
 // In the order of BlockFormat.
-#define CLAA_FORMATS(kernel)                                                                            \
-  {                                                                                                     \
-    CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q8_0>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_0>,         \
-        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_1>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q5_0>,     \
-        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q5_1>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q2_K>,     \
-        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q3_K>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q4_K>,     \
-        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q5_K>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::Q6_K>,     \
-        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::IQ4_NL>, CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::IQ4_XS>, \
-        CLAA_NAMESPACE::kernel<CLAA_NAMESPACE::MXFP4>                                                   \
+#define CLAA_FORMATS(kernel)                                                                          \
+  {                                                                                                   \
+    kernel<Q8_0>, kernel<Q4_0>, kernel<Q4_1>, kernel<Q5_0>, kernel<Q5_1>, kernel<Q2_K>, kernel<Q3_K>, \
+        kernel<Q4_K>, kernel<Q5_K>, kernel<Q6_K>, kernel<IQ4_NL>, kernel<IQ4_XS>, kernel<MXFP4>,      \
+        kernel<NVFP4>, kernel<TQ1_0>, kernel<TQ2_0>, kernel<IQ1_S>, kernel<IQ1_M>, kernel<IQ2_XXS>,   \
+        kernel<IQ2_XS>, kernel<IQ2_S>, kernel<IQ3_XXS>, kernel<IQ3_S>, kernel<F16>, kernel<BF16>      \
   }
 
-const BlockKernels CLAA_KERNELS = {
-    CLAA_NAME,
-    CLAA_NAMESPACE::round,
-    CLAA_NAMESPACE::sum,
-    CLAA_FORMATS(dots),
-    CLAA_FORMATS(widen),
-    CLAA_NAMESPACE::to_eight_bits,
-    CLAA_NAMESPACE::round_to_bf16,
-    CLAA_NAMESPACE::transpose,
+constexpr BlockKernels kKernels = {
+    CLAA_NAME, round, sum, CLAA_FORMATS(dots), CLAA_FORMATS(widen), to_eight_bits, round_to_bf16, transpose,
 };
+
+}  // namespace CLAA_NAMESPACE
+
+const BlockKernels CLAA_KERNELS = CLAA_NAMESPACE::kKernels;
 
 }  // namespace claa::cpu

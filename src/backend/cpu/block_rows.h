@@ -16,8 +16,8 @@ class BlockRows {
   // Views of source.blocks, which must outlive this.
   BlockRows(const BlockKernels& kernels, const WeightSource& source);
 
-  // True if there are kernels of blocks for all rows of the source, or with `halves` if they are of 16 bits.
-  static bool have_kernels(const WeightSource& source, bool halves);
+  // True if there are kernels for all rows of the source, with `rounded` for products with rounded rows too.
+  static bool have_kernels(const WeightSource& source, bool rounded);
 
   // Where a block may begin that widen() starts from, whatever its format.
   static constexpr int64_t kSegment = 256;
@@ -30,6 +30,9 @@ class BlockRows {
   // False if a value of the row is no number.
   bool is_finite(int64_t row) const;
 
+  // True if there are rows of 16-bit floats.
+  bool has_floats() const;
+
   std::span<const float> column_factors() const {
     return column_factors_ == nullptr ? std::span<const float>() : std::span(*column_factors_);
   }
@@ -38,10 +41,11 @@ class BlockRows {
  private:
   struct Part {
     gguf::TensorType type;
-    int kernel;  // of block_kernels.h, or -1
+    BlockFormat format;
     int64_t rows;
     size_t row_bytes;
     const std::byte* data;
+    float scale;
   };
   struct Place {
     const Part& part;

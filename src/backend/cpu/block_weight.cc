@@ -52,6 +52,7 @@ BlockWeight::BlockWeight(CpuProducts& products, RowRounder& rounder, const Weigh
       rounder_(rounder),
       group_(source.gated ? kI8GatedGroup : kI8Group),
       blocks_(std::move(blocks)),
+      exact_(source.table && blocks_->has_floats()),
       many_(std::move(many)) {
   outputs = source.outputs;
   inputs = source.inputs;

@@ -1,6 +1,7 @@
 // Weights that stay the blocks of their file, in the mapping. Many rows are multiplied as if the weight had
 // been widened when it was loaded, with the same bits: each panel is unpacked once per product. Within a
-// decode step, unless activations are f32, rows are rounded to 8 bits and blocks multiplied as they are.
+// decode step, unless activations are f32, rows are rounded to 8 bits and blocks multiplied as they are, but
+// for tables of 16-bit floats: what a file keeps so, as routers, may decide too much for 8 bits.
 #pragma once
 
 #include <memory>
@@ -38,12 +39,13 @@ class BlockWeight : public CpuWeight {
   void row(int64_t index, int64_t first, int64_t count, float* to) const override;
 
  private:
-  bool rounds(const Tensor& x) const { return products_.decoding && x.dtype != DType::kF32; }
+  bool rounds(const Tensor& x) const { return products_.decoding && !exact_ && x.dtype != DType::kF32; }
 
   CpuProducts& products_;
   RowRounder& rounder_;
   const int64_t group_;  // activations of kI8 that share a scale
   const std::shared_ptr<const BlockRows> blocks_;
+  const bool exact_;  // multiplies rows as they are in decode steps too
   const std::unique_ptr<CpuWeight> many_;
 };
 

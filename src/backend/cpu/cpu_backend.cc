@@ -16,9 +16,9 @@ namespace claa::cpu {
 
 namespace {
 
-// True if the weight stays blocks: that is if it has kernels, or is of 16 bits, which are widened as fast.
+// True if the weight stays blocks; only in f32 no rows are rounded.
 bool stays_resident(DType dtype, const WeightSource& source) {
-  return BlockRows::have_kernels(source, dtype == DType::kF32);
+  return BlockRows::have_kernels(source, dtype != DType::kF32);
 }
 
 // True if oneDNN multiplies the weights: with AMX, for which there are no kernels here, unless weights stay

@@ -285,6 +285,8 @@ void with_format(BlockFormat format, F&& f) {
       return f(IQ4_XS{});
     case BlockFormat::kMXFP4:
       return f(MXFP4{});
+    default:
+      return;  // is widened (cuda_traits.h)
   }
 }
 
