@@ -33,7 +33,7 @@ inline DeviceTraits device_traits(const BackendOptions& options) {
 // True if there are kernels for these blocks.
 inline bool multiplies(const TypedBlocks& blocks) {
   const std::optional<BlockFormat> format = block_format(blocks.type);
-  return format.has_value() && *format <= BlockFormat::kMXFP4 && blocks.scale == 1;
+  return format.has_value() && *format < BlockFormat::kF16;
 }
 
 // True if a resident weight stays the blocks of its file. Experts are widened: products of many read values.

@@ -24,7 +24,7 @@ struct CudaType {
 // Formats that a GPU multiplies as well, which are the first.
 std::vector<BlockFormatCase> gpu_formats() {
   const auto& formats = test::formats_with_kernels();
-  return {formats.begin(), formats.begin() + static_cast<int>(BlockFormat::kMXFP4) + 1};
+  return {formats.begin(), formats.begin() + static_cast<int>(BlockFormat::kF16)};
 }
 
 class CudaBlocks : public testing::TestWithParam<CudaType> {
@@ -104,6 +104,7 @@ TEST_P(CudaBlocks, ManyRowsHaveTheBitsOfWidenedWeights) {
   for (size_t f = 0; f < formats.size(); ++f) {
     BlockSource blocks({formats[f], formats[(f + 1) % formats.size()]}, 72, 512, 10);
     blocks.source.factor = f % 2 == 0 ? 1 : 0.35f;
+    blocks.source.blocks[1].scale = f % 3 == 0 ? 1 : 0.7f;
     for (const int64_t rows : {3, 70}) expect_same_products(blocks, rows);
   }
 }
@@ -132,15 +133,15 @@ TEST_P(CudaBlocks, OneRowIsAnExactSum) {
   }
   const std::vector<BlockFormatCase> formats = gpu_formats();
   for (size_t f = 0; f < formats.size(); ++f) {
-    const bool large = gguf::block_elements(formats[f].type) > 32;
-    for (const int64_t inputs : large ? std::vector<int64_t>{256, 1280} : std::vector<int64_t>{32, 96, 608}) {
+    for (const int64_t inputs : test::row_lengths(formats[f], formats[f])) {
       BlockSource blocks({formats[f]}, 67, inputs, 13);
       blocks.source.factor = f % 2 == 0 ? 0.35f : 1;
+      blocks.source.blocks[0].scale = f % 3 == 0 ? 1 : 2.5f;
       for (const bool accumulate : {false, true}) expect_exact_row(blocks, accumulate);
     }
   }
   // So many that a warp takes two at a time, and one is left over.
-  for (const size_t f : {7u, 9u}) {
+  for (const size_t f : {7u, 9u, 17u, 22u}) {
     BlockSource blocks({formats[f]}, 8501, 512, 17);
     for (const bool accumulate : {false, true}) expect_exact_row(blocks, accumulate);
   }

@@ -1,7 +1,7 @@
-// The layout of each block format in planes (blocks.h). A format says how many values a block has and how
-// many bytes of each plane, where the file has those bytes, and how 16 neighbouring values are read: as bytes
-// from 0 to 255, a scale and a minimum, a value being scale * (byte - kZero) - minimum with each step rounded
-// to f32, as in gguf/quants.cc.
+// The layout of each block format in planes (blocks.h), but for those of grids (block_grids.cuh). A format
+// says how many values a block has and how many bytes of each plane, where the file has those bytes, and how
+// 16 neighbouring values are read: as bytes from 0 to 255, a scale and a minimum, a value being scale * (byte
+// - kZero) - minimum with each step rounded to f32, as in gguf/quants.cc.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -18,10 +18,13 @@ struct Unit {
   float scale, minimum;
 };
 
-// Planes of a part as a kernel reads them.
+// Planes of a part as a kernel reads them, and the grid of its format.
 struct Planes {
-  const uint8_t *numbers, *bits, *scales;
+  const uint8_t *numbers, *bits, *scales, *grid;
 };
+inline Planes planes_of(const BlockPart& part) {
+  return {part.numbers, part.bits, part.scales, part.grid};
+}
 
 // Bytes of a block in the file that lie in one plane.
 enum class Plane { kNumbers, kBits, kScales };
@@ -47,6 +50,9 @@ __device__ inline float half_at(const uint8_t* p) {
 }
 __device__ inline float2 halves_at(const uint8_t* p) {
   return __half22float2(*reinterpret_cast<const __half2*>(p));
+}
+__device__ inline uint32_t short_at(const uint8_t* p) {
+  return *reinterpret_cast<const uint16_t*>(p);
 }
 __device__ inline uint32_t word_at(const uint8_t* p) {
   return *reinterpret_cast<const uint32_t*>(p);
@@ -241,54 +247,75 @@ struct IQ4_XS : Layout<256, 128, 0, 8, 128, false> {
     return unit;
   }
 };
-// Twice the floats of four bits; the scale is half of 2^(e - 127), of which the two smallest are subnormal.
+// 128 plus twice the floats of four bits: 0, 1, 2, 3, 4, 6, 8, 12 and the same taken away.
+__device__ inline void look_up_e2m1(Unit& unit) {
+  look_up({0x83828180u, 0x8c888684u, 0x7d7e7f80u, 0x74787a7cu}, unit);
+}
+// The scale is half of 2^(e - 127), of which the two smallest are subnormal.
 struct MXFP4 : Layout<32, 16, 0, 1, 128, false> {
   static constexpr Segment kSegments[] = {{0, 1, Plane::kScales, 0}, {1, 16, Plane::kNumbers, 0}};
   static __device__ Unit read(const Planes& p, int64_t block, unsigned u) {
     Unit unit;
     nibbles_at(p.numbers + block * 16, 4 * u, unit);
-    // 128 plus 0, 1, 2, 3, 4, 6, 8, 12 and the same taken away.
-    look_up({0x83828180u, 0x8c888684u, 0x7d7e7f80u, 0x74787a7cu}, unit);
+    look_up_e2m1(unit);
     const uint32_t e = p.scales[block];
     unit.scale = __uint_as_float(e < 2 ? 0x00200000u << e : (e - 1) << 23);
     return unit;
   }
 };
 
-// Calls f(Format{}) with the layout of a format.
-template <typename F>
-void with_format(BlockFormat format, F&& f) {
-  switch (format) {
-    case BlockFormat::kQ8_0:
-      return f(Q8_0{});
-    case BlockFormat::kQ4_0:
-      return f(Q4_0{});
-    case BlockFormat::kQ4_1:
-      return f(Q4_1{});
-    case BlockFormat::kQ5_0:
-      return f(Q5_0{});
-    case BlockFormat::kQ5_1:
-      return f(Q5_1{});
-    case BlockFormat::kQ2_K:
-      return f(Q2_K{});
-    case BlockFormat::kQ3_K:
-      return f(Q3_K{});
-    case BlockFormat::kQ4_K:
-      return f(Q4_K{});
-    case BlockFormat::kQ5_K:
-      return f(Q5_K{});
-    case BlockFormat::kQ6_K:
-      return f(Q6_K{});
-    case BlockFormat::kIQ4_NL:
-      return f(IQ4_NL{});
-    case BlockFormat::kIQ4_XS:
-      return f(IQ4_XS{});
-    case BlockFormat::kMXFP4:
-      return f(MXFP4{});
-    default:
-      return;  // is widened (cuda_traits.h)
+// A scale per unit: an unsigned float with four bits of exponent and three of fraction, of which 0x7f is 0.
+// Its half is 128 times the float of 16 bits with the same exponent and fraction.
+struct NVFP4 : Layout<64, 32, 0, 4, 128, false, false> {
+  static constexpr Segment kSegments[] = {{0, 4, Plane::kScales, 0}, {4, 32, Plane::kNumbers, 0}};
+  static __device__ Unit read(const Planes& p, int64_t block, unsigned u) {
+    Unit unit;
+    const uint2 raw = *reinterpret_cast<const uint2*>(p.numbers + block * 32 + 8 * u);
+    unit.words[0] = raw.x & 0x0f0f0f0fu, unit.words[1] = raw.y & 0x0f0f0f0fu;
+    unit.words[2] = raw.x >> 4 & 0x0f0f0f0fu, unit.words[3] = raw.y >> 4 & 0x0f0f0f0fu;
+    look_up_e2m1(unit);
+    const uint32_t bits = p.scales[block * 4 + u];
+    unit.scale = bits == 0x7f ? 0.0f : 128.0f * halves_of((bits & 0x7f) << 7).x;
+    return unit;
   }
-}
+};
+
+// Digits of base three; five are a byte's fraction of 256.
+struct TQ1_0 : Layout<256, 48, 4, 2, 1, false> {
+  static constexpr Segment kSegments[] = {
+      {0, 48, Plane::kNumbers, 0}, {48, 4, Plane::kBits, 0}, {52, 2, Plane::kScales, 0}};
+  // The digits behind `power` of two bytes each that are 16 bits apart.
+  static __device__ uint32_t two_digits(uint32_t bytes, uint32_t power) {
+    return ((bytes & 0x00ff00ffu) * power & 0x00ff00ffu) * 3 >> 8 & 0x00030003u;
+  }
+  static __device__ uint32_t digits(uint32_t bytes, unsigned index) {
+    const uint32_t power = index == 0 ? 1 : index == 1 ? 3 : index == 2 ? 9 : index == 3 ? 27 : 81;
+    return two_digits(bytes, power) | two_digits(bytes >> 8, power) << 8;
+  }
+  static __device__ Unit read(const Planes& p, int64_t block, unsigned u) {
+    Unit unit;
+    if (u < 15) {  // ten units of 32 bytes, then five of 16
+      numbers_at(p.numbers + block * 48 + (u < 10 ? 16 * (u % 2) : 32), 0, ~0u, unit);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) unit.words[i] = digits(unit.words[i], u < 10 ? u / 2 : u - 10);
+    } else {
+      const uint32_t four = word_at(p.bits + block * 4);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) unit.words[i] = digits(four, i);
+    }
+    unit.scale = half_at(p.scales + block * 2);
+    return unit;
+  }
+};
+struct TQ2_0 : Layout<256, 64, 0, 2, 1, false> {
+  static constexpr Segment kSegments[] = {{0, 64, Plane::kNumbers, 0}, {64, 2, Plane::kScales, 0}};
+  static __device__ Unit read(const Planes& p, int64_t block, unsigned u) {
+    Unit unit;
+    numbers_at(p.numbers + block * 64 + 32 * (u / 8) + 16 * (u % 2), u % 8 / 2 * 2, 0x03030303u, unit);
+    unit.scale = half_at(p.scales + block * 2);
+    return unit;
+  }
+};
 
 // Number `i` of a unit less kZero, exactly: the byte becomes the lowest bits of 2^23 + byte.
 template <class Format>

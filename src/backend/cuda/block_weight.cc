@@ -2,23 +2,64 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 #include "core/usize.h"
+#include "gguf/iq_grids.h"
 #include "gguf/quants.h"
 
 namespace claa::cuda {
 namespace {
 
-// Neighbours of one format are one part.
+// Neighbours of one format and scale are one part.
 std::vector<BlockPart> parts_of(const WeightSource& source) {
   std::vector<BlockPart> parts;
   for (const TypedBlocks& blocks : source.blocks) {
     const BlockFormat format = block_format(blocks.type).value();
-    if (parts.empty() || parts.back().format != format)
-      parts.push_back({format, 0, source.inputs, nullptr, nullptr, nullptr, source.factor});
+    if (parts.empty() || parts.back().format != format || parts.back().scale != blocks.scale) {
+      BlockPart& part = parts.emplace_back();
+      part.format = format, part.inputs = source.inputs;
+      part.scale = blocks.scale, part.factor = source.factor;
+    }
     parts.back().rows += blocks.rows;
   }
   return parts;
+}
+
+// What the numbers of a format are points of; nothing for most.
+std::span<const std::byte> grid_of(BlockFormat format) {
+  const auto bytes_of = [](const auto& grid) { return std::as_bytes(std::span(grid)); };
+  switch (format) {
+    case BlockFormat::kIQ1_S:
+    case BlockFormat::kIQ1_M:
+      return bytes_of(gguf::kGridIq1);
+    case BlockFormat::kIQ2_XXS:
+      return bytes_of(gguf::kGridIq2Xxs);
+    case BlockFormat::kIQ2_XS:
+      return bytes_of(gguf::kGridIq2Xs);
+    case BlockFormat::kIQ2_S:
+      return bytes_of(gguf::kGridIq2S);
+    case BlockFormat::kIQ3_XXS:
+      return bytes_of(gguf::kGridIq3Xxs);
+    case BlockFormat::kIQ3_S:
+      return bytes_of(gguf::kGridIq3S);
+    default:
+      return {};
+  }
+}
+// Bytes of a part: its planes, and its grid behind them.
+size_t part_bytes(const BlockPart& part) {
+  return block_plane_bytes(part.format, part.rows * part.inputs) + grid_of(part.format).size();
+}
+
+// Points a part into memory, and copies its grid there.
+void place_part(char* memory, BlockPart& part, cudaStream_t stream) {
+  place_planes(memory, part);
+  const std::span<const std::byte> grid = grid_of(part.format);
+  if (grid.empty()) return;
+  char* const to = memory + block_plane_bytes(part.format, part.rows * part.inputs);
+  check(cudaMemcpyAsync(to, grid.data(), grid.size(), cudaMemcpyHostToDevice, stream), "upload");
+  part.grid = reinterpret_cast<const uint8_t*>(to);
 }
 
 // Copies the rows of one entry of the source to row `first` of a part, some at a time.
@@ -69,8 +110,7 @@ std::unique_ptr<CudaWeight> prepare_blocks(const WeightSource& source, bool fp8,
   weight->fp8 = fp8;
   weight->resident = true;
   weight->parts = parts_of(source);
-  for (const BlockPart& part : weight->parts)
-    weight->bytes += block_plane_bytes(part.format, part.rows * part.inputs);
+  for (const BlockPart& part : weight->parts) weight->bytes += part_bytes(part);
   weight->memory = allocate_async(weight->bytes, stream);
   if (fp8) weight->scales = allocate_async(usize(source.outputs) * sizeof(float), stream);
   weight->bytes += weight->scales.bytes();
@@ -78,8 +118,8 @@ std::unique_ptr<CudaWeight> prepare_blocks(const WeightSource& source, bool fp8,
   auto* scales = static_cast<float*>(weight->scales.data());
   auto blocks = source.blocks.begin();
   for (BlockPart& part : weight->parts) {
-    place_planes(memory, part);
-    memory += block_plane_bytes(part.format, part.rows * part.inputs);
+    place_part(memory, part, stream);
+    memory += part_bytes(part);
     for (int64_t row = 0; row < part.rows; row += blocks++->rows) upload_rows(*blocks, row, part, stream);
     if (!fp8) continue;
     find_row_scales(part, scales, stream);

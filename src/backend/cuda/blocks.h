@@ -15,9 +15,11 @@ struct BlockPart {
   BlockFormat format = BlockFormat::kQ8_0;
   int64_t rows = 0, inputs = 0;
   uint8_t* numbers = nullptr;
-  uint8_t* bits = nullptr;    // where the format has any
-  uint8_t* scales = nullptr;  // and minima
-  float factor = 1;           // of all values
+  uint8_t* bits = nullptr;        // where the format has any
+  uint8_t* scales = nullptr;      // and minima
+  float factor = 1;               // of all values
+  float scale = 1;                // by which they are multiplied before
+  const uint8_t* grid = nullptr;  // what numbers are points of, if they are
 };
 
 // Bytes of the planes of so many values, each plane on a boundary of 256.

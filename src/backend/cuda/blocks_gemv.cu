@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "backend/cuda/block_formats.cuh"
+#include "backend/cuda/block_layouts.cuh"
 
 namespace claa::cuda {
 namespace {
@@ -149,7 +149,7 @@ template <class Format>
 __device__ Planes planes_of_row(const GemvCall& call, int row) {
   const int64_t block = first_block<Format>(call, row);
   return {call.planes.numbers + block * Format::kNumbers, call.planes.bits + block * Format::kBits,
-          call.planes.scales + block * Format::kScales};
+          call.planes.scales + block * Format::kScales, call.planes.grid};
 }
 
 // Two neighbouring units of activations.
@@ -291,10 +291,10 @@ bool gemv_blocks_fits(const BlockInput& x, int64_t inputs) {
 
 void gemv_blocks(const BlockInput& x, const BlockPart& part, const View& out, bool accumulate,
                  cudaStream_t stream) {
-  const GemvCall call{{part.numbers, part.bits, part.scales},
+  const GemvCall call{planes_of(part),
                       static_cast<int>(part.inputs / kUnit),
                       static_cast<int>(part.rows),
-                      part.factor,
+                      part.scale * part.factor,
                       x.scale,
                       out.data,
                       out.bf16,

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "backend/cuda/block_formats.cuh"
+#include "backend/cuda/block_layouts.cuh"
 
 namespace claa::cuda {
 namespace {
@@ -13,8 +13,12 @@ using Fp8 = __nv_fp8_e4m3;
 constexpr int kThreads = 256;
 constexpr float kLargestFp8 = 448;
 
-Planes planes_of(const BlockPart& part) {
-  return {part.numbers, part.bits, part.scales};
+// What all values are multiplied by, one after the other.
+struct Factors {
+  float scale, factor;
+};
+Factors factors_of(const BlockPart& part) {
+  return {part.scale, part.factor};
 }
 
 struct PlaneTable {
@@ -44,10 +48,10 @@ __global__ void repack_kernel(const uint8_t* from, int64_t bytes, int64_t first,
 
 // Value `i` of a unit, each step rounded as where weights are widened.
 template <class Format>
-__device__ float value_of(const Unit& unit, int i, float factor) {
+__device__ float value_of(const Unit& unit, int i, Factors factors) {
   float value = __fmul_rn(unit.scale, number<Format>(unit, i));
   if constexpr (Format::kMinima) value = __fsub_rn(value, unit.minimum);
-  return factor == 1.0f ? value : __fmul_rn(value, factor);
+  return __fmul_rn(__fmul_rn(value, factors.scale), factors.factor);
 }
 template <class Format>
 __device__ Unit unit_of(const Planes& planes, int64_t unit) {
@@ -90,22 +94,22 @@ __device__ void store_unit(const float (&v)[kUnit], float inverse, Fp8* to) {
 
 // One thread per unit; blockIdx.y is a row. `scales` is not null for FP8.
 template <class Format, typename T>
-__global__ void unpack_kernel(Planes planes, int64_t first_row, int units, float factor, const float* scales,
-                              T* to) {
+__global__ void unpack_kernel(Planes planes, int64_t first_row, int units, Factors factors,
+                              const float* scales, T* to) {
   const int u = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (u >= units) return;
   const int64_t row = (first_row + blockIdx.y) * (units / Format::kUnits);
   const Unit unit = Format::read(planes, row + u / Format::kUnits, u % Format::kUnits);
   float v[kUnit];
 #pragma unroll
-  for (int n = 0; n < kUnit; ++n) v[n] = value_of<Format>(unit, n, factor);
+  for (int n = 0; n < kUnit; ++n) v[n] = value_of<Format>(unit, n, factors);
   const float inverse = scales == nullptr ? 1.0f : 1.0f / scales[blockIdx.y];
   store_unit(v, inverse, to + (static_cast<int64_t>(blockIdx.y) * units + u) * kUnit);
 }
 
 // One block per row of `out`, whose `columns` columns are those of the table from `first` on.
 template <class Format>
-__global__ void embed_kernel(Planes planes, const int32_t* ids, int units, float factor, float scale,
+__global__ void embed_kernel(Planes planes, const int32_t* ids, int units, Factors factors, float scale,
                              bool bf16, int first, int columns, float* out, int64_t stride) {
   const int64_t row = ids[blockIdx.x] * static_cast<int64_t>(units);
   out += blockIdx.x * stride;
@@ -114,7 +118,7 @@ __global__ void embed_kernel(Planes planes, const int32_t* ids, int units, float
 #pragma unroll
     for (int i = 0; i < kUnit; ++i) {
       const int c = u * kUnit + i - first;
-      const float value = value_of<Format>(unit, i, factor);
+      const float value = value_of<Format>(unit, i, factors);
       if (c >= 0 && c < columns) out[c] = scale * (bf16 ? __bfloat162float(__float2bfloat16(value)) : value);
     }
   }
@@ -122,26 +126,26 @@ __global__ void embed_kernel(Planes planes, const int32_t* ids, int units, float
 
 // One block per row.
 template <class Format>
-__global__ void row_scale_kernel(Planes planes, int units, float factor, float* scales) {
+__global__ void row_scale_kernel(Planes planes, int units, Factors factors, float* scales) {
   const int64_t first = blockIdx.x * static_cast<int64_t>(units);
   float largest = 0;
   for (int u = threadIdx.x; u < units; u += blockDim.x) {
     const Unit unit = unit_of<Format>(planes, first + u);
 #pragma unroll
-    for (int i = 0; i < kUnit; ++i) largest = fmaxf(largest, fabsf(value_of<Format>(unit, i, factor)));
+    for (int i = 0; i < kUnit; ++i) largest = fmaxf(largest, fabsf(value_of<Format>(unit, i, factors)));
   }
   largest = block_reduce(largest, Larger{});
   if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0 ? largest / kLargestFp8 : 1.0f;
 }
 
 template <class Format>
-__global__ void finite_kernel(Planes planes, int64_t count, int units, float factor, int* row) {
+__global__ void finite_kernel(Planes planes, int64_t count, int units, Factors factors, int* row) {
   const int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
   if (i >= count) return;
   const Unit unit = unit_of<Format>(planes, i);
   bool finite = true;
 #pragma unroll
-  for (int n = 0; n < kUnit; ++n) finite &= isfinite(value_of<Format>(unit, n, factor));
+  for (int n = 0; n < kUnit; ++n) finite &= isfinite(value_of<Format>(unit, n, factors));
   if (!finite) atomicMin(row, static_cast<int>(i / units));
 }
 
@@ -190,7 +194,7 @@ void repack_blocks(const void* from, int64_t first, int64_t blocks, const BlockP
 void find_row_scales(const BlockPart& part, float* scales, cudaStream_t stream) {
   with_format(part.format, [&](auto layout) {
     row_scale_kernel<decltype(layout)><<<static_cast<unsigned>(part.rows), kThreads, 0, stream>>>(
-        planes_of(part), static_cast<int>(part.inputs / kUnit), part.factor, scales);
+        planes_of(part), static_cast<int>(part.inputs / kUnit), factors_of(part), scales);
   });
 }
 
@@ -198,7 +202,7 @@ void find_not_finite(const BlockPart& part, int* row, cudaStream_t stream) {
   with_format(part.format, [&](auto layout) {
     const int64_t count = part.rows * part.inputs / kUnit;
     finite_kernel<decltype(layout)><<<blocks_for(count, kThreads), kThreads, 0, stream>>>(
-        planes_of(part), count, static_cast<int>(part.inputs / kUnit), part.factor, row);
+        planes_of(part), count, static_cast<int>(part.inputs / kUnit), factors_of(part), row);
   });
 }
 
@@ -211,9 +215,9 @@ void unpack_blocks(const BlockPart& part, int64_t first, int64_t rows, const Unp
     const auto launch = [&](auto* values) {
       for (int64_t row = 0; row < rows; row += kMostRows) {
         const dim3 grid(blocks_for(units, kThreads), static_cast<unsigned>(std::min(kMostRows, rows - row)));
-        unpack_kernel<Format><<<grid, kThreads, 0, stream>>>(planes_of(part), first + row, units, part.factor,
-                                                             to.scales == nullptr ? nullptr : to.scales + row,
-                                                             values + row * part.inputs);
+        unpack_kernel<Format><<<grid, kThreads, 0, stream>>>(
+            planes_of(part), first + row, units, factors_of(part),
+            to.scales == nullptr ? nullptr : to.scales + row, values + row * part.inputs);
       }
     };
     switch (to.type) {
@@ -231,7 +235,7 @@ void embed_blocks(const BlockPart& part, const int32_t* ids, float scale, bool b
                   const View& out, cudaStream_t stream) {
   with_format(part.format, [&](auto layout) {
     embed_kernel<decltype(layout)><<<static_cast<unsigned>(out.rows), kThreads, 0, stream>>>(
-        planes_of(part), ids, static_cast<int>(part.inputs / kUnit), part.factor, scale, bf16,
+        planes_of(part), ids, static_cast<int>(part.inputs / kUnit), factors_of(part), scale, bf16,
         static_cast<int>(first), static_cast<int>(out.columns), data_of<float>(out), out.row_stride);
   });
 }
