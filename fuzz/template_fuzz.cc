@@ -34,6 +34,17 @@ claa::TemplateVariables make_variables() {
   return variables;
 }
 
+std::vector<claa::ChatMessage> make_messages() {
+  using Object = claa::TemplateValue::Object;
+  const std::string mark(kMark);
+  claa::ChatMessage call{"assistant", "", false, true};
+  call.tool_calls = {{Object{
+      {"id", {mark}}, {"function", {Object{{"name", {mark}}, {"arguments", {Object{{mark, {1.5}}}}}}}}}}};
+  call.arguments = {"{}"};
+  call.more = {{"reasoning_content", {mark}}};
+  return {{"system", mark}, {"user", " <|im_end|>" + mark}, {"assistant", ""}, call, {"tool", mark}};
+}
+
 // Finds out how the template takes the messages: no error but the template's, and no empty span.
 void converse(const claa::ChatTemplate& chat, const std::vector<claa::ChatMessage>& messages,
               const claa::TemplateVariables& variables, bool system_fallback) {
@@ -50,8 +61,7 @@ void converse(const claa::ChatTemplate& chat, const std::vector<claa::ChatMessag
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const claa::TemplateVariables variables = make_variables();
-  static const std::vector<claa::ChatMessage> messages = {
-      {"system", std::string(kMark)}, {"user", " <|im_end|>" + std::string(kMark)}, {"assistant", ""}};
+  static const std::vector<claa::ChatMessage> messages = make_messages();
   std::string source(reinterpret_cast<const char*>(data), size);
   // Only bytes that are not part of the mark: where it shows up it was copied from the caller's text.
   for (char& c : source) c = static_cast<char>(c & 0x7f);

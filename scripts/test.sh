@@ -107,7 +107,7 @@ fuzz() {
   if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
   cmake -G Ninja -S fuzz -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-14 "${launcher[@]}" >/dev/null
   cmake --build build/fuzz --parallel "$JOBS"
-  local target targets=(gguf safetensors tokenizer tokenizer_json template ranking profile records request) failed=0
+  local target targets=(gguf safetensors tokenizer tokenizer_json template chat ranking profile records request) failed=0
   for target in "${targets[@]}"; do
     mkdir -p "build/fuzz/new_$target"
     local seeds=$ROOT/fuzz/corpus/$target

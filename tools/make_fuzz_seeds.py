@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the first inputs of the fuzzers of rankings, profiles, records, requests and folders to fuzz/corpus.
+"""Writes the first inputs of the fuzzers of rankings, profiles, records, requests, chats and folders to fuzz/corpus.
 
     python3 tools/make_fuzz_seeds.py
 """
@@ -46,13 +46,20 @@ REQUESTS = {
 }
 
 
-F8, BF16, F32 = ("F8_E4M3", 1), ("BF16", 2), ("F32", 4)
+F8, U8, BF16, F32 = ("F8_E4M3", 1), ("U8", 1), ("BF16", 2), ("F32", 4)
 UP, EXPERT = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.experts.{}.up_proj.weight"
 SAFETENSORS = {
     "empty": {},
     "plain": {"model.embed_tokens.weight": (F32, [2, 3]), "lm_head.weight": (BF16, [2, 3]), "vision_tower.x": (F32, [1])},
     "tiles": {UP: (F8, [3, 4]), UP + "_scale_inv": (F32, [2, 2]), "model.layers.0.mlp.up_proj.input_scale": (F32, [])},
     "rows": {UP: (F8, [3, 4]), UP + "_scale": (BF16, [3, 1]), "model.layers.1.input_layernorm.weight": (BF16, [2])},
+    "parts": {f"model.layers.0.{part}": (kind, shape) for part, kind, shape in (
+        ("heads", BF16, [4]), ("decay", F32, [4]), ("rows", BF16, [8, 2]), ("mixed", F32, [16, 1, 1]), ("columns", BF16, [2, 8]),
+        ("numbers", F32, [1, 3]), ("same", BF16, [2, 2]))},
+    "packed": {f"model.layers.0.{part}": (kind, shape) for part, kind, shape in (
+        ("halves", BF16, [2, 2, 2]), ("other", BF16, [2, 4]), ("turned", BF16, [2, 2, 2]), ("turn", BF16, [2, 2, 2]),
+        ("packed_blocks", U8, [1, 2, 1, 16]), ("packed_scales", U8, [1, 2, 1]), ("pair_blocks", U8, [1, 2, 1, 16]),
+        ("pair_scales", U8, [1, 2, 1]))},
     "experts": {key: value for e in range(2) for key, value in (
         (EXPERT.format(e), (F8, [2, 3])), (EXPERT.format(e) + "_scale_inv", (F32, [1, 1])))},
 }
@@ -80,6 +87,15 @@ TOKENIZER_CONFIG = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "add_b
                     "chat_template": [{"name": "default", "template": "{{ messages }}"}]}
 TOKENIZERS = {"byte_level": [BYTE_LEVEL, TOKENIZER_CONFIG, {"eos_token_id": [4, 2]}], "characters": [CHARACTERS],
               "metaspace": [METASPACE]}
+
+CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{\"where\": [1, 2.5, null, true]}"}}
+CHATS = {
+    "tools": {"tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}], "messages": [
+        {"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": None, "reasoning_content": "r", "tool_calls": [CALL, CALL]},
+        {"role": "tool", "tool_call_id": "c", "name": "look", "content": "here"}]},
+    "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "thinking": "t", "refusal": None}],
+}
 
 
 def safetensors(tensors):
@@ -118,6 +134,8 @@ def main():
         write("request", name, data)
     for name, tensors in SAFETENSORS.items():
         write("safetensors", name, safetensors(tensors))
+    for name, chat in CHATS.items():
+        write("chat", name, json.dumps(chat).encode())
     for name, files in TOKENIZERS.items():
         write("tokenizer_json", name, "\n####\n".join(map(json.dumps, files)).encode())
 

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "claa/chat.h"
 #include "claa/error.h"
 #include "claa/export.h"
 #include "claa/params.h"
@@ -84,9 +85,10 @@ struct PrefillProgress {
 // Parts of the prompt that no drop and no cut takes, whatever their scores. They count towards the budget,
 // which is raised where it cannot hold them.
 struct Protection {
-  bool system = true;                   // the system message, where the request has one
+  bool system = true;                   // the system or developer message, where the request has one
   std::vector<std::string> texts = {};  // every place where these stand in the prompt
-  std::vector<int64_t> messages = {};   // by index: the system message, if there is one, then the user's
+  // By index: of Request::messages, else the system message, if there is one, and then the user's.
+  std::vector<int64_t> messages = {};
   std::vector<TokenRange> tokens = {};  // token ranges of the prompt
 };
 
@@ -95,11 +97,16 @@ struct Request {
   // The system message. An empty one is as good as none, except that it switches off the one which the chat
   // template writes of its own, where it has one.
   std::optional<std::string> system;
-  // A system message for which the chat template has no place stands before the prompt, with a blank line
-  // between; without this such a request is refused.
+  // A whole chat (claa/chat.h) in place of the prompt and the system message.
+  std::vector<Message> messages;
+  // What the model may call, as a JSON array in the form of OpenAI's API. Refused where the chat template has
+  // no place for tools.
+  std::string tools;
+  // A system message for which the chat template has no place stands before the user's first message, with a
+  // blank line between; without this such a request is refused.
   bool system_fallback = false;
-  // Further variables of the chat template, as a JSON object: {"enable_thinking": false}, or {"tools":
-  // [...]}. Throws kInvalidArgument for a variable that the template does not name.
+  // Further variables of the chat template, as a JSON object: {"enable_thinking": false}. Throws
+  // kInvalidArgument for a variable that the template does not name.
   std::string chat_template_kwargs;
   std::string answer_prefix;  // how the answer begins; not repeated in its text
   bool raw = false;           // no chat template: the prompt as it is

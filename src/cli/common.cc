@@ -135,12 +135,14 @@ void PromptOptions::add_to(CLI::App& app) {
                  "a document to put before the prompt; without it, what is piped to standard input (-)");
   app.add_option("prompt", prompt, "the question or instruction");
   app.add_option("--answer-prefix", answer_prefix, "how the answer begins; it is not repeated");
-  CLI::Option* given =
-      app.add_option("--system", system,
-                     "a system message; an empty one switches off what the chat template writes of its own");
+  app.add_option("--system", system,
+                 "a system message; an empty one switches off what the chat template writes of its own");
   app.add_flag("--system-fallback", system_fallback,
-               "where the chat template has no place for a system message, put it before the prompt")
-      ->needs(given);
+               "where the chat template has no place for a system message, put it before the prompt");
+  app.add_option(
+      "--messages", messages_file,
+      "a chat in place of document, prompt and system message: a JSON file in the form of OpenAI's "
+      "API, {\"messages\": [...], \"tools\": [...]}");
   app.add_option("--chat-template-kwargs", template_kwargs,
                  "further variables of the chat template, as a JSON object or @FILE: enable_thinking, "
                  "reasoning_effort, tools");
@@ -162,37 +164,58 @@ std::string PromptOptions::document() const {
   return !(prompt && prompt->empty()) && input_is_piped() ? read_text("-") : "";
 }
 
-void PromptOptions::fill_ids(Request& request) const {
-  const auto refuse = [](const std::optional<std::string>& given, const char* what) {
+void PromptOptions::refuse_beside(const char* option, bool template_too) const {
+  const auto refuse = [option](bool given, const char* what) {
     if (given)
-      fail(ErrorCode::kInvalidArgument, "--ids gives the whole prompt; leave out {}, or --ids", what);
+      fail(ErrorCode::kInvalidArgument, "{0} gives the whole prompt; leave out {1}, or {0}", option, what);
   };
-  refuse(prompt, "the prompt");
-  refuse(file, "--file");
-  refuse(system, "--system");
-  refuse(answer_prefix, "--answer-prefix");
-  refuse(template_kwargs, "--chat-template-kwargs");
+  refuse(prompt.has_value(), "the prompt");
+  refuse(file.has_value(), "--file");
+  refuse(system.has_value(), "--system");
+  if (!template_too) return;
+  refuse(answer_prefix.has_value(), "--answer-prefix");
+  refuse(template_kwargs.has_value(), "--chat-template-kwargs");
+  refuse(messages_file.has_value(), "--messages");
+}
+
+void PromptOptions::fill_ids(Request& request) const {
+  refuse_beside("--ids", true);
   request.ids = parse_ids(read_text(*ids_file), *ids_file);
   if (request.ids.empty())
     fail(ErrorCode::kInvalidArgument, "'{}' holds no token ids; give whole numbers", *ids_file);
   if (!is_standard_input(*ids_file)) note_unread_input("--ids gives the whole prompt");
 }
 
+void PromptOptions::fill_messages(Request& request) const {
+  refuse_beside("--messages", false);
+  if (raw) fail(ErrorCode::kInvalidArgument, "--messages needs the chat template; leave out --raw");
+  const std::string name = is_standard_input(*messages_file) ? "standard input" : "'" + *messages_file + "'";
+  Chat chat = parse_chat(read_text(*messages_file), name);
+  request.messages = std::move(chat.messages);
+  request.tools = std::move(chat.tools);
+  if (!is_standard_input(*messages_file)) note_unread_input("--messages gives the whole prompt");
+}
+
+void PromptOptions::fill_kwargs(Request& request) const {
+  if (!template_kwargs) return;
+  const bool from_file = template_kwargs->starts_with('@');
+  request.chat_template_kwargs = from_file ? read_text(template_kwargs->substr(1)) : *template_kwargs;
+  // An empty text is none in a request, and no object.
+  if (request.chat_template_kwargs.empty())
+    fail(ErrorCode::kInvalidArgument, "--chat-template-kwargs is empty; give a JSON object, or leave it out");
+}
+
 void PromptOptions::fill(Request& request) const {
   request.raw = raw;
   request.protect.texts = protect;
+  if (system_fallback && !system && !messages_file)
+    fail(ErrorCode::kInvalidArgument, "--system-fallback needs --system or --messages");
   if (ids_file) return fill_ids(request);
-  request.system = system;
   request.system_fallback = system_fallback;
   request.answer_prefix = answer_prefix.value_or("");
-  if (template_kwargs) {
-    const bool from_file = template_kwargs->starts_with('@');
-    request.chat_template_kwargs = from_file ? read_text(template_kwargs->substr(1)) : *template_kwargs;
-    // An empty text is none in a request, and no object.
-    if (request.chat_template_kwargs.empty())
-      fail(ErrorCode::kInvalidArgument,
-           "--chat-template-kwargs is empty; give a JSON object, or leave it out");
-  }
+  fill_kwargs(request);
+  if (messages_file) return fill_messages(request);
+  request.system = system;
   request.prompt = document();
   const std::string question = prompt.value_or("");
   if (!request.prompt.empty() && !question.empty()) request.prompt += "\n\n";

@@ -51,6 +51,7 @@ struct PromptOptions {
   // What was given, where an empty text differs from none.
   std::optional<std::string> file;  // "-": standard input
   std::optional<std::string> prompt, system, answer_prefix, ids_file, template_kwargs;
+  std::optional<std::string> messages_file;  // of a chat, in place of file, prompt and system message
   bool raw = false, system_fallback = false;
   std::vector<std::string> protect;
   void add_to(CLI::App& app);
@@ -60,7 +61,12 @@ struct PromptOptions {
 
  private:
   std::string document() const;
+  // Refuses what is given beside an option that gives the whole prompt; `template_too`: for the template,
+  // too.
+  void refuse_beside(const char* option, bool template_too) const;
   void fill_ids(Request& request) const;
+  void fill_messages(Request& request) const;
+  void fill_kwargs(Request& request) const;
 };
 
 // Set by Ctrl-C; a second Ctrl-C ends the process at once.

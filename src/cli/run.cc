@@ -72,7 +72,8 @@ void run(RunOptions& options) {
   options.method.fill(options.request);
   options.request.cancel = &interrupt_flag();
   check_sampling(options.request.sampling);
-  if (options.request.prompt.empty() && options.request.ids.empty()) {
+  const Request& given = options.request;
+  if (given.prompt.empty() && given.ids.empty() && given.messages.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "the prompt is empty: give a text, a file or standard input");
   }
   ProgressBar bar(!options.json);

@@ -3,6 +3,7 @@
 
 #include "engine/impl.h"
 #include "engine/markers.h"
+#include "engine/messages.h"
 #include "engine/template_kwargs.h"
 #include "template/conversation.h"
 #include "text/unicode.h"
@@ -46,29 +47,37 @@ const ChatTemplate* Engine::Impl::chat() const {
   return &*chat_;
 }
 
-std::vector<int32_t> Engine::Impl::tokenize(const Request& request, std::string& note) const {
+PromptTokens Engine::Impl::tokenize(const Request& request) const {
+  const bool has_prompt = !request.prompt.empty() || request.system;
   if (!request.ids.empty()) {
-    if (!request.prompt.empty() || request.system || !request.answer_prefix.empty() ||
+    if (has_prompt || !request.messages.empty() || !request.tools.empty() || !request.answer_prefix.empty() ||
         !request.chat_template_kwargs.empty()) {
-      fail(
-          ErrorCode::kInvalidArgument,
-          "a request has token ids and also a prompt, a system message, arguments of the chat template or an "
-          "answer prefix; leave out one");
+      fail(ErrorCode::kInvalidArgument,
+           "a request has token ids and also a prompt, a system message, messages, tools, arguments of the "
+           "chat "
+           "template or an answer prefix; leave out one");
     }
-    return request.ids;
+    return {request.ids};
+  }
+  if (has_prompt && !request.messages.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "a request has messages and also a prompt or a system message; leave out one");
   }
   const ChatTemplate* chat_template = request.raw ? nullptr : chat();
-  return chat_template == nullptr ? tokenize_plain(request, note)
-                                  : tokenize_chat(*chat_template, request, note);
+  return chat_template == nullptr ? tokenize_plain(request) : tokenize_chat(*chat_template, request);
 }
 
-std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::string& note) const {
-  std::string prompt = request.prompt;
-  if (!request.chat_template_kwargs.empty()) {
-    fail(ErrorCode::kInvalidArgument, "arguments of the chat template need one; {}",
+PromptTokens Engine::Impl::tokenize_plain(const Request& request) const {
+  const auto need_template = [&](const char* what) {
+    fail(ErrorCode::kInvalidArgument, "{} need a chat template; {}", what,
          request.raw ? "leave out --raw" : "this model file has none, so leave them out");
-  }
-  if (!request.raw) note = "continued as plain text, as the model has no chat template";
+  };
+  if (!request.chat_template_kwargs.empty()) need_template("arguments of the chat template");
+  if (!request.messages.empty()) need_template("messages");
+  if (!request.tools.empty()) need_template("tools");
+  PromptTokens tokens;
+  std::string prompt = request.prompt;
+  if (!request.raw) tokens.note = "continued as plain text, as the model has no chat template";
   if (const std::string_view system = system_of(request); !system.empty()) {
     if (request.raw || !request.system_fallback) {
       fail(ErrorCode::kInvalidArgument, "a system message needs a chat template; {}",
@@ -77,32 +86,33 @@ std::vector<int32_t> Engine::Impl::tokenize_plain(const Request& request, std::s
                          "(--system-fallback)");
     }
     prompt = with_system(system, prompt);
-    note += std::string(note.empty() ? "" : ", ") + "the system message stands before the prompt";
+    tokens.note +=
+        std::string(tokens.note.empty() ? "" : ", ") + "the system message stands before the prompt";
   }
   const TokenizerData& data = text().data();
-  std::vector<int32_t> ids = tokenizer->encode(prompt + request.answer_prefix);
-  if (data.add_bos && data.bos >= 0) ids.insert(ids.begin(), data.bos);
-  return ids;
+  tokens.ids = tokenizer->encode(prompt + request.answer_prefix);
+  if (data.add_bos && data.bos >= 0) tokens.ids.insert(tokens.ids.begin(), data.bos);
+  return tokens;
 }
 
-std::vector<int32_t> Engine::Impl::tokenize_chat(const ChatTemplate& chat_template, const Request& request,
-                                                 std::string& note) const {
-  const TokenizerData& data = text().data();
-  std::vector<ChatMessage> messages;
-  if (request.system) messages.push_back({"system", *request.system});
-  messages.push_back({"user", request.prompt});
-  TemplateVariables variables = prompt_variables(data);
+PromptTokens Engine::Impl::tokenize_chat(const ChatTemplate& chat_template, const Request& request) const {
+  PromptTokens tokens;
+  TemplateVariables variables = prompt_variables(text().data());
   if (!request.chat_template_kwargs.empty())
     add_template_kwargs(request.chat_template_kwargs, chat_template, variables);
+  add_tools(request, chat_template, variables);
+  std::vector<ChatMessage> messages = chat_messages(request, chat_template, tokens.note);
   const RenderedConversation rendered = render_conversation(chat_template, std::move(messages), variables,
                                                             {.system_fallback = request.system_fallback});
-  note = rendered.note;
+  tokens.note += std::string(tokens.note.empty() || rendered.note.empty() ? "" : ", ") + rendered.note;
+  tokens.places = rendered.places;
   std::vector<Span> spans;
   for (const TemplateSpan& span : rendered.spans) spans.push_back({span.text, span.special});
   if (!request.answer_prefix.empty()) spans.push_back({request.answer_prefix, false});
-  std::vector<int32_t> ids = tokenizer->encode(spans);
-  begin_once(*tokenizer, ids);
-  return ids;
+  for (const Span& span : spans) tokens.text += span.text;
+  tokens.ids = tokenizer->encode(spans);
+  begin_once(*tokenizer, tokens.ids);
+  return tokens;
 }
 
 }  // namespace claa

@@ -47,31 +47,43 @@ void Engine::Impl::choose_method(const Request& request, Prompt& prompt) const {
   prompt.method = methods.create(method, prompt.choice.params);
 }
 
+void Engine::Impl::check_size(const Request& request) const {
+  if (!request.ids.empty()) return;
+  // Every token takes at least one byte-level piece, and the longest piece of a vocabulary is far below this
+  // bound.
+  constexpr size_t kBytesPerToken = 1024;
+  size_t bytes = request.prompt.size() + request.tools.size();
+  for (const Message& message : request.messages) {
+    bytes += message.content ? message.content->size() : 0;
+    bytes += message.reasoning.size() + message.tool_calls.size();
+  }
+  if (request.prompt.empty() && request.messages.empty()) {
+    fail(ErrorCode::kInvalidArgument, "the prompt is empty: give a text, a file or standard input");
+  }
+  if (bytes > usize(model->config().context) * kBytesPerToken) {
+    fail(ErrorCode::kContextExceeded,
+         "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
+         group_digits(bytes), group_digits(model->config().context));
+  }
+}
+
 Prompt Engine::Impl::prepare(const Request& request) const {
   check_sampling(request.sampling);
   Prompt prompt;
   choose_method(request, prompt);
-  // Every token takes at least one byte-level piece, and the longest piece of a vocabulary is far below this
-  // bound.
-  constexpr size_t kBytesPerToken = 1024;
-  if (request.ids.empty() && request.prompt.empty()) {
-    fail(ErrorCode::kInvalidArgument, "the prompt is empty: give a text, a file or standard input");
-  }
-  if (request.ids.empty() && request.prompt.size() > usize(model->config().context) * kBytesPerToken) {
-    fail(ErrorCode::kContextExceeded,
-         "the prompt has {} bytes; the model's context holds {} tokens; shorten the prompt",
-         group_digits(request.prompt.size()), group_digits(model->config().context));
-  }
-  prompt.ids = tokenize(request, prompt.note);
-  for (const int32_t id : prompt.ids) {
+  check_size(request);
+  PromptTokens tokens = tokenize(request);
+  prompt.note = tokens.note;
+  for (const int32_t id : tokens.ids) {
     if (id < 0 || id >= model->config().vocabulary) {
       fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", id,
            group_digits(model->config().vocabulary));
     }
   }
-  check_length(request, static_cast<int64_t>(prompt.ids.size()));
+  check_length(request, static_cast<int64_t>(tokens.ids.size()));
   prompt.protected_spans =
-      claa::protected_spans(request, tokenizer ? &*tokenizer : nullptr, prompt.ids, prompt.note);
+      claa::protected_spans(request, tokenizer ? &*tokenizer : nullptr, tokens, prompt.note);
+  prompt.ids = std::move(tokens.ids);
   return prompt;
 }
 
@@ -166,8 +178,7 @@ OracleResult Engine::oracle(const OracleRequest& request) {
 }
 
 std::vector<int32_t> Engine::tokenize(const Request& request) const {
-  std::string note;
-  return impl_->tokenize(request, note);
+  return impl_->tokenize(request).ids;
 }
 std::string Engine::detokenize(const std::vector<int32_t>& ids) const {
   return impl_->text().decode(ids);

@@ -19,6 +19,14 @@
 
 namespace claa {
 
+// A request's text as tokens.
+struct PromptTokens {
+  std::vector<int32_t> ids;
+  std::string note = {};               // what was done otherwise than the request says at first
+  std::string text = {};               // by the chat template, with the answer prefix; empty without one
+  std::vector<TextRange> places = {};  // of the messages in `text`
+};
+
 // A request as the model sees it.
 struct Prompt {
   std::vector<int32_t> ids;
@@ -50,15 +58,14 @@ struct Engine::Impl {
   Impl(const ModelSource& source, const EngineOptions& options);
 
   const Tokenizer& text() const;  // throws where there is no tokenizer
-  // `note`: what was done otherwise than the request says at first.
-  std::vector<int32_t> tokenize(const Request& request, std::string& note) const;
-  std::vector<int32_t> tokenize_plain(const Request& request, std::string& note) const;
-  std::vector<int32_t> tokenize_chat(const ChatTemplate& chat_template, const Request& request,
-                                     std::string& note) const;
+  PromptTokens tokenize(const Request& request) const;
+  PromptTokens tokenize_plain(const Request& request) const;
+  PromptTokens tokenize_chat(const ChatTemplate& chat_template, const Request& request) const;
   // The model's chat template, parsed when it is first used; null where the file has none. Throws kTemplate.
   const ChatTemplate* chat() const;
   Prompt prepare(const Request& request) const;
   void choose_method(const Request& request, Prompt& prompt) const;
+  void check_size(const Request& request) const;
   void check_length(const Request& request, int64_t tokens) const;
   PrefillOptions prefill_options(const Request& request, const Prompt& prompt) const;
   bool ends_answer(int32_t id) const { return tokenizer && tokenizer->is_end_of_generation(id); }
@@ -118,6 +125,6 @@ struct Job::Impl {
 // Token ranges of the prompt that the request protects, ascending and disjoint. `note`: what could not be
 // done as asked. Throws Error{kInvalidArgument} for a text, message or range that the prompt lacks.
 std::vector<TokenRange> protected_spans(const Request& request, const Tokenizer* tokenizer,
-                                        std::span<const int32_t> ids, std::string& note);
+                                        const PromptTokens& tokens, std::string& note);
 
 }  // namespace claa

@@ -4,6 +4,7 @@
 // supplied. Only the former may hold control tokens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -15,12 +16,25 @@
 
 namespace claa {
 
+// A JSON-like value handed to a template. Strings in it are a caller's data.
+struct TemplateValue {
+  using Array = std::vector<TemplateValue>;
+  using Object = std::vector<std::pair<std::string, TemplateValue>>;
+  std::variant<std::nullptr_t, bool, int64_t, double, std::string, Array, Object> data = nullptr;
+};
+
 struct ChatMessage {
   std::string role;
   std::string content;
   // The template sees [{"type": "text", "text": content}], as those of models that also take pictures want
   // it.
   bool parts = false;
+  // The template sees none in place of the content, which is empty then, as beside tool calls.
+  bool none = false;
+  TemplateValue::Array tool_calls = {};  // no member of that name where there are none
+  // Of each tool call: its arguments as JSON text, for templates that take no objects.
+  std::vector<std::string> arguments = {};
+  TemplateValue::Object more = {};  // further members, such as reasoning_content and tool_call_id
 };
 
 // A stretch of rendered text of one origin.
@@ -30,9 +44,18 @@ struct TemplateSpan {
                  // a caller's data
 };
 
+// Bytes of a text.
+struct TextRange {
+  size_t begin = 0, end = 0;
+};
+
 struct RenderedChat {
   std::vector<TemplateSpan> spans;    // neighbours differ in `special`
   std::vector<std::string> contents;  // per message: what of its content stands in the text, in order
+  std::vector<std::string> calls;     // the same of its tool calls
+  // Per message: from the first byte of its content or tool calls in the text to the last before another
+  // message's; empty without any.
+  std::vector<TextRange> places;
 };
 
 struct TemplateLimits {
@@ -50,13 +73,6 @@ struct TemplateDate {
   int hour = 0;
   int minute = 0;
   int second = 0;
-};
-
-// A JSON-like value handed to a template. Strings in it are a caller's data.
-struct TemplateValue {
-  using Array = std::vector<TemplateValue>;
-  using Object = std::vector<std::pair<std::string, TemplateValue>>;
-  std::variant<std::nullptr_t, bool, int64_t, double, std::string, Array, Object> data = nullptr;
 };
 
 struct TemplateVariables {
@@ -85,6 +101,8 @@ class ChatTemplate {
 
   // True if the template's code has the name; a word of its text is none.
   bool names(std::string_view name) const;
+  // The same, or the code has it as a string, as in message['name'].
+  bool mentions(std::string_view name) const;
 
  private:
   struct Program;

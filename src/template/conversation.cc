@@ -1,8 +1,11 @@
 #include "template/conversation.h"
 
 #include <algorithm>
+#include <optional>
+#include <tuple>
 
 #include "core/check.h"
+#include "template/tool_calls.h"
 #include "text/unicode.h"
 
 namespace claa {
@@ -36,19 +39,31 @@ struct Probe {
   Messages messages;            // the words, in the form that was tried
   std::vector<size_t> missing;  // which of them the text lacks
   size_t size = 0;              // bytes of the text
+  size_t nones = 0;             // how often the template writes "None"
+  bool call_lost = false;       // a tool call is not in the text
   std::string error;            // why there is no text; empty: there is
   bool complete() const { return error.empty() && missing.empty(); }
+  // The first message that is lost. Some templates leave out what an answer says beside its tool calls, which
+  // is told and no reason to refuse it.
+  std::optional<size_t> lost() const {
+    for (const size_t i : missing)
+      if (messages[i].tool_calls.empty()) return i;
+    return std::nullopt;
+  }
 };
 
 Probe probe(const ChatTemplate& chat, Messages messages, const TemplateVariables& variables) {
   constexpr std::string_view kWord = "words";
-  for (ChatMessage& message : messages) message.content = kWord;
+  for (ChatMessage& message : messages)
+    if (!is_call_alone(message)) message.content = kWord;
   Probe result;
   try {
     const RenderedChat rendered = chat.render_chat(messages, variables);
     for (size_t i = 0; i < messages.size(); ++i) {
-      if (rendered.contents[i].size() < kWord.size()) result.missing.push_back(i);
+      if (rendered.contents[i].size() < messages[i].content.size()) result.missing.push_back(i);
     }
+    result.nones = count_nones(rendered);
+    result.call_lost = lost_call(messages, rendered).has_value();
     for (const TemplateSpan& span : rendered.spans) result.size += span.text.size();
   } catch (const Error& error) {
     result.error = error.what();
@@ -78,11 +93,26 @@ Probe find_form(const ChatTemplate& chat, Messages messages, const TemplateVaria
   return best;
 }
 
+// The same over the forms of tool calls. What Python writes for none is no text of a message: a form in which
+// the template writes it less often is better.
+Probe find_call_form(const ChatTemplate& chat, const Messages& messages, const TemplateVariables& variables) {
+  Probe best = find_form(chat, messages, variables);
+  const auto faults = [](const Probe& tried) {
+    return std::tuple(!tried.error.empty(), tried.call_lost, tried.missing.size(), tried.nones);
+  };
+  if (faults(best) == std::tuple(false, false, size_t{0}, size_t{0})) return best;
+  for (Messages& form : call_forms(messages)) {
+    Probe next = find_form(chat, std::move(form), variables);
+    if (faults(next) < faults(best)) best = std::move(next);
+  }
+  return best;
+}
+
 // Whether the template leaves out a text of its own when it is given an empty system message.
 bool empty_system_matters(const ChatTemplate& chat, const Messages& messages,
                           const TemplateVariables& variables) {
-  const Probe without = find_form(chat, Messages(messages.begin() + 1, messages.end()), variables);
-  Probe with = find_form(chat, messages, variables);
+  const Probe without = find_call_form(chat, Messages(messages.begin() + 1, messages.end()), variables);
+  Probe with = find_call_form(chat, messages, variables);
   if (!with.error.empty() || !without.error.empty()) return false;
   with.messages.front().content.clear();
   try {
@@ -106,6 +136,14 @@ std::string shown_role(const ChatMessage& message) {
   return message.role.substr(0, kShown);
 }
 
+[[noreturn]] void fail_lost_call(const LostCall& lost, const Messages& messages) {
+  fail(
+      ErrorCode::kTemplate,
+      "the chat template leaves out tool call {} of {} in message {}; give the answer's text in place of the "
+      "calls, or use a model file whose template writes them",
+      lost.call + 1, messages[lost.message].tool_calls.size(), lost.message + 1);
+}
+
 [[noreturn]] void fail_left_out(const Messages& messages, size_t index) {
   fail(ErrorCode::kTemplate,
        "the chat template leaves out message {} of {}, of the role '{}'; give the whole prompt without the "
@@ -126,13 +164,13 @@ bool move_system(Messages& messages) {
 // The messages in the form in which all arrive.
 Messages fitted(const ChatTemplate& chat, Messages messages, const TemplateVariables& variables,
                 const ConversationOptions& options, std::string& note) {
-  Probe form = find_form(chat, messages, variables);
-  const bool system_lost = !form.error.empty() || (!form.missing.empty() && form.missing.front() == 0);
+  Probe form = find_call_form(chat, messages, variables);
+  const bool system_lost = !form.error.empty() || form.lost() == size_t{0};
   Messages moved = messages;
   if (has_system(messages) && system_lost && move_system(moved)) {
-    Probe without = find_form(chat, moved, variables);
+    Probe without = find_call_form(chat, moved, variables);
     // Where it fails too, the system message is not what the template objects to.
-    if (without.complete()) {
+    if (without.error.empty() && !without.lost()) {
       if (!options.system_fallback) fail_system(form);
       note = "the system message stands before the user's first message";
       messages = std::move(moved);
@@ -140,9 +178,9 @@ Messages fitted(const ChatTemplate& chat, Messages messages, const TemplateVaria
     }
   }
   // A failure is told by the rendering of the messages themselves, with its line.
-  if (form.error.empty() && !form.missing.empty()) fail_left_out(messages, form.missing.front());
-  for (size_t i = 0; i < messages.size(); ++i) messages[i].parts = form.messages[i].parts;
-  return messages;
+  if (const auto lost = form.lost(); form.error.empty() && lost) fail_left_out(messages, *lost);
+  for (size_t i = 0; i < messages.size(); ++i) form.messages[i].content = std::move(messages[i].content);
+  return std::move(form.messages);
 }
 
 // Whether the text is the same with message `index` empty.
@@ -167,8 +205,10 @@ void check_arrived(const ChatTemplate& chat, const Messages& messages, const Tem
     const size_t wanted = count_characters(without_space(messages[i].content));
     const size_t found = count_characters(without_space(arrived));
     if (found >= wanted) continue;
-    if (found == 0 && ignored(chat, messages, i, variables, rendered)) fail_left_out(messages, i);
-    if (messages[i].role == "assistant") continue;
+    const bool has_calls = !messages[i].tool_calls.empty();
+    if (found == 0 && !has_calls && ignored(chat, messages, i, variables, rendered))
+      fail_left_out(messages, i);
+    if (messages[i].role == "assistant" && !(has_calls && found == 0)) continue;
     note += fmt::format("{}the chat template left out {} of {} characters of message {}, of the role '{}'",
                         note.empty() ? "" : ", ", wanted - found, wanted, i + 1, shown_role(messages[i]));
   }
@@ -187,12 +227,16 @@ RenderedConversation render_conversation(const ChatTemplate& chat, std::vector<C
                                          const TemplateVariables& variables,
                                          const ConversationOptions& options) {
   RenderedConversation result;
+  result.places.resize(messages.size());
   if (has_system(messages) && is_blank(messages.front().content)) {
     if (!empty_system_matters(chat, messages, variables)) messages.erase(messages.begin());
   }
   messages = fitted(chat, std::move(messages), variables, options, result.note);
   RenderedChat rendered = chat.render_chat(messages, variables);
+  if (const std::optional<LostCall> lost = lost_call(messages, rendered)) fail_lost_call(*lost, messages);
   check_arrived(chat, messages, variables, rendered, result.note);
+  // A system message that is no message of its own any more was the first.
+  std::copy(rendered.places.rbegin(), rendered.places.rend(), result.places.rbegin());
   result.spans = std::move(rendered.spans);
   return result;
 }

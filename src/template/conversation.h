@@ -19,6 +19,7 @@ struct ConversationOptions {
 struct RenderedConversation {
   std::vector<TemplateSpan> spans;  // neighbours differ in `special`
   std::string note;                 // what was done otherwise than the messages say at first; mostly empty
+  std::vector<TextRange> places;    // per message that was given: where it stands in the text, if anywhere
 };
 
 // The system message before the user's first message, with a blank line between.
@@ -29,9 +30,12 @@ std::string with_system(std::string_view system, std::string_view user);
 // - contents that do not arrive as a string are given as parts;
 // - a system message that does not arrive, or that the template refuses, is refused with the way out, or
 //   moved where the options say so;
+// - a content of none beside tool calls is given as an empty text where the template fails with none, or
+// writes
+//   it as a word, and arguments as JSON text where the template fails with objects;
 // - an empty system message is given to a template that then leaves out a text of its own, and to no other.
-// The text is then compared with what was given. Throws Error{kTemplate} where a message is left out, as a
-// whole, and what ChatTemplate::render() throws; `note` says where a part is missing.
+// The text is then compared with what was given. Throws Error{kTemplate} where a message or a tool call is
+// left out, as a whole, and what ChatTemplate::render() throws; `note` says where a part is missing.
 RenderedConversation render_conversation(const ChatTemplate& chat, std::vector<ChatMessage> messages,
                                          const TemplateVariables& variables,
                                          const ConversationOptions& options = {});

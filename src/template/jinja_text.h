@@ -3,6 +3,7 @@
 // message has arrived in the prompt.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,11 +11,21 @@
 
 namespace claa::jinja {
 
-// The template itself, or a caller's data; the contents of messages have numbers of their own.
+// The template itself, or a caller's data; the contents of messages and their tool calls have numbers of
+// their own.
 using Origin = uint32_t;
 inline constexpr Origin kFromTemplate = 0;
-inline constexpr Origin kFromCaller = 1;   // data that are no message's content
-inline constexpr Origin kFromContent = 2;  // message i is kFromContent + i
+inline constexpr Origin kFromCaller = 1;    // data that are no message's content
+inline constexpr Origin kFromMessages = 2;  // here and above are two for each message
+constexpr Origin origin_of_content(size_t message) {
+  return kFromMessages + 2 * static_cast<Origin>(message);
+}
+constexpr Origin origin_of_calls(size_t message) {
+  return origin_of_content(message) + 1;
+}
+constexpr size_t message_of(Origin origin) {
+  return (origin - kFromMessages) / 2;
+}
 
 class Text {
  public:

@@ -10,8 +10,6 @@
 namespace claa {
 namespace {
 
-constexpr int kMostDeep = 32;
-
 // Recursive descent. Every function returns false at the first mistake.
 class JsonParser {
  public:
@@ -22,6 +20,7 @@ class JsonParser {
     skip_blanks();
     return at_ == text_.size();
   }
+  size_t place() const { return at_; }
 
  private:
   void skip_blanks() {
@@ -47,7 +46,7 @@ class JsonParser {
 
   bool value(Json& out, int depth) {
     skip_blanks();
-    if (at_ == text_.size() || depth == kMostDeep || values_left_-- == 0) return false;
+    if (at_ == text_.size() || depth == kMostJsonDeep || values_left_-- == 0) return false;
     const size_t first = at_;
     if (!any(out, depth)) return false;
     out.source = text_.substr(first, at_ - first);
@@ -196,11 +195,13 @@ std::optional<double> Json::number() const {
   return converted<double>(*this);
 }
 
-std::optional<Json> parse_json(std::string_view text, size_t most_values) {
+std::optional<Json> parse_json(std::string_view text, size_t most_values, size_t* stopped) {
+  const size_t valid = valid_utf8_prefix(text);
   Json json;
-  if (valid_utf8_prefix(text) != text.size() || !JsonParser(text, most_values).document(json))
-    return std::nullopt;
-  return json;
+  JsonParser parser(text, most_values);
+  if (valid == text.size() && parser.document(json)) return json;
+  if (stopped != nullptr) *stopped = valid < text.size() ? valid : parser.place();
+  return std::nullopt;
 }
 
 }  // namespace claa

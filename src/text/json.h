@@ -27,9 +27,12 @@ struct Json {
   std::optional<double> number() const;
 };
 
-// Nothing unless `text` is one whole JSON value in valid UTF-8, at most 32 deep, of at most so many values:
-// each takes about a hundred bytes, so that a text of many small ones would take fifty times its size.
+// Nothing unless `text` is one whole JSON value in valid UTF-8, at most 32 deep and of at most so many
+// values: each takes about a hundred bytes, so that a text of many small ones would take fifty times its
+// size. `stopped`, where it is given, is the byte at which the text was no such value any more.
 inline constexpr size_t kMostJsonValues = size_t{1} << 23;
-std::optional<Json> parse_json(std::string_view text, size_t most_values = kMostJsonValues);
+inline constexpr int kMostJsonDeep = 32;
+std::optional<Json> parse_json(std::string_view text, size_t most_values = kMostJsonValues,
+                               size_t* stopped = nullptr);
 
 }  // namespace claa

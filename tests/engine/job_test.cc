@@ -244,6 +244,39 @@ TEST(Protection, BySystemMessageTextAndMessage) {
   EXPECT_GE(trace.answer.prefill.protected_tokens, 25 * 7);
 }
 
+// A result that says what the question says is protected where it stands itself.
+TEST(Protection, OfAToolsResult) {
+  const std::string same = "The bakery in street 99 is closed on Sundays.";
+  Request request;
+  request.messages = {{"user", same + " Look it up."}, {"assistant", "I look."}, {"tool", same}};
+  std::string streets;
+  for (int i = 0; i < 25; ++i) streets += "The shop in street " + std::to_string(i) + " sells bread. ";
+  request.messages.push_back({"user", streets + "Which street is first?"});
+  request.method = "claa";
+  request.params = {{"keep", "0.15"}, {"first_layer", "0"}};
+  request.max_tokens = 1;
+  request.protect.messages = {2};
+  const Trace trace = engine().trace(request);
+  std::string text;
+  std::vector<size_t> begins;
+  for (const int32_t id : trace.prompt_tokens) {
+    begins.push_back(text.size());
+    text += engine().token_text(id);
+  }
+  const auto kept_of = [&](size_t at) {
+    size_t kept = 0;
+    for (const int32_t p : *trace.selected) {
+      const size_t begin = begins[usize(p)];
+      if (begin >= at && begin < at + same.size()) ++kept;
+    }
+    return kept;
+  };
+  ASSERT_NE(text.find(same), text.rfind(same));
+  EXPECT_GE(trace.answer.prefill.protected_tokens, 8);
+  EXPECT_EQ(kept_of(text.rfind(same)), usize(trace.answer.prefill.protected_tokens));
+  EXPECT_LT(kept_of(text.find(same)), kept_of(text.rfind(same)));
+}
+
 TEST(Protection, RefusesWhatThePromptLacks) {
   const auto refusal = [](const Protection& protect, bool by_ids) -> std::string {
     Request request;
