@@ -11,6 +11,22 @@
 
 namespace {
 
+using claa::PartForm;
+
+constexpr claa::PartRule kRules[] = {{"same", PartForm::kSame, "same"},
+                                     {"numbers", PartForm::kNumbers, "numbers"},
+                                     {"decay", PartForm::kDecay, "decay"},
+                                     {"heads", PartForm::kHeads, "heads"},
+                                     {"rows", PartForm::kHeadRows, "rows"},
+                                     {"mixed", PartForm::kRowsBehindKeys, "mixed"},
+                                     {"columns", PartForm::kHeadColumns, "columns"},
+                                     {"halves", PartForm::kHalves, "h1", "h2"},
+                                     {"other", PartForm::kEveryOther, "o1", "o2"},
+                                     {"turned", PartForm::kTransposed, "turned"},
+                                     {"turn", PartForm::kTransposedInTurn, "t1", "t2"},
+                                     {"packed_blocks", PartForm::kMxfp4, "packed"},
+                                     {"pair_blocks", PartForm::kMxfp4InTurn, "p1", "p2"}};
+
 claa::ModelSettings settings() {
   claa::ModelSettings settings;
   settings.shifted_norms = true;
@@ -20,6 +36,9 @@ claa::ModelSettings settings() {
   settings.layer_names = {{"mlp.up_proj", "ffn_up"}, {"input_layernorm", "attn_norm"}};
   settings.experts = 2;
   settings.expert_names = {{"up_proj", "ffn_up_exps"}};
+  settings.rules = kRules;
+  settings.heads = {2, 4, 2};
+  settings.expert_scales = true;
   return settings;
 }
 

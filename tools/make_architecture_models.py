@@ -42,6 +42,12 @@ PRE_NORM_NAMES = {"post_attention_layernorm": "ffn_norm"}
 class Plain:
     """What most twins do."""
 
+    def settle(self):
+        """Weights that are not drawn as the others are."""
+
+    def pack(self, path):
+        """What of the saved folder is changed."""
+
     pairs = False  # whether the file has Q and K in pairs
     shift = 0      # what norms add to their weights before they multiply by them
 
@@ -97,7 +103,7 @@ class LlamaLike(Plain):
     def __init__(self, config, model, rope_theta=1e4, **changes):
         if rope_theta is not None:
             changes["rope_theta"] = rope_theta
-        self.config = config(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=changes.pop("intermediate_size", 96),
+        self.config = config(vocab_size=VOCABULARY, hidden_size=changes.pop("hidden_size", 48), intermediate_size=changes.pop("intermediate_size", 96),
                              num_hidden_layers=self.layers, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
                              rms_norm_eps=1e-6, attn_implementation="eager", pad_token_id=0, **changes)
         self.model = model(self.config).float().eval()
@@ -248,6 +254,7 @@ def write_folder(path, twin):
                  "model": {"type": "BPE", "vocab": {t: i for i, t in enumerate(tokens)}, "merges": [["a", "b"]]}}
     (path / "tokenizer.json").write_text(json.dumps(tokenizer) + "\n")
     (path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|end|>"}) + "\n")
+    twin.pack(path)
 
 
 def write_models(folder, twins, names):
@@ -258,6 +265,7 @@ def write_models(folder, twins, names):
             continue
         twin = kind()
         randomise(twin)
+        twin.settle()
         write_gguf(folder / f"{stem}.gguf", twin)
         write_goldens(folder / f"{stem}.json", twin.model, twin.drop_layer, functools.partial(forward, twin),
                       getattr(twin, "tokens", TOKENS))

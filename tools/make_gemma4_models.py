@@ -17,7 +17,7 @@ import torch
 from transformers.models.gemma4.configuration_gemma4 import Gemma4TextConfig
 from transformers.models.gemma4.modeling_gemma4 import Gemma4ForCausalLM
 
-from make_architecture_models import Plain, randomise
+from make_architecture_models import Plain, randomise, write_folder
 from make_tiny_model import end_gguf
 from make_toy_model import LAYER_NAMES, VOCABULARY, WINDOW, mask, write_goldens
 
@@ -36,6 +36,7 @@ class Gemma4(Plain):
     """Larger heads, fewer KV heads and V from K's matrix where a layer sees all; two of three layers have windows."""
 
     file_name, types, drop_layer, seed = "gemma4", "WWFWWF", 2, 12
+    has_folder = False  # those of the other two have all that is in it
     changes = {"num_key_value_heads": 2, "num_global_key_value_heads": 1, "attention_k_eq_v": True,
                "hidden_size_per_layer_input": 0}
 
@@ -58,7 +59,7 @@ class Gemma4(Plain):
                 layer.layer_scalar.copy_((0.5 + torch.rand(1, generator=generator)).half().float())
                 if self.config.enable_moe_block:
                     for scale in (layer.router.scale, layer.router.per_expert_scale):
-                        scale.copy_(1 + 0.25 * torch.randn(scale.shape, generator=generator))
+                        scale.copy_((1 + 0.25 * torch.randn(scale.shape, generator=generator)).half().float())
 
     def forward(self, ids, positions, drop=None):
         """Logits of the last token; with `drop`, only the tokens at these indices live on after the drop layer."""
@@ -126,7 +127,7 @@ class Gemma4(Plain):
 class SmallGemma4(Gemma4):
     """The last layers read K and V of earlier ones and are twice as wide; every layer has inputs of its own."""
 
-    file_name, types, drop_layer = "gemma4_small", "WFWWFWWF", 1
+    file_name, types, drop_layer, has_folder = "gemma4_small", "WFWWFWWF", 1, True
     changes = {"num_key_value_heads": 2, "num_kv_shared_layers": 3, "use_double_wide_mlp": True, "intermediate_size": 40,
                "hidden_size_per_layer_input": 16}
 
@@ -134,7 +135,7 @@ class SmallGemma4(Gemma4):
 class Gemma4WithExperts(Gemma4):
     """A dense feed-forward and experts side by side."""
 
-    file_name, types, drop_layer = "gemma4_experts", "WFWF", 1
+    file_name, types, drop_layer, has_folder = "gemma4_experts", "WFWF", 1, True
     seed = 13  # of a router that does not choose otherwise when its input is rounded
     changes = {**Gemma4.changes, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2,
                "moe_intermediate_size": 32, "intermediate_size": 40}
@@ -156,6 +157,8 @@ def main(folder, names):
         twin.randomise()
         twin.write_gguf(folder / f"{kind.file_name}.gguf")
         write_goldens(folder / f"{kind.file_name}.json", twin.model, twin.drop_layer, functools.partial(twin.forward))
+        if twin.has_folder:
+            write_folder(folder / kind.file_name, twin)
 
 
 if __name__ == "__main__":

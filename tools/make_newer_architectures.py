@@ -6,12 +6,15 @@
     /tmp/newer/bin/python tools/make_newer_architectures.py tests/data/architectures [NAME...]
 """
 
+import json
 import math
 import pathlib
 import sys
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 from transformers.models.exaone4 import modeling_exaone4 as exaone4
 from transformers.models.gemma2 import modeling_gemma2 as gemma2
 from transformers.models.gpt_oss import modeling_gpt_oss as gpt_oss
@@ -25,6 +28,13 @@ from transformers.models.qwen3_moe import modeling_qwen3_moe as qwen3_moe
 
 from make_architecture_models import PRE_NORM_NAMES, LlamaLike, write_models
 from make_toy_model import WINDOW, gguf_name, mask
+
+
+def change_config(folder, change):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 class Windowed(LlamaLike):
@@ -224,11 +234,10 @@ class GptOss(WithExperts, Windowed):
     rope = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64,
             "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
 
-    def __init__(self):
+    def __init__(self, **changes):
         super().__init__(gpt_oss.GptOssConfig, gpt_oss.GptOssForCausalLM, rope_theta=None, rope_parameters=dict(self.rope),
                          head_dim=16, intermediate_size=self.width, tie_word_embeddings=False,
-                         num_local_experts=self.experts,
-                         num_experts_per_tok=self.used, sliding_window=WINDOW, layer_types=self.layer_types())
+                         num_local_experts=self.experts, **changes, num_experts_per_tok=self.used, sliding_window=WINDOW, layer_types=self.layer_types())
 
     def metadata(self, writer):
         super().metadata(writer)
@@ -250,6 +259,37 @@ class GptOss(WithExperts, Windowed):
         return super().tensor_name(key).replace(".ffn_norm.", ".post_attention_norm.")
 
 
+class PackedGptOss(GptOss):
+    """The folder has its experts in MXFP4, as published ones do."""
+
+    file_name, experts = "gpt-oss-mxfp4", 4
+
+    def __init__(self):
+        super().__init__(hidden_size=64)
+
+    def settle(self):
+        """Experts of four bits, which F16 holds exactly, too."""
+        generator, self.packed = torch.Generator().manual_seed(12), {}
+        with torch.no_grad():
+            for index, layer in enumerate(self.model.model.layers):
+                for part in ("gate_up_proj", "down_proj"):
+                    weight = getattr(layer.mlp.experts, part)
+                    shape = (weight.shape[0], weight.shape[2], weight.shape[1] // 32)
+                    blocks = torch.randint(0, 256, (*shape, 16), generator=generator, dtype=torch.uint8)
+                    scales = torch.randint(121, 124, shape, generator=generator, dtype=torch.uint8)
+                    weight.copy_(convert_moe_packed_tensors(blocks, scales, dtype=torch.float32))
+                    name = f"model.layers.{index}.mlp.experts.{part}"
+                    self.packed[f"{name}_blocks"], self.packed[f"{name}_scales"] = blocks, scales
+
+    def pack(self, path):
+        file = path / "model.safetensors"
+        unpacked = {name.removesuffix("_blocks") for name in self.packed}
+        kept = {name: value for name, value in load_file(file).items() if name not in unpacked}
+        save_file({**kept, **self.packed}, file)
+        change_config(path, lambda config: config.update(quantization_config={
+            "quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}))
+
+
 class ShortPhi3(Phi3):
     """The same for a prompt inside the original context."""
 
@@ -260,7 +300,7 @@ class Qwen35(Windowed):
     """Three of four layers by the gated delta rule, a gated output of attention in the others, heads that turn in part.
     Behind the layers stands a block that predicts a further token, which is left out."""
 
-    name, layers, drop_layer, shift, has_folder, tokens = "qwen35", 8, 3, 1, False, 147
+    name, layers, drop_layer, shift, tokens = "qwen35", 8, 3, 1, 147
     key_heads, value_heads, state, rotated = 2, 6, 16, 6
     config_class, model_class = qwen3_5.Qwen3_5TextConfig, qwen3_5.Qwen3_5ForCausalLM
 
@@ -330,6 +370,9 @@ class Qwen35Moe(WithExperts, Qwen35):
         super().__init__(num_experts=self.experts, num_experts_per_tok=self.used, moe_intermediate_size=self.width,
                          shared_expert_intermediate_size=self.shared)
 
+    def pack(self, path):
+        change_config(path, lambda config: config.pop("intermediate_size"))
+
     def metadata(self, writer):
         super().metadata(writer)
         del writer.kv_data[-1][f"{self.name}.feed_forward_length"]
@@ -350,7 +393,7 @@ class Qwen35Moe(WithExperts, Qwen35):
         return array
 
 
-TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss, Qwen35, Qwen35Moe)
+TWINS = (Gemma2, Mistral3, Olmo2, Olmo3, Exaone4, Phi3, ShortPhi3, Qwen3Moe, GptOss, PackedGptOss, Qwen35, Qwen35Moe)
 
 
 if __name__ == "__main__":

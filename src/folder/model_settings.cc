@@ -7,36 +7,17 @@
 #include <iterator>
 
 #include "core/check.h"
+#include "folder/family.h"
 #include "folder/rope_settings.h"
 #include "text/visible.h"
 
 namespace claa {
-
-struct Family {
-  std::string_view model_type;    // in config.json
-  std::string_view architecture;  // in GGUF files
-  bool gemma = false;  // GELU, shifted norms, an output that is the embedding unless the file says otherwise
-  bool after_norms = false;  // post_attention_layernorm is the norm of what attention gives
-  // Adds what no other family has, and refuses what would be ignored.
-  void (*add)(const Settings& config, const Family& family, gguf::Writer& writer) = nullptr;
-};
-
-namespace {
-
-constexpr const char* kRefusedWindow =
-    "this build runs such models without windows; convert the model to GGUF";
 
 uint64_t count_experts(const Settings& config) {
   return config.has("num_experts") ? config.required_integer("num_experts")
                                    : config.integer("num_local_experts").value_or(0);
 }
 
-void add_number(const Settings& config, const Family& family, gguf::Writer& writer, const char* key,
-                const char* to, double missing) {
-  writer.add(fmt::format("{}.{}", family.architecture, to), config.number(key).value_or(missing));
-}
-
-// Which layers have a window, where the file lists them.
 void add_windows(const Settings& config, const Family& family, gguf::Writer& writer) {
   if (const auto window = config.integer("sliding_window"))
     writer.add(fmt::format("{}.attention.sliding_window", family.architecture), *window);
@@ -54,6 +35,16 @@ void add_windows(const Settings& config, const Family& family, gguf::Writer& wri
   const Json* pattern = config.find("sliding_window_pattern");
   if (pattern != nullptr && pattern->is(Json::Kind::kNumber))
     writer.add(key, config.required_integer("sliding_window_pattern"));
+}
+
+namespace {
+
+constexpr const char* kRefusedWindow =
+    "this build runs such models without windows; convert the model to GGUF";
+
+void add_number(const Settings& config, const Family& family, gguf::Writer& writer, const char* key,
+                const char* to, double missing) {
+  writer.add(fmt::format("{}.{}", family.architecture, to), config.number(key).value_or(missing));
 }
 
 void refuse_windows(const Settings& config, const Family& /*family*/, gguf::Writer& /*writer*/) {
@@ -160,6 +151,10 @@ constexpr std::array kFamilies{
     Family{"olmo3", "olmo2", false, true, add_windows},
     Family{"exaone4", "exaone4", false, true, add_windows},
     Family{"phi3", "phi3", false, false, add_window},
+    Family{"gpt_oss", "gpt-oss", false, false, add_gpt_oss, name_gpt_oss},
+    Family{"qwen3_5_text", "qwen35", false, false, add_qwen35, name_qwen35, nullptr, 0.25},
+    Family{"qwen3_5_moe_text", "qwen35moe", false, false, add_qwen35_moe, name_qwen35, nullptr, 0.25},
+    Family{"gemma4_text", "gemma4", true, true, add_gemma4, name_gemma4, size_gemma4},
 };
 
 const Family& find_family(const Settings& config) {
@@ -187,6 +182,7 @@ void read_quantization(const Settings& config, ModelSettings& settings) {
   const std::optional<Settings> how = config.object("quantization_config");
   if (!how) return;
   const std::string method = how->text("quant_method").value_or("");
+  if (method == "mxfp4" && settings.architecture == "gpt-oss") return;
   if (method != "fp8" && method != "compressed-tensors" && method != "fbgemm_fp8")
     how->unsupported("quant_method",
                      "this build runs fp8 and weights of 16 or 32 bits; convert the model to GGUF");
@@ -212,26 +208,28 @@ void add_sizes(const Settings& config, const Family& family, gguf::Writer& write
   };
   settings.layers = add("block_count", config.required_integer("num_hidden_layers"));
   const uint64_t hidden = add("embedding_length", config.required_integer("hidden_size"));
-  add("feed_forward_length", config.required_integer("intermediate_size"));
   const uint64_t heads = add("attention.head_count", integer("num_attention_heads", 8));
-  add("attention.head_count_kv", config.integer("num_key_value_heads").value_or(family.gemma ? 4 : heads));
   add("context_length", integer("max_position_embeddings", 131072));
   if (heads == 0 || heads > hidden)
     config.corrupt("num_attention_heads", "a number up to that of hidden_size");
+  writer.add(fmt::format("{}.attention.layer_norm_rms_epsilon", family.architecture),
+             config.number("rms_norm_eps").value_or(1e-6));
+  // Weights of folders turn in halves, whatever those of GGUF files do.
+  writer.add(fmt::format("{}.rope.interleaved", family.architecture), false);
+  if (family.sizes != nullptr) return family.sizes(config, family, writer, settings);
+  if (config.has("intermediate_size") || count_experts(config) == 0)
+    add("feed_forward_length", config.required_integer("intermediate_size"));
+  add("attention.head_count_kv", config.integer("num_key_value_heads").value_or(family.gemma ? 4 : heads));
   const uint64_t head_size = config.integer("head_dim").value_or(family.gemma ? 256 : hidden / heads);
   if (head_size == 0 || head_size > 1024) config.corrupt("head_dim", "a number from 1 to 1024");
   add("attention.key_length", head_size);
   add("attention.value_length", head_size);
-  writer.add(fmt::format("{}.attention.layer_norm_rms_epsilon", family.architecture),
-             config.number("rms_norm_eps").value_or(1e-6));
   const std::optional<Settings> rope = config.object("rope_parameters");
-  double part = config.number("partial_rotary_factor").value_or(1);
+  double part = config.number("partial_rotary_factor").value_or(family.rotated);
   if (rope) part = rope->number("partial_rotary_factor").value_or(part);
   if (!(part > 0 && part <= 1)) config.corrupt("partial_rotary_factor", "a number up to 1");
   const auto rotated = static_cast<uint64_t>(std::floor(part * static_cast<double>(head_size)));
   add("rope.dimension_count", rotated);
-  // Weights of folders turn in halves, whatever those of GGUF files do.
-  writer.add(fmt::format("{}.rope.interleaved", family.architecture), false);
   add_rope(config, std::string(family.architecture), rotated, writer, settings.vectors);
 }
 
@@ -279,6 +277,7 @@ ModelSettings describe_model(const Settings& root, gguf::Writer& writer) {
   if (!settings.tied) settings.tied = root.flag("tie_word_embeddings");
   name_layer_parts(family, settings);
   if (family.add == add_experts) settings.experts = count_experts(config);
+  if (family.name != nullptr) family.name(config, settings);
   return settings;
 }
 

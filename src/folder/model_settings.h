@@ -2,17 +2,18 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "folder/parts.h"
 #include "folder/settings.h"
 #include "gguf/writer.h"
 
 namespace claa {
-
-struct Family;  // what models of one model_type are called and do
 
 struct ModelSettings {
   std::string architecture;
@@ -21,6 +22,11 @@ struct ModelSettings {
   bool shifted_norms = false;  // norms multiply by one more than their weights
   // Names of parts of a layer, by those of the folder, and of the parts of an expert.
   std::map<std::string, std::string, std::less<>> layer_names, expert_names;
+  // Names of tensors of no layer, where they are other than in most models.
+  std::map<std::string, std::string, std::less<>> model_names;
+  std::span<const PartRule> rules;  // tensors of a layer that lie otherwise in GGUF files
+  HeadOrder heads;                  // of the rules
+  bool expert_scales = false;       // a tensor "....scale" multiplies experts
   // Parts of a model that reads images, which this build leaves out; empty for a model of text.
   std::vector<std::string> left_out;
   std::optional<bool> tied;                    // whether the output is the embedding, where the file says so

@@ -1,5 +1,6 @@
 #include "folder/rope_settings.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -36,8 +37,10 @@ struct RopeWriter {
   }
 
   void yarn() const {
-    if (!rope.flag("truncate").value_or(true))
-      rope.unsupported("truncate", "this build runs yarn with true alone");
+    // Whether bounds of the pairs are rounded is a matter of the architecture.
+    const bool whole = prefix != "gpt-oss.rope.";
+    if (rope.flag("truncate").value_or(true) != whole)
+      rope.unsupported("truncate", fmt::format("this build runs yarn of such models with {} alone", whole));
     const double factor = required("factor");
     writer.add(prefix + "scaling.type", std::string("yarn"));
     add("scaling.factor", factor);
@@ -74,6 +77,17 @@ struct RopeWriter {
     vectors["rope_freqs.weight"] = factors;
   }
 
+  // Heads turn in part, by frequencies of whole heads.
+  void proportional() const {
+    if (rope.number("factor").value_or(1) != 1) rope.unsupported("factor", "this build runs 1");
+    const double part = rope.number("partial_rotary_factor").value_or(1);
+    if (!(part > 0 && part <= 1)) rope.corrupt("partial_rotary_factor", "a number up to 1");
+    std::vector<float> factors(rotated / 2, 1e30f);
+    const auto turned = static_cast<std::ptrdiff_t>(part * static_cast<double>(rotated) / 2);
+    std::fill(factors.begin(), factors.begin() + turned, 1.0f);
+    vectors["rope_freqs.weight"] = factors;
+  }
+
   std::vector<float> factors(const char* key) const {
     const std::vector<Json>* listed = rope.list(key);
     if (listed == nullptr || listed->size() != rotated / 2)
@@ -103,9 +117,10 @@ struct RopeWriter {
     if (type == "yarn") return yarn();
     if (type == "llama3") return llama3();
     if (type == "longrope" || type == "su") return longrope();
+    if (type == "proportional") return proportional();
     if (type != "default") {
       rope.unsupported(rope.has("rope_type") ? "rope_type" : "type",
-                       "this build runs default, linear, yarn, llama3 and longrope");
+                       "this build runs default, linear, yarn, llama3, longrope and proportional");
     }
   }
 };
@@ -127,6 +142,8 @@ void add_rope(const Settings& config, const std::string& architecture, uint64_t 
     if (const auto local = rope->object("sliding_attention")) {
       if (local->text("rope_type").value_or("default") != "default")
         local->unsupported("rope_type", "this build runs windows that turn plainly");
+      if (local->number("partial_rotary_factor").value_or(1) != 1)
+        local->unsupported("partial_rotary_factor", "this build runs windows that turn whole heads");
       window_base = local->number("rope_theta");
     }
     rope = rope->object("full_attention");

@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "folder/settings.h"
 #include "gguf/quants.h"
+#include "gguf/scales.h"
 #include "text/visible.h"
 
 namespace claa {
@@ -111,7 +112,7 @@ class Namer {
     for (const SafeTensor& tensor : tensors) by_name_.emplace(tensor.name, &tensor);
     bool has_output = false;
     for (const SafeTensor& tensor : tensors) {
-      if (is_left_out(tensor.name) || take_expert(tensor)) continue;
+      if (is_left_out(tensor.name) || take_expert(tensor) || take_part(tensor)) continue;
       gguf::TensorInfo info = info_of(tensor);
       const bool output = info.name == "output.weight";
       // transformers takes the embedding then, whatever this tensor holds.
@@ -125,6 +126,7 @@ class Namer {
     }
     for (const auto& [name, experts] : experts_) add(join(name, experts));
     for (const auto& [name, values] : settings_.vectors) add(vector_of(name, values));
+    if (settings_.expert_scales) gguf::take_scales(infos_, folder_);
     return std::move(infos_);
   }
 
@@ -175,6 +177,37 @@ class Namer {
     return true;
   }
 
+  // Takes a tensor that lies otherwise in GGUF files; false for other tensors.
+  bool take_part(const SafeTensor& tensor) {
+    constexpr std::string_view kLayers = "layers.", kBlocks = "_blocks", kScales = "_scales";
+    std::string_view name = without_prefix(tensor.name);
+    if (settings_.rules.empty() || !name.starts_with(kLayers)) return false;
+    name.remove_prefix(kLayers.size());
+    const size_t dot = name.find('.');
+    const std::optional<uint32_t> layer = number_of(name.substr(0, dot));
+    if (!layer || dot == std::string_view::npos) return false;
+    // Scales go with the blocks that they belong to.
+    if (name.ends_with(kScales) && by_name_.contains(beside(tensor.name, kScales, kBlocks))) return true;
+    const auto rule =
+        std::find_if(settings_.rules.begin(), settings_.rules.end(),
+                     [&](const PartRule& candidate) { return candidate.part == name.substr(dot + 1); });
+    if (rule == settings_.rules.end()) return false;
+    const bool blocks = name.ends_with(kBlocks);
+    const auto scales = by_name_.find(blocks ? beside(tensor.name, kBlocks, kScales) : "");
+    const gguf::TensorInfo as_is = blocks ? gguf::TensorInfo{} : info_of(tensor);
+    for (gguf::TensorInfo& info :
+         rearranged(tensor, as_is, scales == by_name_.end() ? nullptr : scales->second, *rule,
+                    settings_.heads, folder_, memory_.copies)) {
+      info.name = fmt::format("blk.{}.{}", *layer, info.name);
+      add(std::move(info));
+    }
+    return true;
+  }
+
+  static std::string beside(std::string_view name, std::string_view ending, std::string_view other) {
+    return std::string(name.substr(0, name.size() - ending.size())) + std::string(other);
+  }
+
   [[noreturn]] void refuse_experts(const std::string& name, const std::string& what) const {
     fail(ErrorCode::kCorruptFile,
          "'{}': the experts of '{}' are not {} of one shape and type: {}; fetch the folder anew", folder_,
@@ -210,6 +243,8 @@ class Namer {
     if (full == "lm_head.weight" || full == "language_model.lm_head.weight") return "output.weight";
     if (name == "embed_tokens.weight") return "token_embd.weight";
     if (name == "norm.weight") return "output_norm.weight";
+    if (const auto known = settings_.model_names.find(name); known != settings_.model_names.end())
+      return known->second;
     constexpr std::string_view kLayers = "layers.";
     if (!name.starts_with(kLayers)) return full;
     const std::string_view rest = name.substr(kLayers.size());
@@ -239,7 +274,9 @@ class Namer {
     if (tensor.data.empty() || info.elements() > kMaxElements)
       fail(ErrorCode::kCorruptFile, "'{}': tensor '{}' is empty", folder_, visible_bytes(tensor.name));
     if (info.type == gguf::TensorType::kF8E4M3) info.scales = scales_of(tensor, info);
-    if (settings_.shifted_norms && info.name.ends_with("norm.weight")) return shifted(info);
+    // A norm that keeps its name is none of the family's, or has a rule of its own.
+    const bool known = info.name != tensor.name;
+    if (settings_.shifted_norms && known && info.name.ends_with("norm.weight")) return shifted(info);
     return info;
   }
 

@@ -146,6 +146,72 @@ TEST_F(Folder, SettingsThatWouldBeIgnoredAreRefused) {
   expect_refused(ErrorCode::kUnsupported, {"no_rope_layers"});
 }
 
+// What newer families would do otherwise than the settings say.
+TEST_F(Folder, SettingsOfNewerFamilies) {
+  struct Case {
+    const char *folder, *key, *value, *part;
+    ErrorCode code = ErrorCode::kUnsupported;
+  };
+  const Case cases[] = {
+      {"gpt-oss", "swiglu_limit", "5.0", "swiglu_limit is 5.0"},
+      {"gpt-oss", "rope_parameters", R"({"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0})",
+       "truncate"},
+      {"gpt-oss", "layer_types", R"(["chunked_attention"])", "layer_types"},
+      {"gpt-oss", "quantization_config", R"({"quant_method": "gptq"})", "quant_method"},
+      {"qwen35", "attn_output_gate", "false", "attn_output_gate is false"},
+      {"qwen35", "layer_types", R"(["sliding_attention"])", "full_attention and linear_attention"},
+      {"qwen35", "linear_num_value_heads", "5", "a multiple of linear_num_key_heads",
+       ErrorCode::kCorruptFile},
+      {"qwen35", "linear_num_key_heads", "0", "linear_num_key_heads is 0", ErrorCode::kCorruptFile},
+      {"qwen35", "linear_value_head_dim", "1000000000000", "from 1 to 1024", ErrorCode::kCorruptFile},
+      {"qwen35", "quantization_config", R"({"quant_method": "mxfp4"})", "quant_method"},
+      {"gemma4_small", "use_bidirectional_attention", "\"all\"", "use_bidirectional_attention"},
+      {"gemma4_small", "per_layer_config", "{}", "per_layer_config"},
+      {"gemma4_small", "layer_types", "null", "layer_types is null", ErrorCode::kCorruptFile},
+      {"gemma4_small", "global_head_dim", "0", "global_head_dim is 0", ErrorCode::kCorruptFile},
+      {"gemma4_small", "rope_parameters",
+       R"({"full_attention": {"rope_type": "proportional", "factor": 2.0}, "sliding_attention": {}})",
+       "factor"},
+      {"gemma4_small", "rope_parameters",
+       R"({"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 1.5}, "sliding_attention": {}})",
+       "partial_rotary_factor", ErrorCode::kCorruptFile},
+      {"gemma4_small", "rope_parameters",
+       R"({"full_attention": {}, "sliding_attention": {"partial_rotary_factor": 0.5}})",
+       "partial_rotary_factor"},
+  };
+  for (const Case& each : cases) {
+    SCOPED_TRACE(std::string(each.folder) + " " + each.key + " " + each.value);
+    copy(each.folder);
+    const std::string text = read("config.json");
+    write("config.json", text.substr(0, text.rfind('}')) + ", \"" + each.key + "\": " + each.value + "}");
+    expect_refused(each.code, {path_.string(), each.part});
+  }
+}
+
+TEST_F(Folder, BlocksNeedTheirScales) {
+  copy("gpt-oss-mxfp4");
+  change("model.safetensors", "layers.1.mlp.experts.down_proj_scales",
+         "layers.1.mlp.experts.down_proj_scalez");
+  expect_refused(ErrorCode::kCorruptFile,
+                 {"layers.1.mlp.experts.down_proj_blocks", "needs a tensor of scales"});
+  copy("gpt-oss-mxfp4");
+  change("model.safetensors", "layers.1.mlp.experts.down_proj_blocks",
+         "layers.1.mlp.experts.down_proj_blockz");
+  expect_refused(ErrorCode::kUnsupported, {"down_proj_", "has type U8"});
+}
+
+// A model that reads images has the settings of its text in an object, and tensors that are left out.
+TEST_F(Folder, TextPartsOfModelsThatReadImages) {
+  for (const auto& [folder, type, layers] :
+       {std::tuple("qwen35", "qwen3_5", 8), std::tuple("gemma4_small", "gemma4", 8)}) {
+    copy(folder);
+    const std::string text = read("config.json");
+    write("config.json",
+          fmt::format(R"({{"model_type": "{}", "text_config": {}, "vision_config": {{}}}})", type, text));
+    EXPECT_EQ(read_config(open_model(path_.string())).layers, layers);
+  }
+}
+
 TEST_F(Folder, TensorsWithoutAPlaceAreRefused) {
   std::string text = read("model.safetensors");
   const std::string name = "layers.1.self_attn.q_norm";

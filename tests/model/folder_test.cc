@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "golden_model.h"
@@ -50,11 +51,14 @@ TEST_P(Folders, SaysWhatTheGgufFileSays) {
 INSTANTIATE_TEST_SUITE_P(All, Folders,
                          testing::Combine(testing::Values("llama", "qwen3", "gemma2", "gemma3", "mistral3",
                                                           "smollm3", "granite", "seed_oss", "olmo2", "olmo3",
-                                                          "exaone4", "phi3", "qwen3moe"),
+                                                          "exaone4", "phi3", "qwen3moe", "gpt-oss",
+                                                          "gpt-oss-mxfp4", "qwen35", "qwen35moe",
+                                                          "gemma4_small", "gemma4_experts"),
                                           testing::ValuesIn(test::golden_devices())),
                          [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
-                                  test::options_name(std::get<1>(info.param));
+                           std::string name = std::get<0>(info.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name + "_" + test::options_name(std::get<1>(info.param));
                          });
 
 }  // namespace
