@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <optional>
-#include <tuple>
+#include <utility>
 
 #include "core/check.h"
 #include "template/tool_calls.h"
@@ -43,6 +43,12 @@ struct Probe {
   bool call_lost = false;       // a tool call is not in the text
   std::string error;            // why there is no text; empty: there is
   bool complete() const { return error.empty() && missing.empty(); }
+  // How far it is from a text that has everything: an error is worse than all calls that are lost, and a lost
+  // call than all contents.
+  size_t faults() const {
+    constexpr size_t kCall = size_t{1} << 32, kError = kCall << 1;
+    return (error.empty() ? 0 : kError) + (call_lost ? kCall : 0) + missing.size();
+  }
   // The first message that is lost. Some templates leave out what an answer says beside its tool calls, which
   // is told and no reason to refuse it.
   std::optional<size_t> lost() const {
@@ -93,17 +99,27 @@ Probe find_form(const ChatTemplate& chat, Messages messages, const TemplateVaria
   return best;
 }
 
-// The same over the forms of tool calls. What Python writes for none is no text of a message: a form in which
-// the template writes it less often is better.
-Probe find_call_form(const ChatTemplate& chat, const Messages& messages, const TemplateVariables& variables) {
+// The same with a content of none as it is, or as an empty text: what Python writes for none is no text of a
+// message.
+Probe find_content_form(const ChatTemplate& chat, const Messages& messages,
+                        const TemplateVariables& variables) {
   Probe best = find_form(chat, messages, variables);
-  const auto faults = [](const Probe& tried) {
-    return std::tuple(!tried.error.empty(), tried.call_lost, tried.missing.size(), tried.nones);
-  };
-  if (faults(best) == std::tuple(false, false, size_t{0}, size_t{0})) return best;
-  for (Messages& form : call_forms(messages)) {
-    Probe next = find_form(chat, std::move(form), variables);
-    if (faults(next) < faults(best)) best = std::move(next);
+  if (best.faults() == 0 && best.nones == 0) return best;
+  if (const auto form = with_empty_contents(messages)) {
+    Probe next = find_form(chat, *form, variables);
+    if (std::pair(next.faults(), next.nones) < std::pair(best.faults(), best.nones)) best = std::move(next);
+  }
+  return best;
+}
+
+// The same with arguments of tool calls as objects, or as text where objects do not arrive. A none among them
+// is no reason for text: the template writes objects in its own form.
+Probe find_call_form(const ChatTemplate& chat, const Messages& messages, const TemplateVariables& variables) {
+  Probe best = find_content_form(chat, messages, variables);
+  if (best.faults() == 0) return best;
+  if (const auto form = with_text_arguments(messages)) {
+    Probe next = find_content_form(chat, *form, variables);
+    if (next.faults() < best.faults()) best = std::move(next);
   }
   return best;
 }

@@ -1,6 +1,7 @@
 #include "template/tool_calls.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace claa {
 namespace {
@@ -39,39 +40,32 @@ bool find_call(const TemplateValue& call, std::string_view text, size_t& from) {
   return false;
 }
 
-void make_empty(CalledMessages& messages) {
-  for (ChatMessage& message : messages) message.none = false;
-}
-
-void make_texts(CalledMessages& messages) {
-  for (ChatMessage& message : messages) {
-    for (size_t i = 0; i < std::min(message.tool_calls.size(), message.arguments.size()); ++i) {
-      TemplateValue* function = member(message.tool_calls[i], "function");
-      TemplateValue* arguments = function == nullptr ? nullptr : member(*function, "arguments");
-      if (arguments != nullptr) arguments->data = message.arguments[i];
-    }
-  }
-}
-
 }  // namespace
 
 bool is_call_alone(const ChatMessage& message) {
   return message.none || (message.content.empty() && !message.tool_calls.empty());
 }
 
-std::vector<CalledMessages> call_forms(const CalledMessages& messages) {
-  std::vector<CalledMessages> forms;
-  const bool nones = std::any_of(messages.begin(), messages.end(), [](const auto& m) { return m.none; });
-  const bool calls =
-      std::any_of(messages.begin(), messages.end(), [](const auto& m) { return !m.tool_calls.empty(); });
-  if (nones) make_empty(forms.emplace_back(messages));
-  if (calls) make_texts(forms.emplace_back(messages));
-  if (nones && calls) {
-    CalledMessages both = forms.back();
-    make_empty(both);
-    forms.push_back(std::move(both));
+std::optional<CalledMessages> with_empty_contents(CalledMessages messages) {
+  bool changed = false;
+  for (ChatMessage& message : messages) changed |= std::exchange(message.none, false);
+  if (!changed) return std::nullopt;
+  return messages;
+}
+
+std::optional<CalledMessages> with_text_arguments(CalledMessages messages) {
+  bool changed = false;
+  for (ChatMessage& message : messages) {
+    for (size_t i = 0; i < std::min(message.tool_calls.size(), message.arguments.size()); ++i) {
+      TemplateValue* function = member(message.tool_calls[i], "function");
+      TemplateValue* arguments = function == nullptr ? nullptr : member(*function, "arguments");
+      if (arguments == nullptr) continue;
+      arguments->data = message.arguments[i];
+      changed = true;
+    }
   }
-  return forms;
+  if (!changed) return std::nullopt;
+  return messages;
 }
 
 size_t count_nones(const RenderedChat& chat) {

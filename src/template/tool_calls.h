@@ -12,10 +12,12 @@ namespace claa {
 // True where the message is its tool calls, or reasoning, alone.
 bool is_call_alone(const ChatMessage& message);
 
-// Other forms of messages with tool calls, for templates that do not take the first: contents that are empty
-// in place of none, arguments as JSON text in place of objects, and both. None without tool calls and without
-// a content of none.
-std::vector<std::vector<ChatMessage>> call_forms(const std::vector<ChatMessage>& messages);
+// The messages with an empty content in place of none, or none where no content is none.
+std::optional<std::vector<ChatMessage>> with_empty_contents(std::vector<ChatMessage> messages);
+
+// The messages with arguments of tool calls as JSON text in place of objects, or none where there are no
+// calls.
+std::optional<std::vector<ChatMessage>> with_text_arguments(std::vector<ChatMessage> messages);
 
 // How often the text that is the template's own has the word that Python writes for none.
 size_t count_nones(const RenderedChat& chat);

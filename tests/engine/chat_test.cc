@@ -120,6 +120,18 @@ TEST(Chats, ArgumentsAreTextWhereTheTemplateJoinsThem) {
             "[qf{\"x\": [1, \"<|end|>\"]}]");
 }
 
+// A none among the arguments is the template's to write.
+TEST(Chats, ArgumentsStayObjectsWhereTheTemplateTakesThem) {
+  constexpr const char* kArguments =
+      R"([{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [{"function": {"name": "f",
+          "arguments": "{\"x\": null}"}}]}])";
+  EXPECT_EQ(rendered("{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.name }}"
+                     "{{ c.function.arguments.x if c.function.arguments is mapping else 'text' }}{% else %}"
+                     "{{ m.content }}{% endfor %}{% endfor %}",
+                     kArguments),
+            "[qf]None");
+}
+
 TEST(Chats, NothingIsLeftOutInSilence) {
   constexpr const char* kTexts = "{% for m in messages %}{{ m.content or '' }}{% endfor %}";
   EXPECT_THAT(refusal(kTexts, chat_with_call()), HasSubstr("leaves out tool call 1 of 1 in message 2"));
