@@ -50,6 +50,28 @@ TEST(BlockRowsTest, WidenToTheBitsOfTheReader) {
   }
 }
 
+// Subnormal ones of MXFP4 and NVFP4, and those that are 0 by practice.
+TEST(BlockRowsTest, WidenByEveryScaleOf8Bits) {
+  for (const gguf::TensorType type : {gguf::TensorType::kMXFP4, gguf::TensorType::kNVFP4}) {
+    const size_t scales = type == gguf::TensorType::kMXFP4 ? 1 : 4, bytes = gguf::block_bytes(type);
+    const auto inputs = static_cast<int64_t>(256 / scales * gguf::block_elements(type));
+    BlockSource blocks({{type, {}}}, 1, inputs, 1);
+    for (size_t i = 0; i < 256; ++i)
+      *blocks.block(0, i / scales * bytes + i % scales) = static_cast<std::byte>(i);
+    const std::vector<float> want = blocks.row(0);
+    for (const BlockKernels* kernels : all_block_kernels()) {
+      for (const int64_t count : {BlockRows::kSegment, inputs}) {
+        std::vector<float> got(usize(inputs));
+        const BlockRows rows(*kernels, blocks.source);
+        for (int64_t first = 0; first < inputs; first += count)
+          rows.widen(0, first, count, got.data() + first);
+        EXPECT_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(float)), 0)
+            << kernels->name << ", " << gguf::type_name(type);
+      }
+    }
+  }
+}
+
 // Values of 16 bits are not in blocks: rows may have any number of them.
 TEST(BlockRowsTest, WidenFloatsUpToTheEndOfARow) {
   for (const BlockKernels* kernels : all_block_kernels()) {

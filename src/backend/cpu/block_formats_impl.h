@@ -118,9 +118,14 @@ struct IQ4_NL : Format<18, 1, true, false, false> {
 };
 // The scale is half of 2^(e - 127), of which the two smallest are subnormal.
 struct MXFP4 : Format<17, 1, true, false, false> {
+  static __m256 powers(__m256i e) {
+    const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    const __m256i subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    const __m256i small = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, subnormal, small));
+  }
   static void scales(const uint8_t* b, float* s, float*) {
-    const uint32_t bits = *b < 2 ? uint32_t{0x00200000} << *b : static_cast<uint32_t>(*b - 1) << 23;
-    memcpy(s, &bits, sizeof(bits));
+    *s = _mm256_cvtss_f32(powers(_mm256_set1_epi32(*b)));
   }
   static __m256i values(const uint8_t* b, int) { return table_at(b + 1, e2m1_table()); }
 };
@@ -153,9 +158,11 @@ struct Eight : Format<8 / F::kGroups * F::kBytes, 8, F::kSigned, F::kMinima, F::
         _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7)));
   }
   static void scales(const uint8_t* b, float* s, float* m) {
-    if constexpr (F::kBytes == MXFP4::kBytes || F::kHalves) {
-      constexpr int kScales = F::kGroups * (F::kHalves ? 2 : 1);
-      for (int i = 0; i < 8 / F::kGroups; ++i) F::scales(b + i * F::kBytes, s + i * kScales, m);
+    if constexpr (F::kBytes == MXFP4::kBytes) {
+      const auto e = [b](int i) { return static_cast<int>(b[i * F::kBytes]); };
+      _mm256_storeu_ps(s, F::powers(_mm256_setr_epi32(e(0), e(1), e(2), e(3), e(4), e(5), e(6), e(7))));
+    } else if constexpr (F::kGroups == 2) {
+      for (int i = 0; i < 4; ++i) F::scales(b + i * F::kBytes, s + 4 * i, m);
     } else {
       _mm256_storeu_ps(s, halves(b));
       if constexpr (F::kMinima) _mm256_storeu_ps(m, _mm256_xor_ps(halves(b + 2), _mm256_set1_ps(-0.0f)));

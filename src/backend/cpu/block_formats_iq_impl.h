@@ -28,22 +28,32 @@ inline __m256i eight_points(Bytes grid, const uint8_t* low, uint32_t high) {
   };
   return _mm256_setr_epi32(point(0), point(1), point(2), point(3), point(4), point(5), point(6), point(7));
 }
-// A set bit of `signs` is a minus.
-inline __m256i with_signs(__m256i numbers, uint32_t signs) {
-  const __m256i minus = bytes_of_bits(signs);
+// `minus` is -1 where a number gets a minus, else 0.
+inline __m256i with_signs(__m256i numbers, __m256i minus) {
   return _mm256_sub_epi8(_mm256_xor_si256(numbers, minus), minus);
 }
-// Four times seven signs as bytes, whose eighth makes the number of minus signs even.
-inline uint32_t even_signs(uint32_t sevens) {
-  uint32_t odd = sevens ^ sevens >> 4;
-  odd ^= odd >> 2;
-  odd ^= odd >> 1;
-  return sevens | (odd & 0x01010101u) << 7;
+// For every seven signs, as with_signs() takes them, these and the eighth, which makes their number even.
+struct EvenSigns {
+  int8_t minus[128][8];
+};
+constexpr EvenSigns all_even_signs() {
+  EvenSigns signs{};
+  for (int seven = 0; seven < 128; ++seven) {
+    for (int i = 0; i < 7; ++i) {
+      if ((seven >> i & 1) == 0) continue;
+      signs.minus[seven][i] = -1;
+      signs.minus[seven][7] = static_cast<int8_t>(-1 - signs.minus[seven][7]);
+    }
+  }
+  return signs;
+}
+alignas(64) constexpr EvenSigns kEvenSigns = all_even_signs();
+inline __m256i even_signs(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  return four_points(reinterpret_cast<Bytes>(&kEvenSigns), a, b, c, d);
 }
 // The same of the lowest 28 bits.
-inline uint32_t even_signs_of_28_bits(uint32_t bits) {
-  return even_signs((bits & 0x7fu) | (bits & 0x3f80u) << 1 | (bits & 0x1fc000u) << 2 |
-                    (bits & 0xfe00000u) << 3);
+inline __m256i even_signs_of(uint32_t bits) {
+  return even_signs(bits & 127, bits >> 7 & 127, bits >> 14 & 127, bits >> 21 & 127);
 }
 // s[i] = d * (2 n[i] + 1) of eight integers.
 inline void odd_scales(float d, __m256i n, float* s) {
@@ -66,8 +76,7 @@ struct IQ2_XXS : Format<66, 8, true, false, false> {
   }
   static __m256i values(const uint8_t* b, int g) {
     const uint8_t* p = b + 2 + 8 * g;
-    return with_signs(four_points(kPointsIq2Xxs, p[0], p[1], p[2], p[3]),
-                      even_signs_of_28_bits(word_at(p + 4)));
+    return with_signs(four_points(kPointsIq2Xxs, p[0], p[1], p[2], p[3]), even_signs_of(word_at(p + 4)));
   }
 };
 struct IQ2_XS : Format<74, 8, true, false, true> {
@@ -79,8 +88,7 @@ struct IQ2_XS : Format<74, 8, true, false, true> {
     const uint32_t words[4] = {short_at(p), short_at(p + 2), short_at(p + 4), short_at(p + 6)};
     const __m256i points =
         four_points(kPointsIq2Xs, words[0] & 511, words[1] & 511, words[2] & 511, words[3] & 511);
-    const uint32_t sevens = words[0] >> 9 | words[1] >> 9 << 8 | words[2] >> 9 << 16 | words[3] >> 9 << 24;
-    return with_signs(points, even_signs(sevens));
+    return with_signs(points, even_signs(words[0] >> 9, words[1] >> 9, words[2] >> 9, words[3] >> 9));
   }
 };
 struct IQ2_S : Format<82, 8, true, false, true> {
@@ -92,7 +100,7 @@ struct IQ2_S : Format<82, 8, true, false, true> {
     const uint32_t high = b[66 + g];
     const auto index = [&](int i) { return low[i] | (high >> (2 * i) & 3u) << 8; };
     return with_signs(four_points(kPointsIq2S, index(0), index(1), index(2), index(3)),
-                      word_at(b + 34 + 4 * g));
+                      bytes_of_bits(word_at(b + 34 + 4 * g)));
   }
 };
 // Scales are d * (n + 1 / 2) / 2.
@@ -101,8 +109,7 @@ struct IQ3_XXS : Format<98, 8, true, false, false> {
     odd_scales(half_at(b) * 0.25f, _mm256_srli_epi32(bytes_at(b + 66), 28), s);
   }
   static __m256i values(const uint8_t* b, int g) {
-    return with_signs(eight_points(kPointsIq3Xxs, b + 2 + 8 * g, 0),
-                      even_signs_of_28_bits(word_at(b + 66 + 4 * g)));
+    return with_signs(eight_points(kPointsIq3Xxs, b + 2 + 8 * g, 0), even_signs_of(word_at(b + 66 + 4 * g)));
   }
 };
 struct IQ3_S : Format<110, 8, true, false, false> {
@@ -110,14 +117,16 @@ struct IQ3_S : Format<110, 8, true, false, false> {
     odd_scales(half_at(b), eight_nibbles(b + 106), s);
   }
   static __m256i values(const uint8_t* b, int g) {
-    return with_signs(eight_points(kPointsIq3S, b + 2 + 8 * g, b[66 + g]), word_at(b + 74 + 4 * g));
+    return with_signs(eight_points(kPointsIq3S, b + 2 + 8 * g, b[66 + g]),
+                      bytes_of_bits(word_at(b + 74 + 4 * g)));
   }
 };
 
-// IQ1 moves points of -1, 0 and 1 by an eighth: numbers and scales are of eighths. `moves` are -1 or 1.
-inline __m256i moved_points(__m256i points, __m256i moves) {
+// IQ1 moves points of -1, 0 and 1 by an eighth, up or where `down` is -1 down: numbers and scales are of
+// eighths.
+inline __m256i moved_points(__m256i points, __m256i down) {
   const __m256i eights = _mm256_and_si256(_mm256_slli_epi16(points, 3), _mm256_set1_epi8(-8));
-  return _mm256_add_epi8(eights, moves);
+  return _mm256_add_epi8(eights, _mm256_or_si256(down, _mm256_set1_epi8(1)));
 }
 struct IQ1_S : Format<50, 8, true, false, false> {
   static void scales(const uint8_t* b, float* s, float*) {
@@ -129,7 +138,7 @@ struct IQ1_S : Format<50, 8, true, false, false> {
     const uint32_t word = short_at(b + 34 + 2 * g);
     const auto index = [&](int i) { return low[i] | (word >> (3 * i) & 7u) << 8; };
     return moved_points(four_points(kPointsIq1, index(0), index(1), index(2), index(3)),
-                        _mm256_set1_epi8((word & 0x8000u) != 0 ? -1 : 1));
+                        _mm256_srai_epi16(_mm256_set1_epi16(static_cast<int16_t>(word)), 15));
   }
 };
 // The highest nibbles of four words are the block's scale; below are scales of three bits.
@@ -149,8 +158,10 @@ struct IQ1_M : Format<56, 8, true, false, true> {
     const uint8_t* low = b + 4 * g;
     const uint32_t high = short_at(b + 32 + 2 * g);
     const auto index = [&](int i) { return low[i] | (high >> (4 * i) & 7u) << 8; };
-    const auto move = [&](int i) -> int64_t { return (high >> (4 * i) & 8u) != 0 ? -1 : 0x0101010101010101; };
+    const __m256i bits = _mm256_setr_epi64x(0x0008000800080008, 0x0080008000800080, 0x0800080008000800,
+                                            static_cast<int64_t>(0x8000800080008000u));
+    const __m256i nibbles = _mm256_set1_epi16(static_cast<int16_t>(high));
     return moved_points(four_points(kPointsIq1, index(0), index(1), index(2), index(3)),
-                        _mm256_setr_epi64x(move(0), move(1), move(2), move(3)));
+                        _mm256_cmpeq_epi16(_mm256_and_si256(nibbles, bits), bits));
   }
 };
