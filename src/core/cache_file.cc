@@ -12,7 +12,7 @@ namespace claa {
 namespace {
 
 constexpr std::string_view kMagic = "claa-cache-1 ";
-constexpr size_t kMostBytes = size_t{1} << 20;
+constexpr size_t kMostBytes = size_t{1} << 24;
 
 // The first line is a checksum that finds damage in everything after it.
 std::string first_line(std::string_view rest) {

@@ -89,7 +89,7 @@ struct Engine::Impl {
 
   void load_file(const std::string& path, const EngineOptions& options);
   void load_shape(const std::string& name, const EngineOptions& options);
-  void load_drafter(const std::string& path);
+  void load_drafter(const std::string& path, const std::string& cache_folder);
   // Throws kOutOfMemory for a model that is too large, before it is loaded. `file` is null for a shape.
   void check_fit(const std::string& name, const ModelConfig& config, const gguf::File* file) const;
 };

@@ -1,7 +1,10 @@
 // Loading: a model file with its tokenizer and template, or a published shape with random weights.
 #include <algorithm>
 
+#include "claa/version.h"
+#include "core/cache_file.h"
 #include "core/counts.h"
+#include "core/fingerprint.h"
 #include "core/memory.h"
 #include "engine/fit.h"
 #include "engine/impl.h"
@@ -36,6 +39,13 @@ bool stay_resident(const EngineOptions& options, const BackendOptions& device, c
          "a shape has no file whose blocks could stay resident; choose auto or widened");
   }
   return true;
+}
+
+// Where what was learned of a model's channels is kept for the next time that it is loaded.
+CacheFile factors_file(const std::string& folder, uint64_t weights, const Backend& backend) {
+  const std::string key =
+      fmt::format("channels of {:016x} on {}, claa {}", weights, backend.description(), kVersion);
+  return {folder, fmt::format("channels-{:016x}", fingerprint(std::as_bytes(std::span(key)))), key};
 }
 
 BackendOptions device_options(const EngineOptions& options, const ModelSource& source) {
@@ -97,7 +107,8 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
   adopt_markers(data, summary.warnings);
   tokenizer.emplace(std::move(data));
   check_fit(path, config, &file);
-  model.emplace(config, load_weights(file, config, *backend, options.on_load), *backend);
+  const CacheFile factors = factors_file(options.cache_folder, summary.fingerprint, *backend);
+  model.emplace(config, load_weights(file, config, *backend, options.on_load, &factors), *backend);
   if (!file.has("tokenizer.ggml.pre") && tokenizer->data().model == "gpt2") {
     summary.warnings.push_back(path +
                                ": the file names no pre-tokenizer (tokenizer.ggml.pre); that of GPT-2 is "
@@ -111,7 +122,7 @@ void Engine::Impl::load_file(const std::string& path, const EngineOptions& optio
          group_digits(tokenizer->vocab_size()), group_digits(config.vocabulary));
   }
   if (model->weights().resident_bytes() > 0) mapped.push_back(std::move(file));
-  if (!options.draft.empty()) load_drafter(options.draft);
+  if (!options.draft.empty()) load_drafter(options.draft, options.cache_folder);
 }
 
 void Engine::Impl::load_shape(const std::string& name, const EngineOptions& options) {
@@ -130,7 +141,7 @@ void Engine::Impl::load_shape(const std::string& name, const EngineOptions& opti
   drafter.emplace(draft, random_weights(draft, *backend), *backend);
 }
 
-void Engine::Impl::load_drafter(const std::string& path) {
+void Engine::Impl::load_drafter(const std::string& path, const std::string& cache_folder) {
   gguf::File file = open_model(path);
   const std::vector<std::string>& tokens = tokenizer->data().tokens;
   const std::vector<std::string> drafted = read_tokenizer_data(file).tokens;
@@ -148,7 +159,8 @@ void Engine::Impl::load_drafter(const std::string& path) {
   }
   const ModelConfig config = read_config(file);
   check_fit(path, config, &file);
-  drafter.emplace(config, load_weights(file, config, *backend, {}), *backend);
+  const CacheFile factors = factors_file(cache_folder, gguf::weights_fingerprint(file), *backend);
+  drafter.emplace(config, load_weights(file, config, *backend, {}, &factors), *backend);
   if (drafter->weights().resident_bytes() > 0) mapped.push_back(std::move(file));
 }
 

@@ -9,7 +9,7 @@
 #include "core/finite.h"
 #include "core/usize.h"
 #include "gguf/quants.h"
-#include "model/equalizer.h"
+#include "model/channel_factors.h"
 #include "model/model.h"
 
 namespace claa {
@@ -43,9 +43,9 @@ class Loader {
  public:
   Loader(const gguf::File& file, Backend& backend) : file_(file), backend_(backend) {}
 
-  // Loads one weight of the table. With an equalizer, a norm is divided by factors, by which the columns of
-  // the matrices that read it are multiplied.
-  void load(const WeightSpec& spec, const Equalizer* equalizer, WeightSet& to) {
+  // Loads one weight of the table. With `channels`, a norm is divided by factors, by which the columns of the
+  // matrices that read it are multiplied.
+  void load(const WeightSpec& spec, ChannelFactors* channels, WeightSet& to) {
     const WeightKind kind = kind_of(spec.role);
     if (kind == WeightKind::kMatrix || kind == WeightKind::kExperts) {
       const bool even = norm_ && reads(spec.role, *norm_);
@@ -62,9 +62,9 @@ class Loader {
       return;
     }
     std::vector<float> values = vector(spec);
-    if (equalizer != nullptr && is_read_by_matrices(spec.role)) {
+    if (channels != nullptr && is_read_by_matrices(spec.role)) {
       norm_ = spec.role;
-      factors_ = std::make_shared<const std::vector<float>>(equalizer->factors(values));
+      factors_ = std::make_shared<const std::vector<float>>(channels->next(values));
       for (size_t i = 0; i < values.size(); ++i) values[i] /= (*factors_)[i];
     }
     to.set(spec.role, upload_vector(backend_, values, std::max<int64_t>(1, spec.experts)));
@@ -241,25 +241,26 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file) {
 }
 
 ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Backend& backend,
-                          const LoadProgress& progress) {
+                          const LoadProgress& progress, const CacheFile* kept_factors) {
   Loader loader(file, backend);
   Model model(config, {}, backend);  // as far as it is loaded
   ModelWeights& weights = model.weights();
   for (const WeightSpec& spec : config.family->model_weights(config))
     loader.load(spec, nullptr, weights.model);
   weights.layers.reserve(usize(config.layers));
-  std::optional<Equalizer> equalizer;
-  if (backend.traits().even_channels) equalizer.emplace(model);
+  std::optional<ChannelFactors> channels;
+  if (backend.traits().even_channels) channels.emplace(model, kept_factors);
   for (int64_t i = 0; i < config.layers; ++i) {
     WeightSet& layer = weights.layers.emplace_back();
     bool attended = false;
     for (const WeightSpec& spec : config.family->layer_weights(config, i)) {
-      if (equalizer && !attended && !in_attention_half(spec.role)) equalizer->attend(i), attended = true;
-      loader.load(spec, equalizer ? &*equalizer : nullptr, layer);
+      if (channels && !attended && !in_attention_half(spec.role)) channels->attend(i), attended = true;
+      loader.load(spec, channels ? &*channels : nullptr, layer);
     }
-    if (equalizer && i + 1 < config.layers) equalizer->feed_forward(i);
+    if (channels && i + 1 < config.layers) channels->feed_forward(i);
     if (progress) progress(i + 1, config.layers);
   }
+  if (channels) channels->keep();
   return std::move(weights);
 }
 

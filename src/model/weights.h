@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/cache_file.h"
 #include "core/usize.h"
 #include "gguf/file.h"
 #include "model/config.h"
@@ -74,8 +75,9 @@ WeightSource source_of(const WeightSpec& spec, const gguf::File* file = nullptr)
 // Called after each layer with the layers done and in all.
 using LoadProgress = std::function<void(int64_t, int64_t)>;
 
-// Checks every shape. Throws kCorruptFile for a missing or misshapen tensor.
+// Checks every shape. Throws kCorruptFile for a missing or misshapen tensor. Devices that even out channels
+// (DeviceTraits::even_channels) take the factors that an earlier load left in `kept_factors`, if any.
 ModelWeights load_weights(const gguf::File& file, const ModelConfig& config, Backend& backend,
-                          const LoadProgress& progress = {});
+                          const LoadProgress& progress = {}, const CacheFile* kept_factors = nullptr);
 
 }  // namespace claa

@@ -2,7 +2,11 @@
 // few channels are far larger than the rest.
 #include "model/equalizer.h"
 
+#include <unistd.h>
+
 #include <cmath>
+#include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "backend/reference/reference_backend.h"
@@ -65,6 +69,20 @@ double relative_error(const std::vector<float>& got, const std::vector<float>& w
   return std::sqrt(errors / squares);
 }
 
+// A folder of its own, without the file of an earlier run.
+CacheFile kept_file() {
+  const auto folder = std::filesystem::temp_directory_path() / ("claa-channels-" + std::to_string(getpid()));
+  std::filesystem::remove_all(folder);
+  return {folder.string(), "channels", "a model"};
+}
+
+std::vector<float> logits_with(const CacheFile& kept, Backend& backend, const std::vector<std::byte>& bytes) {
+  const gguf::File file = gguf::File::parse(bytes, "tiny.gguf");
+  const ModelConfig config = read_config(file);
+  return logits_of(Model(config, load_weights(file, config, backend, {}, &kept), backend),
+                   test::prompt_of(60));
+}
+
 // Sums of f32 in another order: what is divided out of a norm is multiplied into what reads it.
 TEST(Equalizer, ChangesNoProduct) {
   for (const char* architecture : {"llama", "qwen2"}) {
@@ -124,6 +142,40 @@ TEST(Equalizer, SizesThatAreNotFiniteChangeNothing) {
   EXPECT_EQ(equalizer.factors(norm), ones);
   norm[5] = std::numeric_limits<float>::infinity();
   EXPECT_EQ(equalizer.factors(norm), ones);
+}
+
+TEST(Equalizer, FactorsOfAnEarlierLoadAreTaken) {
+  const std::vector<std::byte> bytes = with_outliers(test::tiny_file({}).build());
+  Evened evened;
+  reference::ReferenceBackend plain(DType::kF32);
+  const std::vector<float> learned = logits_on(evened, bytes, test::prompt_of(60));
+  const CacheFile kept = kept_file();
+  EXPECT_EQ(logits_with(kept, evened, bytes), learned);
+  const std::string factors = kept.read();
+  ASSERT_FALSE(factors.empty());
+  EXPECT_EQ(logits_with(kept, evened, bytes), learned);
+  EXPECT_EQ(kept.read(), factors);
+  // Where all are 1 nothing is evened out.
+  const std::vector<float> ones(factors.size() / sizeof(float), 1.0f);
+  ASSERT_TRUE(kept.write({reinterpret_cast<const char*>(ones.data()), factors.size()}));
+  EXPECT_EQ(logits_with(kept, evened, bytes), logits_on(plain, bytes, test::prompt_of(60)));
+}
+
+TEST(Equalizer, FactorsThatItCannotHaveLearnedAreLearnedAgain) {
+  const std::vector<std::byte> bytes = with_outliers(test::tiny_file({}).build());
+  Evened evened;
+  const CacheFile kept = kept_file();
+  const std::vector<float> learned = logits_with(kept, evened, bytes);
+  const std::string factors = kept.read();
+  for (const float value : {0.0f, -1.0f, 1e9f, std::numeric_limits<float>::quiet_NaN()}) {
+    std::string bad = factors;
+    std::memcpy(bad.data() + sizeof(float), &value, sizeof(value));
+    ASSERT_TRUE(kept.write(bad));
+    EXPECT_EQ(logits_with(kept, evened, bytes), learned) << value;
+    EXPECT_EQ(kept.read(), factors) << value;
+  }
+  ASSERT_TRUE(kept.write(factors.substr(sizeof(float))));
+  EXPECT_EQ(logits_with(kept, evened, bytes), learned);
 }
 
 }  // namespace
