@@ -11,6 +11,7 @@
 namespace claa::cuda {
 
 inline constexpr int64_t kChunkRows = 16384, kExpertRows = 8192;
+inline constexpr size_t kUnpackedBytes = size_t{64} << 20, kUnpackedExpertBytes = size_t{256} << 20;
 
 // Rows of memory for `rows` rows of q, out, K or V, so that a plan of attention for the bucket stays inside:
 // an eighth of a power of two apart, at least 64.
@@ -27,6 +28,8 @@ inline DeviceTraits device_traits(const BackendOptions& options) {
   traits.chunk_rows = kChunkRows;
   traits.padded = padded_rows;
   if (options.dtype == DType::kBF16 && !options.fp8) traits.expert_rows = kExpertRows;
+  if (options.resident) traits.unpacked_bytes = kUnpackedBytes;
+  if (options.resident && traits.expert_rows > 0) traits.unpacked_expert_bytes = kUnpackedExpertBytes;
   return traits;
 }
 
@@ -36,17 +39,21 @@ inline bool multiplies(const TypedBlocks& blocks) {
   return format.has_value() && *format < BlockFormat::kF16;
 }
 
-// True if a resident weight stays the blocks of its file. Experts are widened: products of many read values.
-inline bool stays_blocks(const WeightSource& source) {
-  return !source.expert && !source.blocks.empty() && source.column_factors == nullptr &&
-         std::all_of(source.blocks.begin(), source.blocks.end(), multiplies);
+// True if a resident weight stays the blocks of its file. Experts do in bf16 alone, and only those whose
+// blocks have one format: one kernel serves whatever experts were chosen on the device.
+inline bool stays_blocks(const BackendOptions& options, const WeightSource& source) {
+  const auto is_like_first = [&](const TypedBlocks& blocks) { return blocks.type == source.blocks[0].type; };
+  if (!options.resident || source.blocks.empty() || source.column_factors != nullptr) return false;
+  const bool one_format = std::all_of(source.blocks.begin(), source.blocks.end(), is_like_first);
+  if (source.expert && (cuda::device_traits(options).expert_rows == 0 || !one_format)) return false;
+  return std::all_of(source.blocks.begin(), source.blocks.end(), multiplies);
 }
 
 inline size_t weight_bytes(const BackendOptions& options, const WeightSource& shape) {
   const auto values = usize(shape.outputs * shape.inputs);
   const bool fp8 = options.fp8 && !shape.table;
   const size_t scales = fp8 ? usize(shape.outputs) * sizeof(float) : 0;
-  if (options.resident && stays_blocks(shape)) {
+  if (stays_blocks(options, shape)) {
     return std::accumulate(shape.blocks.begin(), shape.blocks.end(), scales,
                            [](size_t sum, const TypedBlocks& blocks) { return sum + blocks.data.size(); });
   }

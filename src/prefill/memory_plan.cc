@@ -13,6 +13,21 @@ namespace {
 // Of the process's memory that the tokenizer takes, per token of the vocabulary; measured.
 constexpr size_t kTokenBytes = 172;
 
+// Room for the widest weight of a layer, and for all experts of one, as far as the device unpacks at a time.
+size_t unpacked_bytes(const ModelConfig& config, const DeviceTraits& device) {
+  if (device.unpacked_bytes == 0) return 0;
+  size_t dense = 0, experts = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (const WeightSpec& weight : config.family->layer_weights(config, layer)) {
+      const size_t bytes = usize(weight.rows() * weight.inputs) * dtype_bytes(device.dtype);
+      if (kind_of(weight.role) == WeightKind::kMatrix) dense = std::max(dense, bytes);
+      if (kind_of(weight.role) == WeightKind::kExperts)
+        experts = std::max(experts, usize(weight.experts) * bytes);
+    }
+  }
+  return std::min(dense, device.unpacked_bytes) + std::min(experts, device.unpacked_expert_bytes);
+}
+
 }  // namespace
 
 size_t weight_bytes(const ModelConfig& config, const BackendOptions& options, const gguf::File* file) {
@@ -43,7 +58,8 @@ MemoryPlan plan_memory(const ModelConfig& config, const DeviceTraits& device, in
   if (device.program_bytes > 0) plan.program = device.program_bytes + usize(config.vocabulary) * kTokenBytes;
   plan.hidden = usize(tokens * config.hidden) * sizeof(float);
   plan.layer_kv = usize(device.padded(tokens) * 2 * (widest + held)) * dtype_bytes(device.dtype);
-  plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows));
+  plan.workspace = Workspace::bytes_for(config, device, std::min(tokens, device.chunk_rows)) +
+                   unpacked_bytes(config, device);
   plan.cache = cache_bytes(config, device.dtype, [&](int64_t) { return tokens + reserve; });
   return plan;
 }

@@ -6,7 +6,7 @@
 #include <cstddef>
 
 #include "backend/block_format.h"
-#include "backend/cuda/view.h"
+#include "backend/cuda/experts.h"
 
 namespace claa::cuda {
 
@@ -59,5 +59,8 @@ struct BlockInput {
 bool gemv_blocks_fits(const BlockInput& x, int64_t inputs);
 void gemv_blocks(const BlockInput& x, const BlockPart& part, const View& out, bool accumulate,
                  cudaStream_t stream);
+
+// The same for choices of experts, whose weights lie one below the other: [experts * outputs, inputs].
+void gemv_chosen_blocks(const ChosenRows& call, const BlockPart& part, cudaStream_t stream);
 
 }  // namespace claa::cuda

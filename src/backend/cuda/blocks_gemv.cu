@@ -48,11 +48,13 @@ struct GemvCall {
   const float* x_scale;  // null: 1
   void* out;
   bool bf16, accumulate;
+  const float* bias = nullptr;  // null: none
 };
 
 __device__ void write(const GemvCall& call, int output, float value) {
   value *= call.factor;
   if (call.x_scale != nullptr) value *= *call.x_scale;
+  if (call.bias != nullptr) value += call.bias[output];
   if (call.bf16) {
     Bfloat* to = static_cast<Bfloat*>(call.out) + output;
     store(to, call.accumulate ? load(to) + value : value);
@@ -216,7 +218,7 @@ __device__ void multiply_rows(const GemvCall& call, const IntegerRow& x, int row
 // Each warp takes one row after another, or with kRows of two a pair of rows, as many apart as there are
 // warps.
 template <class Format, int kRows, typename X>
-__global__ void __launch_bounds__(kThreads, 2) gemv_kernel(GemvCall call, const X* x) {
+__device__ void multiply_all(const GemvCall& call, const X* x) {
   extern __shared__ uint4 memory[];
   const IntegerRow rounded = place_row(memory, call.units);
   int row = static_cast<int>(blockIdx.x * kThreads + threadIdx.x) / 32 * kRows;
@@ -234,6 +236,22 @@ __global__ void __launch_bounds__(kThreads, 2) gemv_kernel(GemvCall call, const 
       multiply_row<Format>(call, rounded, row);
     }
   }
+}
+
+template <class Format, int kRows, typename X>
+__global__ void __launch_bounds__(kThreads, 2) gemv_kernel(GemvCall call, const X* x) {
+  multiply_all<Format, kRows>(call, x);
+}
+
+// blockIdx.y is a choice; the planes of `call` begin with the first expert.
+template <class Format>
+__global__ void __launch_bounds__(kThreads, 2) chosen_gemv_kernel(GemvCall call, ChosenRows chosen) {
+  const int64_t choice = blockIdx.y;
+  const int expert = chosen.ids[choice];
+  call.planes = planes_of_row<Format>(call, expert * call.outputs);
+  call.out = static_cast<Bfloat*>(chosen.out) + choice * chosen.outputs;
+  if (chosen.bias != nullptr) call.bias = chosen.bias + expert * chosen.outputs;
+  multiply_all<Format, 1>(call, static_cast<const Bfloat*>(chosen.x) + choice / chosen.share * chosen.inputs);
 }
 
 template <class Format>
@@ -263,13 +281,18 @@ size_t shared_bytes(int64_t inputs) {
 constexpr size_t kUsualShared = size_t{48} << 10;  // more must be asked for
 constexpr size_t kMostShared = size_t{96} << 10;   // all GPUs that this runs on have as much
 
+// The shared memory that a kernel needs for a row of activations.
+template <typename Kernel>
+size_t share(Kernel* kernel, int64_t inputs) {
+  const size_t shared = shared_bytes(inputs);
+  if (shared > kUsualShared)
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kMostShared));
+  return shared;
+}
+
 template <class Format, int kRows, typename X>
 void launch_rows(const GemvCall& call, const X* x, cudaStream_t stream) {
-  const size_t shared = shared_bytes(static_cast<int64_t>(call.units) * kUnit);
-  if (shared > kUsualShared) {
-    cudaFuncSetAttribute(gemv_kernel<Format, kRows, X>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         static_cast<int>(kMostShared));
-  }
+  const size_t shared = share(gemv_kernel<Format, kRows, X>, static_cast<int64_t>(call.units) * kUnit);
   const unsigned blocks = blocks_for(call.outputs, kThreads / 32 * kRows);
   gemv_kernel<Format, kRows><<<std::min(blocks, kBlocks), kThreads, shared, stream>>>(call, x);
 }
@@ -312,6 +335,24 @@ void gemv_blocks(const BlockInput& x, const BlockPart& part, const View& out, bo
         plain_gemv_kernel<Format><<<blocks_for(part.rows, kPlainThreads / 32), kPlainThreads, 0, stream>>>(
             call, static_cast<const float*>(x.x));
     }
+  });
+}
+
+void gemv_chosen_blocks(const ChosenRows& chosen, const BlockPart& part, cudaStream_t stream) {
+  const GemvCall call{{part.numbers, part.bits, part.scales},
+                      static_cast<int>(part.inputs / kUnit),
+                      static_cast<int>(chosen.outputs),
+                      part.factor,
+                      nullptr,
+                      nullptr,
+                      true,
+                      false};
+  const auto choices = static_cast<unsigned>(chosen.choices);
+  const unsigned blocks =
+      std::min(blocks_for(chosen.outputs, kThreads / 32), std::max(1u, kBlocks / choices));
+  with_format(part.format, [&](auto layout) {
+    const size_t shared = share(chosen_gemv_kernel<decltype(layout)>, part.inputs);
+    chosen_gemv_kernel<decltype(layout)><<<dim3(blocks, choices), kThreads, shared, stream>>>(call, chosen);
   });
 }
 

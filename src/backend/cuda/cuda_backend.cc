@@ -60,11 +60,12 @@ Stream::~Stream() {
 
 CudaBackend::CudaBackend(const BackendOptions& options)
     : traits_(cuda::device_traits(options)),
+      options_(options),
       fp8_(options.fp8),
-      resident_(options.resident),
       ring_(stream_.get()),
       linear_(stream_.get(), options.cache_folder),
       grouped_(stream_.get()),
+      unpacked_(stream_.get()),
       fused_(stream_.get()),
       scratch_(stream_.get()),
       step_(stream_.get()) {}
@@ -77,7 +78,7 @@ std::string CudaBackend::description() const {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, 0), "device cuda");
   return fmt::format("cuda, {}, {}{}{}", properties.name, dtype_name(traits_.dtype),
-                     fp8_ ? ", fp8 linear layers" : "", resident_ ? ", resident weights" : "");
+                     fp8_ ? ", fp8 linear layers" : "", options_.resident ? ", resident weights" : "");
 }
 
 Buffer CudaBackend::allocate(size_t bytes) {
@@ -154,7 +155,7 @@ void CudaBackend::reserve(size_t bytes) {
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::prepare(const WeightSource& source) {
-  if (resident_ && stays_blocks(source)) return prepare_blocks(source, fp8_ && !source.table, stream_.get());
+  if (stays_blocks(options_, source)) return prepare_blocks(source, fp8_ && !source.table, stream_.get());
   return widen(source);
 }
 

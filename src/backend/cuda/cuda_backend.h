@@ -135,6 +135,12 @@ class CudaBackend : public Backend {
   // Rows of bf16 that all experts of a layer serve at once.
   void mix_many(const Tensor& x, const Experts& experts, const ExpertChoice& choice, const ExpertRows& memory,
                 const Tensor& hidden);
+  // Few rows of bf16 with experts that stay blocks.
+  void mix_few_blocks(const Tensor& x, const Experts& experts, const ExpertChoice& choice,
+                      const ExpertRows& memory, const Tensor& hidden);
+  // Rows that are sorted by expert, and rows each of which one choice takes.
+  void multiply_groups(const Tensor& x, const PackedExperts& weights, const Tensor& out, GroupCounts& counts);
+  void multiply_chosen(const ChosenRows& call, const PackedExperts& weights);
   // Attention of few or odd rows, with a sliding window, or with a rule.
   void attend_rows(const Tensor& q, const KvView& kv, const VisibleSlots& visible, const SoftmaxRule& rule,
                    const Tensor& out);
@@ -144,11 +150,13 @@ class CudaBackend : public Backend {
   }
 
   DeviceTraits traits_;
-  bool fp8_, resident_;
+  const BackendOptions options_;
+  const bool fp8_;
   Stream stream_;
   UploadRing ring_;
   Linear linear_;
   GroupedProducts grouped_;
+  Scratch unpacked_;  // for experts that stay blocks
   FusedAttention fused_;
   Scratch scratch_;  // for attention
   StepGraph step_;

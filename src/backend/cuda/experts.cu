@@ -118,7 +118,8 @@ __global__ void mix_kernel(MixedRows call) {
   for (int64_t c = threadIdx.x; c < call.columns; c += blockDim.x) {
     float sum = 0;
     for (int64_t i = first; i < first + call.used; ++i) {
-      float value = load(x + call.slot_of[i] * call.columns + c);
+      const int64_t slot = call.slot_of == nullptr ? i : call.slot_of[i];
+      float value = load(x + slot * call.columns + c);
       if (call.bias != nullptr) value += call.bias[call.ids[i] * call.columns + c];
       sum = fmaf(call.weights[i], value, sum);
     }
@@ -189,6 +190,18 @@ __global__ void down_kernel(FewRows call) {
   if (threadIdx.x % 32 == 0) call.out[row * call.hidden + o] += total;
 }
 
+// One warp per output; blockIdx.y is a choice.
+__global__ void chosen_kernel(ChosenRows call, const ExpertMatrix* experts) {
+  const int64_t o = blockIdx.x * static_cast<int64_t>(kWarps) + threadIdx.x / 32, choice = blockIdx.y;
+  if (o >= call.outputs) return;
+  const int32_t expert = call.ids[choice];
+  const Bfloat* weights = static_cast<const Bfloat*>(experts[expert].values) + o * call.inputs;
+  float sum =
+      warp_dot(static_cast<const Bfloat*>(call.x) + choice / call.share * call.inputs, weights, call.inputs);
+  if (call.bias != nullptr) sum += call.bias[expert * call.outputs + o];
+  if (threadIdx.x % 32 == 0) store(static_cast<Bfloat*>(call.out) + choice * call.outputs + o, sum);
+}
+
 template <typename X, typename W, typename Gated>
 void launch_few(const FewRows& call, cudaStream_t stream) {
   const auto pairs = static_cast<unsigned>(call.rows * call.used), rows = static_cast<unsigned>(call.rows);
@@ -236,6 +249,11 @@ void add_expert_bias(void* x, const int32_t* ids, const int32_t* slot_of, int64_
 
 void mix_rows(const MixedRows& call, cudaStream_t stream) {
   mix_kernel<<<static_cast<unsigned>(call.rows), kThreads, 0, stream>>>(call);
+}
+
+void multiply_chosen_rows(const ChosenRows& call, const ExpertMatrix* experts, cudaStream_t stream) {
+  const dim3 grid(blocks_for(call.outputs, kWarps), static_cast<unsigned>(call.choices));
+  chosen_kernel<<<grid, kThreads, 0, stream>>>(call, experts);
 }
 
 void mix_few_rows(const FewRows& call, cudaStream_t stream) {

@@ -38,7 +38,7 @@ void add_expert_bias(void* x, const int32_t* ids, const int32_t* slot_of, int64_
 struct MixedRows {
   const void* x = nullptr;
   const int32_t* ids = nullptr;
-  const int32_t* slot_of = nullptr;
+  const int32_t* slot_of = nullptr;  // null: choice i lies in slot i
   const float* weights = nullptr;
   const float* bias = nullptr;  // null: none
   float* out = nullptr;
@@ -68,5 +68,16 @@ struct FewRows {
 };
 // out[r] += the sum of weights[r, i] times what expert ids[r, i] makes of x[r].
 void mix_few_rows(const FewRows& call, cudaStream_t stream);
+
+// Rows of bf16 for choices of experts: choice i multiplies row i / share of x with the matrix of expert
+// ids[i].
+struct ChosenRows {
+  const void* x = nullptr;  // [choices / share, inputs]
+  const int32_t* ids = nullptr;
+  int64_t choices = 0, share = 1, inputs = 0, outputs = 0;  // outputs of one expert
+  const float* bias = nullptr;                              // [experts, outputs]; null: none
+  void* out = nullptr;                                      // [choices, outputs]
+};
+void multiply_chosen_rows(const ChosenRows& call, const ExpertMatrix* experts, cudaStream_t stream);
 
 }  // namespace claa::cuda

@@ -1,5 +1,7 @@
 #include "backend/cuda/grouped.h"
 
+#include <numeric>
+
 #include "core/usize.h"
 
 namespace claa::cuda {
@@ -15,13 +17,15 @@ struct Listed {
 
 Listed list_groups(const GroupedCall& call, const std::vector<int32_t>& counts) {
   Listed listed;
-  int64_t first = 0;
-  for (size_t g = 0; g < counts.size(); first += counts[g++]) {
-    if (counts[g] == 0) continue;
+  const auto begin = counts.begin() + call.first;
+  int64_t first = std::accumulate(counts.begin(), begin, int64_t{0});
+  for (size_t g = 0; g < call.host_weights.size(); first += begin[static_cast<int64_t>(g++)]) {
+    const int32_t rows = begin[static_cast<int64_t>(g)];
+    if (rows == 0) continue;
     listed.weights.push_back(call.host_weights[g]);
     listed.in.push_back(static_cast<const char*>(call.x) + usize(first * call.inputs) * 2);
     listed.out.push_back(static_cast<const char*>(call.out) + usize(first * call.outputs) * 2);
-    listed.rows.push_back(counts[g]);
+    listed.rows.push_back(rows);
   }
   return listed;
 }
@@ -41,9 +45,10 @@ void GroupedProducts::run(const GroupedCall& call, GroupCounts& counts, UploadRi
 
 bool GroupedProducts::run_on_device(const GroupedCall& call, const GroupCounts& counts) {
   if (!sm90_ || call.inputs % 8 != 0 || call.outputs % 8 != 0) return false;
+  const auto groups = static_cast<int64_t>(call.host_weights.size());
   return grouped_sm90(
-      {counts.device, call.weights, counts.groups, call.x, call.out, call.inputs, call.outputs},
-      scratch_.get(grouped_sm90_bytes(counts.groups)), stream_);
+      {counts.device, call.weights, call.first, groups, call.x, call.out, call.inputs, call.outputs},
+      scratch_.get(grouped_sm90_bytes(groups)), stream_);
 }
 
 // The library's matrices are column-major: out^T [outputs, rows] = W x^T with W stored transposed.
@@ -63,6 +68,7 @@ void GroupedProducts::run_by_cublas(const GroupedCall& call, GroupCounts& counts
     check(cudaStreamSynchronize(stream_), kWhat);
   }
   const Listed groups = list_groups(call, counts.host);
+  if (groups.rows.empty()) return;
   const size_t count = groups.rows.size(), bytes = count * sizeof(void*);
   const auto* a = static_cast<const void* const*>(ring.upload(groups.weights.data(), bytes));
   const auto* b = static_cast<const void* const*>(ring.upload(groups.in.data(), bytes));

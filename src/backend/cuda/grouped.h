@@ -21,12 +21,13 @@ struct GroupCounts {
   std::vector<int32_t> host = {};
 };
 
-// Rows and what they are multiplied with, all bf16 and contiguous.
+// Rows of all groups, all bf16 and contiguous, and what those of some groups are multiplied with.
 struct GroupedCall {
   const void* x = nullptr;  // [rows, inputs]
   void* out = nullptr;      // [rows, outputs]
   int64_t inputs = 0, outputs = 0;
-  const ExpertMatrix* weights = nullptr;           // [groups] on the device
+  int64_t first = 0;                               // of the groups that are multiplied
+  const ExpertMatrix* weights = nullptr;           // [groups that are multiplied] on the device
   std::span<const void* const> host_weights = {};  // the same addresses
 };
 
@@ -37,7 +38,7 @@ class GroupedProducts {
   GroupedProducts(const GroupedProducts&) = delete;
   GroupedProducts& operator=(const GroupedProducts&) = delete;
 
-  // out = x W^T for the rows of every group.
+  // out = x W^T for the rows of the groups that have a weight in the call.
   void run(const GroupedCall& call, GroupCounts& counts, UploadRing& ring);
 
  private:

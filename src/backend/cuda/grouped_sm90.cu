@@ -64,9 +64,10 @@ size_t place(Description& to, void* memory, int64_t groups) {
 __global__ void describe_kernel(DeviceGroups call, Description to) {
   const int g = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (g >= call.groups) return;
+  const int64_t group = call.first + g;
   int64_t first = 0;
-  for (int before = 0; before < g; ++before) first += call.counts[before];
-  to.shapes[g] = {call.counts[g], static_cast<int>(call.outputs), static_cast<int>(call.inputs)};
+  for (int64_t before = 0; before < group; ++before) first += call.counts[before];
+  to.shapes[g] = {call.counts[group], static_cast<int>(call.outputs), static_cast<int>(call.inputs)};
   to.x[g] = static_cast<const Value*>(call.x) + first * call.inputs;
   to.weights[g] = static_cast<const Value*>(call.weights[g].values);
   to.out[g] = static_cast<Value*>(call.out) + first * call.outputs;

@@ -13,11 +13,11 @@ namespace claa::cuda {
 
 // Rows of bf16 that lie group after group, each group with a matrix [outputs, inputs] of its own.
 struct DeviceGroups {
-  const int32_t* counts = nullptr;        // [groups] rows of each
+  const int32_t* counts = nullptr;        // rows of each group, also of those before the first
   const ExpertMatrix* weights = nullptr;  // [groups], bf16
-  int64_t groups = 0;
-  const void* x = nullptr;          // [rows, inputs]
-  void* out = nullptr;              // [rows, outputs]
+  int64_t first = 0, groups = 0;
+  const void* x = nullptr;          // [rows of all groups, inputs]
+  void* out = nullptr;              // [rows of all groups, outputs]
   int64_t inputs = 0, outputs = 0;  // multiples of eight
 };
 

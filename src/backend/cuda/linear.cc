@@ -7,6 +7,7 @@
 #include "backend/cuda/convert.h"
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/products.h"
+#include "backend/cuda_traits.h"
 #include "core/usize.h"
 
 namespace claa::cuda {
@@ -98,10 +99,9 @@ bool is_row_for_blocks(const Tensor& x) {
 // The outputs that are unpacked at a time: a whole number of tiles, in memory that stays small beside a
 // model.
 int64_t unpacked_rows(const CudaWeight& weight, DType type) {
-  constexpr size_t kBytes = size_t{64} << 20;
   constexpr int64_t kTile = 256;
   const size_t row = usize(weight.inputs) * dtype_bytes(type);
-  const auto rows = static_cast<int64_t>(kBytes / row) / kTile * kTile;
+  const auto rows = static_cast<int64_t>(kUnpackedBytes / row) / kTile * kTile;
   return std::min(std::max(rows, kTile), weight.outputs);
 }
 
