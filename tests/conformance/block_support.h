@@ -40,6 +40,12 @@ inline std::vector<int64_t> row_lengths(const BlockFormatCase& a, const BlockFor
   return elements > 32 ? std::vector<int64_t>{64, 192, 704} : std::vector<int64_t>{32, 96, 608};
 }
 
+// Those that a GPU has kernels for.
+inline std::vector<BlockFormatCase> gpu_formats() {
+  const std::vector<BlockFormatCase>& formats = formats_with_kernels();
+  return {formats.begin(), formats.begin() + static_cast<int>(BlockFormat::kF16)};
+}
+
 // Different factors of columns.
 inline std::shared_ptr<const std::vector<float>> some_factors(int64_t columns) {
   std::vector<float> factors;

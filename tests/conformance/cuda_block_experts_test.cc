@@ -99,7 +99,7 @@ void CudaExpertBlocks::expect_near(const Layer& layer, const ExpertBlocks& gate_
 }
 
 TEST_F(CudaExpertBlocks, ManyRowsHaveTheBitsOfWidenedExperts) {
-  const auto& formats = test::formats_with_kernels();
+  const std::vector<BlockFormatCase> formats = test::gpu_formats();
   for (size_t f = 0; f < formats.size(); ++f) {
     const Layer layer{5, 2, 256, 512, f % 2 == 0};
     const ExpertBlocks gate_up({formats[f], formats[f]}, layer.experts, layer.width, layer.hidden, 100 + f);
@@ -118,7 +118,7 @@ TEST_F(CudaExpertBlocks, ManyRowsHaveTheBitsOfWidenedExperts) {
 
 // More than are unpacked at a time.
 TEST_F(CudaExpertBlocks, LargeExpertsAreUnpackedSomeAtATime) {
-  const auto& format = test::formats_with_kernels()[7];
+  const BlockFormatCase format = test::gpu_formats()[7];
   const Layer layer{9, 3, 4096, 2560, false};
   const ExpertBlocks gate_up({format, format}, layer.experts, layer.width, layer.hidden, 300);
   const ExpertBlocks down({format}, layer.experts, layer.hidden, layer.width, 400);
@@ -127,7 +127,7 @@ TEST_F(CudaExpertBlocks, LargeExpertsAreUnpackedSomeAtATime) {
 }
 
 TEST_F(CudaExpertBlocks, FewRowsFindTheirExperts) {
-  const auto& formats = test::formats_with_kernels();
+  const std::vector<BlockFormatCase> formats = test::gpu_formats();
   for (size_t f = 0; f < formats.size(); ++f) {
     const Layer layer{6, 3, 256, 512, f % 2 == 1, f % 2 == 1 ? Activation::kClamped : Activation::kSilu};
     const ExpertBlocks gate_up({formats[f], formats[f]}, layer.experts, layer.width, layer.hidden, 500 + f);
@@ -139,7 +139,7 @@ TEST_F(CudaExpertBlocks, FewRowsFindTheirExperts) {
 
 // Where one of two products has a format without kernels, its experts alone are widened.
 TEST_F(CudaExpertBlocks, OneProductMayBeWidened) {
-  const BlockFormatCase plain{gguf::TensorType::kF16, {0}}, blocks = test::formats_with_kernels()[0];
+  const BlockFormatCase plain{gguf::TensorType::kF16, {0}}, blocks = test::gpu_formats()[0];
   const Layer layer{4, 2, 256, 64, true};
   for (const bool first : {false, true}) {
     const ExpertBlocks gate_up({first ? plain : blocks, first ? plain : blocks}, layer.experts, layer.width,
@@ -154,7 +154,7 @@ TEST_F(CudaExpertBlocks, OneProductMayBeWidened) {
 }
 
 TEST_F(CudaExpertBlocks, OtherTypesAndMixedFormatsAreWidened) {
-  const auto& formats = test::formats_with_kernels();
+  const std::vector<BlockFormatCase> formats = test::gpu_formats();
   const ExpertBlocks one({formats[0], formats[0]}, 3, 64, 256, 900),
       mixed({formats[0], formats[1]}, 3, 64, 256, 901);
   EXPECT_FALSE(resident->prepare_experts(mixed.sources)->each[0]->resident);

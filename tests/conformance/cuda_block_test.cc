@@ -21,12 +21,6 @@ struct CudaType {
   const char* name;
 };
 
-// Formats that a GPU multiplies as well, which are the first.
-std::vector<BlockFormatCase> gpu_formats() {
-  const auto& formats = test::formats_with_kernels();
-  return {formats.begin(), formats.begin() + static_cast<int>(BlockFormat::kF16)};
-}
-
 class CudaBlocks : public testing::TestWithParam<CudaType> {
  protected:
   std::unique_ptr<Backend> make(bool resident) const {
@@ -100,7 +94,7 @@ void CudaBlocks::expect_exact_row(const BlockSource& blocks, bool accumulate) {
 
 // Two formats in one weight, whose parts end within a slice of outputs and beyond one.
 TEST_P(CudaBlocks, ManyRowsHaveTheBitsOfWidenedWeights) {
-  const std::vector<BlockFormatCase> formats = gpu_formats();
+  const std::vector<BlockFormatCase> formats = test::gpu_formats();
   for (size_t f = 0; f < formats.size(); ++f) {
     BlockSource blocks({formats[f], formats[(f + 1) % formats.size()]}, 72, 512, 10);
     blocks.source.factor = f % 2 == 0 ? 1 : 0.35f;
@@ -131,7 +125,7 @@ TEST_P(CudaBlocks, OneRowIsAnExactSum) {
     EXPECT_LE(std::sqrt(errors / squares), 0.04);
     return;
   }
-  const std::vector<BlockFormatCase> formats = gpu_formats();
+  const std::vector<BlockFormatCase> formats = test::gpu_formats();
   for (size_t f = 0; f < formats.size(); ++f) {
     for (const int64_t inputs : test::row_lengths(formats[f], formats[f])) {
       BlockSource blocks({formats[f]}, 67, inputs, 13);
@@ -148,7 +142,7 @@ TEST_P(CudaBlocks, OneRowIsAnExactSum) {
 }
 
 TEST_P(CudaBlocks, EmbeddingsHaveTheBitsOfWidenedWeights) {
-  for (const BlockFormatCase& format : gpu_formats()) {
+  for (const BlockFormatCase& format : test::gpu_formats()) {
     BlockSource blocks({format}, 50, 768, 14);
     blocks.source.table = true;
     const auto kept = resident->prepare(blocks.source), packed = widened->prepare(blocks.source);
@@ -166,7 +160,7 @@ TEST_P(CudaBlocks, EmbeddingsHaveTheBitsOfWidenedWeights) {
 }
 
 TEST_P(CudaBlocks, ValuesThatAreNoNumbersAreRefused) {
-  for (const BlockFormatCase& format : gpu_formats()) {
+  for (const BlockFormatCase& format : test::gpu_formats()) {
     for (const int scale : format.scales) {
       BlockSource blocks({test::formats_with_kernels()[9], format}, 3, 512, 15);
       std::byte* high = blocks.block(1, blocks.source.blocks[1].data.size() - gguf::block_bytes(format.type) +
@@ -189,7 +183,7 @@ TEST_P(CudaBlocks, ValuesThatAreNoNumbersAreRefused) {
 
 TEST_P(CudaBlocks, OtherFormatsAreWidened) {
   const auto& formats = test::formats_with_kernels();
-  for (size_t f = gpu_formats().size(); f < formats.size(); ++f) {
+  for (size_t f = test::gpu_formats().size(); f < formats.size(); ++f) {
     const BlockFormatCase& format = formats[f];
     BlockSource blocks({format}, 8, 512, 16);
     EXPECT_FALSE(resident->prepare(blocks.source)->resident) << gguf::type_name(format.type);
