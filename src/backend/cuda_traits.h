@@ -39,13 +39,18 @@ inline bool multiplies(const TypedBlocks& blocks) {
   return format.has_value() && *format < BlockFormat::kF16;
 }
 
+// True if blocks can be one part with others.
+inline bool are_alike(const TypedBlocks& a, const TypedBlocks& b) {
+  return a.type == b.type && a.scale == b.scale;
+}
+
 // True if a resident weight stays the blocks of its file. Experts do in bf16 alone, and only those whose
-// blocks have one format: one kernel serves whatever experts were chosen on the device.
+// blocks are all alike: one kernel serves whatever experts were chosen on the device.
 inline bool stays_blocks(const BackendOptions& options, const WeightSource& source) {
-  const auto is_like_first = [&](const TypedBlocks& blocks) { return blocks.type == source.blocks[0].type; };
+  const auto is_like_first = [&](const TypedBlocks& blocks) { return are_alike(blocks, source.blocks[0]); };
   if (!options.resident || source.blocks.empty() || source.column_factors != nullptr) return false;
-  const bool one_format = std::all_of(source.blocks.begin(), source.blocks.end(), is_like_first);
-  if (source.expert && (cuda::device_traits(options).expert_rows == 0 || !one_format)) return false;
+  const bool one_kind = std::all_of(source.blocks.begin(), source.blocks.end(), is_like_first);
+  if (source.expert && (cuda::device_traits(options).expert_rows == 0 || !one_kind)) return false;
   return std::all_of(source.blocks.begin(), source.blocks.end(), multiplies);
 }
 

@@ -339,10 +339,10 @@ void gemv_blocks(const BlockInput& x, const BlockPart& part, const View& out, bo
 }
 
 void gemv_chosen_blocks(const ChosenRows& chosen, const BlockPart& part, cudaStream_t stream) {
-  const GemvCall call{{part.numbers, part.bits, part.scales},
+  const GemvCall call{planes_of(part),
                       static_cast<int>(part.inputs / kUnit),
                       static_cast<int>(chosen.outputs),
-                      part.factor,
+                      part.scale * part.factor,
                       nullptr,
                       nullptr,
                       true,

@@ -48,7 +48,7 @@ WeightSource stack(std::span<const WeightSource> sources) {
 bool can_be_stacked(const BackendOptions& options, std::span<const WeightSource> sources) {
   const WeightSource& first = sources.front();
   const auto is_like_first = [&](const WeightSource& source) {
-    return stays_blocks(options, source) && source.blocks[0].type == first.blocks[0].type;
+    return stays_blocks(options, source) && are_alike(source.blocks[0], first.blocks[0]);
   };
   return std::all_of(sources.begin(), sources.end(), is_like_first) && gemv_blocks_fits({}, first.inputs) &&
          std::ssize(sources) * first.outputs <= std::numeric_limits<int32_t>::max();
