@@ -72,7 +72,10 @@ void BlockWeight::multiply(const Tensor& x, const Tensor& out, bool accumulate) 
   if (!rounds(x)) return many_->multiply(x, out, accumulate);
   constexpr int64_t kRows = 4, kOutputs = 64;  // of a tile, whose blocks stay in the second cache
   const RoundedRows rows = rounder_.round(products_, x, group_, blocks_->column_factors());
-  products_.threads.split(outputs, [&](int64_t first, int64_t end, int) {
+  // Small pieces, so that no thread waits long for the last of another.
+  constexpr int64_t kPiece = 4 * kOutputs;
+  products_.threads.run((outputs + kPiece - 1) / kPiece, [&](int64_t piece, int) {
+    const int64_t first = piece * kPiece, end = std::min(first + kPiece, outputs);
     std::array<float, kRows * kOutputs> sums;
     for (int64_t o = first; o < end; o += kOutputs) {
       const int64_t count = std::min(kOutputs, end - o);
