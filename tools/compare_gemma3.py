@@ -108,7 +108,7 @@ def forward(model, prompt, selection_layer=None):
                            attention_mask=mask(positions, positions, 0 if full else model.config.sliding_window))[0]
             if index == selection_layer:
                 scores = torch.cat(rows[-LAST_LAYERS:]).amax(0)
-                budget = round(KEEP * len(prompt)) - WINDOW
+                budget = math.floor(KEEP * len(prompt)) - WINDOW
                 best = torch.sort(scores, descending=True, stable=True).indices[:budget]
                 kept = sorted(best.tolist()) + positions[-WINDOW:]
                 hidden, positions = hidden[:, kept], kept
@@ -138,7 +138,7 @@ def main(claa, path, document, lengths):
         by_full = difference(full, forward(model, prompt)[0])
         logits, kept = forward(model, prompt, selected["selection_layer"])
         by_claa = difference(selected, logits)
-        others = len(set(kept) ^ set(selected["selected"])) // 2
+        others = len(set(kept) - set(selected["selected"])) + abs(len(kept) - len(selected["selected"]))
         worst = max(worst, by_full, by_claa if others == 0 else 0)
         print(f"{length} tokens: logits differ by at most {by_full:.2g} by full, {by_claa:.2g} by claa behind layer "
               f"{selected['selection_layer']}, where {others} of {len(kept)} kept tokens are others; "

@@ -29,8 +29,8 @@ struct DeviceTraits {
   // Rows that all experts of a layer serve at once, for which there is memory for each expert of a row; 0:
   // one expert is served after the other.
   int64_t expert_rows = 0;
-  // Memory in which weights that stay the blocks of their file are unpacked, a part of them at a time, and that
-  // of experts; 0: none.
+  // Memory in which weights that stay the blocks of their file are unpacked, a part of them at a time, and
+  // that of experts; 0: none.
   size_t unpacked_bytes = 0, unpacked_expert_bytes = 0;
   // True if linear() rounds its inputs so coarsely, with many channels per scale, that the channels of a norm
   // should be of one size (model/equalizer.h).
