@@ -27,7 +27,8 @@ CLAA_API const char* error_code_name(ErrorCode code);
 
 class CLAA_API Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  // Bytes of 0 in the message, which would end what(), are shown as "\0".
+  Error(ErrorCode code, const std::string& message);
   ErrorCode code() const { return code_; }
 
  private:

@@ -36,8 +36,11 @@ BackendOptions backend_options(const std::string& device, const std::string& dty
   } else if (dtype == "fp8" || dtype == "int8") {
     const char* needed = dtype == "fp8" ? "cuda" : "cpu";
     if (options.name != needed) {
-      fail(ErrorCode::kUnsupported, "dtype {} needs device {}, this is {}; choose auto, f32 or bf16", dtype,
-           needed, options.name);
+      fail(ErrorCode::kUnsupported, "dtype {} needs device {}, this is {}; choose auto, f32 or bf16{}", dtype,
+           needed, options.name,
+           options.name == "cpu"    ? ", or int8"
+           : options.name == "cuda" ? ", or fp8"
+                                    : "");
     }
     options.dtype = DType::kBF16;
     options.fp8 = dtype == "fp8";

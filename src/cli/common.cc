@@ -190,7 +190,7 @@ void PromptOptions::fill_messages(Request& request) const {
   refuse_beside("--messages", false);
   if (raw) fail(ErrorCode::kInvalidArgument, "--messages needs the chat template; leave out --raw");
   const std::string name = is_standard_input(*messages_file) ? "standard input" : "'" + *messages_file + "'";
-  Chat chat = parse_chat(read_text(*messages_file), name);
+  Chat chat = parse_chat(read_exact_text(*messages_file), name);
   request.messages = std::move(chat.messages);
   request.tools = std::move(chat.tools);
   if (!is_standard_input(*messages_file)) note_unread_input("--messages gives the whole prompt");

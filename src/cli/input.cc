@@ -126,6 +126,7 @@ std::string read_text(const std::string& path) {
 std::string read_exact_text(const std::string& path) {
   DocumentText document = read_any(path);
   if (document.ill_formed > 0) throw Error(ErrorCode::kInvalidArgument, document.note);
+  if (!document.note.empty()) note(document.note);
   return std::move(document.text);
 }
 

@@ -87,6 +87,7 @@ std::vector<int64_t> plan_lengths(const InspectOptions& options, const ModelConf
            group_digits(tokens), group_digits(config.context));
     }
   }
+  if (lengths.empty()) lengths.push_back(config.context);
   return lengths;
 }
 

@@ -46,6 +46,9 @@ std::string CacheFile::read() const {
 bool CacheFile::write(std::string_view content) const {
   if (path_.empty()) return false;
   std::error_code error;
+  // What else stands there, a link or a pipe, somebody else has put there.
+  const std::filesystem::file_status status = std::filesystem::symlink_status(path_, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) return false;
   std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
   const std::string rest = fmt::format("{}\n{}", key_, content);
   try {

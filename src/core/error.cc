@@ -1,6 +1,18 @@
 #include "claa/error.h"
 
 namespace claa {
+namespace {
+
+std::string without_zeros(std::string message) {
+  for (size_t at = message.find('\0'); at != std::string::npos; at = message.find('\0', at))
+    message.replace(at, 1, "\\0");
+  return message;
+}
+
+}  // namespace
+
+Error::Error(ErrorCode code, const std::string& message)
+    : std::runtime_error(without_zeros(message)), code_(code) {}
 
 const char* error_code_name(ErrorCode code) {
   switch (code) {

@@ -10,8 +10,9 @@
 namespace claa {
 namespace {
 
-// The equalizer's factors lie well within: a file with others was not written by it.
-constexpr float kLeast = 0.01f, kMost = 1000;
+// Between which the equalizer's factors lie: not below the root of its least share, nor above the fourth root
+// of the number of channels. A file with others was not written by it.
+constexpr float kLeast = 0.4f, kMost = 64;
 
 size_t channels_of(const ModelConfig& config) {
   int64_t count = 0;

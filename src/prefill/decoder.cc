@@ -15,10 +15,11 @@ int32_t greedy_token(std::span<const float> logits) {
 void check_logits(std::span<const float> logits) {
   const size_t token = first_not_finite(logits);
   if (token == logits.size()) return;
-  fail(
-      ErrorCode::kUnsupported,
-      "the model's last layer gives {} for token {}: values went beyond what the type holds; try --dtype f32",
-      logits[token], token);
+  fail(ErrorCode::kUnsupported,
+       "the model's last layer gives {} for token {}: values went beyond what the type holds; try --dtype "
+       "f32, "
+       "or if that is in use convert the model anew",
+       logits[token], token);
 }
 
 Decoder::Decoder(const Model& model, KvCache& cache)

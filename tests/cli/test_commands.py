@@ -331,6 +331,10 @@ def test_inspect(model):
     assert "30 layers" in good("inspect", model).stdout.decode()
 
 
+def test_inspect_plans_a_short_context(tiny):
+    assert {row["tokens"] for row in good_json("inspect", tiny, "--json")["memory"]} == {256}
+
+
 def test_inspect_plans_memory(model):
     plan = good_json("inspect", "--shape", "llama-3.1-8b", "--device", "cuda", "--dtype", "bf16", "--tokens", 131072, "--json")
     [row] = plan["memory"]

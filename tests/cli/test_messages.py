@@ -66,6 +66,12 @@ def test_what_is_no_chat_is_refused_before_the_model_is_loaded(refused, file, va
     refused("run", "-m", "no-such-model.gguf", "--messages", file(value), words=words)
 
 
+def test_a_chat_in_another_encoding_is_refused(refused, tmp_path):
+    path = tmp_path / "latin.json"
+    path.write_bytes('[{"role": "user", "content": "caf\xe9"}]'.encode("latin-1"))
+    refused("run", "-m", "no-such-model.gguf", "--messages", path, words=["not UTF-8", "iconv"])
+
+
 @pytest.mark.parametrize("more, what", [(["q"], "the prompt"), (["-f", "x"], "--file"), (["--system", "s"], "--system"),
                                         (["--raw"], "--raw")])
 def test_messages_are_the_whole_prompt(refused, file, more, what):

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -61,10 +62,24 @@ TEST_F(CacheFileTest, DamageIsNoFile) {
   }
   put(file, good + "x");
   EXPECT_EQ(file.read(), "");
-  put(file, std::string(size_t{2} << 20, 'x'));
+  ASSERT_TRUE(file.write(std::string(size_t{17} << 20, 'x')));
   EXPECT_EQ(file.read(), "") << "too large";
   put(file, good);
   EXPECT_EQ(file.read(), "content");
+}
+
+TEST_F(CacheFileTest, OnlyFilesAreReplaced) {
+  const CacheFile file = at("key");
+  fs::create_directories(fs::path(file.path()).parent_path());
+  ASSERT_EQ(mkfifo(file.path().c_str(), 0600), 0);
+  EXPECT_EQ(file.read(), "");
+  EXPECT_FALSE(file.write("content"));  // would wait for a reader
+  fs::remove(file.path());
+  const std::string other = (folder_ / "other").string();
+  std::ofstream(other) << "of somebody else";
+  fs::create_symlink(other, file.path());
+  EXPECT_FALSE(file.write("content"));
+  EXPECT_EQ(read_file(other), "of somebody else");
 }
 
 TEST_F(CacheFileTest, WhatCannotBeReadOrWrittenIsNoError) {

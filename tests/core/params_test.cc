@@ -99,5 +99,9 @@ TEST(Errors, EveryCodeHasAName) {
   EXPECT_STREQ(error_code_name(ErrorCode::kContextExceeded), "context_length_exceeded");
 }
 
+TEST(Errors, ZerosDoNotEndTheMessage) {
+  EXPECT_STREQ(Error(ErrorCode::kIo, std::string("a\0b", 3) + " is gone").what(), "a\\0b is gone");
+}
+
 }  // namespace
 }  // namespace claa
