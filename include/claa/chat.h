@@ -18,9 +18,9 @@ struct Message {
   // reasoning_content, reasoning or thinking. Most templates leave out what was thought before the last
   // question.
   std::string reasoning = {};
-  // Of an earlier answer: a JSON array of {"id": ..., "type": "function", "function": {"name": ...,
-  // "arguments":
-  // ...}}. The template sees arguments as an object, also where they are given as a string of JSON.
+  // Of an earlier answer: a JSON array of calls, {"id": ID, "type": "function", "function": FUNCTION}, where
+  // FUNCTION is {"name": NAME, "arguments": ARGUMENTS}. The template sees arguments as an object, also where
+  // they are given as a string of JSON.
   std::string tool_calls = {};
   std::string tool_call_id = {}, name = {};  // of a tool's result: which call, and which function
 };

@@ -54,8 +54,7 @@ PromptTokens Engine::Impl::tokenize(const Request& request) const {
         !request.chat_template_kwargs.empty()) {
       fail(ErrorCode::kInvalidArgument,
            "a request has token ids and also a prompt, a system message, messages, tools, arguments of the "
-           "chat "
-           "template or an answer prefix; leave out one");
+           "chat template or an answer prefix; leave out one");
     }
     return {request.ids};
   }
